@@ -1,0 +1,13 @@
+//! Zeek's Broker protocol: values, frames, handshake, peering.
+
+pub mod data;
+pub mod endpoint_id;
+pub mod id_gen;
+pub mod peering;
+pub mod topic;
+pub mod zeek;
+
+pub use data::{Address, ByteString, Data, Port, Protocol, Subnet, Timespan, Timestamp};
+pub use endpoint_id::EndpointId;
+pub use id_gen::IdGen;
+pub use topic::{Filter, Topic};

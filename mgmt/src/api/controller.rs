@@ -1,0 +1,52 @@
+//! Client ↔ controller, on [`CONTROLLER_TOPIC`](super::CONTROLLER_TOPIC) (API §2.1).
+
+use std::collections::BTreeSet;
+
+use broker_proto::zeek_events;
+
+use super::ApiResult;
+use crate::model::Configuration;
+
+zeek_events! {
+    /// What a client may ask. Empty node sets mean all nodes.
+    pub enum ControllerRequest("Management::Controller::API::") {
+        /// Which agents are connected?
+        GetInstances = "get_instances_request" { reqid: String },
+        /// Check and keep a configuration.
+        StageConfiguration = "stage_configuration_request" { reqid: String, config: Configuration },
+        /// Show the staged or the deployed configuration.
+        GetConfiguration = "get_configuration_request" { reqid: String, deployed: bool },
+        /// Run the staged configuration.
+        Deploy = "deploy_request" { reqid: String },
+        /// What runs where?
+        GetNodes = "get_nodes_request" { reqid: String },
+        /// Read a script global.
+        GetIdValue = "get_id_value_request" { reqid: String, id: String, nodes: BTreeSet<String> },
+        /// Restart nodes.
+        Restart = "restart_request" { reqid: String, nodes: BTreeSet<String> },
+        /// Do nothing, or let a request time out.
+        TestTimeout = "test_timeout_request" { reqid: String, with_state: bool },
+    }
+}
+
+zeek_events! {
+    /// What the controller answers.
+    pub enum ControllerResponse("Management::Controller::API::") {
+        /// Data: vector of [`Instance`](crate::model::Instance), by name.
+        GetInstances = "get_instances_response" { reqid: String, result: ApiResult },
+        /// One success with the configuration's id, or only errors.
+        StageConfiguration = "stage_configuration_response" { reqid: String, results: Vec<ApiResult> },
+        /// Data: the [`Configuration`].
+        GetConfiguration = "get_configuration_response" { reqid: String, result: ApiResult },
+        /// Nodes and agents, then the configuration's id.
+        Deploy = "deploy_response" { reqid: String, results: Vec<ApiResult> },
+        /// One per agent; data: vector of [`NodeStatus`](crate::model::NodeStatus).
+        GetNodes = "get_nodes_response" { reqid: String, results: Vec<ApiResult> },
+        /// One per node; data: JSON text.
+        GetIdValue = "get_id_value_response" { reqid: String, results: Vec<ApiResult> },
+        /// One per node.
+        Restart = "restart_response" { reqid: String, results: Vec<ApiResult> },
+        /// Only ever sent by the timeout.
+        TestTimeout = "test_timeout_response" { reqid: String, result: ApiResult },
+    }
+}

@@ -1,0 +1,6 @@
+//! Controller and agent of Zeek's Management framework.
+
+pub mod api;
+pub mod model;
+pub mod request;
+pub mod settings;

@@ -1,0 +1,110 @@
+//! Requests that wait for answers, and when to stop waiting (API §3).
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Open requests by id. Unlike stock's, the table has no null entry: an empty id is an id (API §3
+/// R3), and an id that is in use is refused instead of replaced (R2).
+#[derive(Debug)]
+pub struct Requests<S> {
+    open: BTreeMap<String, Open<S>>,
+}
+
+#[derive(Debug)]
+struct Open<S> {
+    deadline: Instant,
+    state: S,
+}
+
+impl<S> Default for Requests<S> {
+    fn default() -> Self {
+        Self {
+            open: BTreeMap::new(),
+        }
+    }
+}
+
+impl<S> Requests<S> {
+    /// Opens a request; gives the state back if the id is in use.
+    ///
+    /// # Errors
+    /// If the id is in use.
+    pub fn open(&mut self, id: &str, deadline: Instant, state: S) -> Result<(), S> {
+        if self.open.contains_key(id) {
+            return Err(state);
+        }
+        self.open.insert(id.to_owned(), Open { deadline, state });
+        Ok(())
+    }
+
+    /// The state of an open request.
+    pub fn get_mut(&mut self, id: &str) -> Option<&mut S> {
+        self.open.get_mut(id).map(|open| &mut open.state)
+    }
+
+    /// Ends a request.
+    pub fn finish(&mut self, id: &str) -> Option<S> {
+        self.open.remove(id).map(|open| open.state)
+    }
+
+    /// When the next request expires.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.open.values().map(|open| open.deadline).min()
+    }
+
+    /// Ends the request that expired first, if any has.
+    pub fn pop_expired(&mut self, now: Instant) -> Option<(String, S)> {
+        let due = self.open.iter().filter(|(_, open)| open.deadline <= now);
+        let (id, _) = due.min_by_key(|(_, open)| open.deadline)?;
+        let id = id.clone();
+        let open = self.open.remove(&id)?;
+        Some((id, open.state))
+    }
+
+    /// Open requests, by id.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut S)> {
+        self.open
+            .iter_mut()
+            .map(|(id, open)| (id.as_str(), &mut open.state))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn requests_expire_in_deadline_order() {
+        let t0 = start();
+        let mut requests = Requests::default();
+        requests
+            .open("a", t0 + Duration::from_secs(5), 'a')
+            .unwrap();
+        requests
+            .open("b", t0 + Duration::from_secs(3), 'b')
+            .unwrap();
+        assert_eq!(requests.next_deadline(), Some(t0 + Duration::from_secs(3)));
+        let late = t0 + Duration::from_secs(9);
+        assert_eq!(requests.pop_expired(t0), None);
+        assert_eq!(requests.pop_expired(late), Some(("b".into(), 'b')));
+        assert_eq!(requests.pop_expired(late), Some(("a".into(), 'a')));
+        assert_eq!(requests.pop_expired(late), None);
+    }
+
+    #[test]
+    fn an_id_in_use_is_refused_and_the_first_request_stays() {
+        let t0 = start();
+        let mut requests = Requests::default();
+        requests.open("a", t0, 1).unwrap();
+        assert_eq!(requests.open("a", t0, 2), Err(2));
+        assert_eq!(requests.finish("a"), Some(1));
+        assert_eq!(requests.finish("a"), None);
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "any starting point will do")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+}

@@ -1,0 +1,1 @@
+//! What the stock zeek-client connects to: Broker's JSON over WebSocket.
