@@ -1,5 +1,6 @@
 //! Zeek's Broker protocol: values, frames, handshake, peering.
 
+pub mod codec;
 pub mod data;
 pub mod endpoint_id;
 pub mod id_gen;

@@ -108,7 +108,10 @@ impl Event {
         let Some(Data::String(name)) = content.next() else {
             return Err(shape("no name"));
         };
-        let name = name.to_str().ok_or_else(|| shape("name is not UTF-8"))?.to_owned();
+        let name = name
+            .to_str()
+            .ok_or_else(|| shape("name is not UTF-8"))?
+            .to_owned();
         let Some(Data::Vector(args)) = content.next() else {
             return Err(shape("no arguments"));
         };

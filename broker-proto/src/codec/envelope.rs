@@ -1,0 +1,141 @@
+//! The messages of phase 3: a 37-byte header, a topic, and a payload (WIRE §5).
+
+use bytes::{BufMut, Bytes, BytesMut};
+use nom::bytes::complete::take;
+
+use super::frame::put_frame;
+use super::{
+    DecodeError, DecodeErrorKind, Parsed, Trailing, endpoint_id, fail, parse_all, tag, u16,
+};
+use crate::EndpointId;
+use crate::topic::Topic;
+
+/// What stock writes as time to live; nobody counts it down (WIRE §5.4).
+pub const TTL: u16 = 16;
+
+/// What an envelope carries.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MessageKind {
+    /// One value.
+    Data,
+    /// A store command (WIRE §9).
+    Command,
+    /// The sender's complete filter.
+    RoutingUpdate,
+    /// Opaque bytes to send back.
+    Ping,
+    /// The bytes of a ping.
+    Pong,
+}
+
+impl MessageKind {
+    const ALL: [Self; 5] = [
+        Self::Data,
+        Self::Command,
+        Self::RoutingUpdate,
+        Self::Ping,
+        Self::Pong,
+    ];
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Data => 1,
+            Self::Command => 2,
+            Self::RoutingUpdate => 3,
+            Self::Ping => 4,
+            Self::Pong => 5,
+        }
+    }
+}
+
+/// One message of an established peering. The payload stays encoded.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Envelope {
+    /// The last hop, which is the peer itself (WIRE §5.3).
+    pub sender: EndpointId,
+    /// [`EndpointId::NIL`] for everybody who subscribed.
+    pub receiver: EndpointId,
+    /// What the payload is.
+    pub kind: MessageKind,
+    /// Written as [`TTL`], ignored on reading.
+    pub ttl: u16,
+    /// The topic.
+    pub topic: Topic,
+    /// By kind.
+    pub payload: Bytes,
+}
+
+impl Envelope {
+    /// The envelope as a complete frame.
+    pub fn to_frame(&self) -> Bytes {
+        put_frame(|out| self.put(out))
+    }
+
+    /// The payload of the envelope's frame.
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::new();
+        self.put(&mut out);
+        out.freeze()
+    }
+
+    fn put(&self, out: &mut BytesMut) {
+        let topic = self.topic.as_bytes();
+        out.reserve(37 + topic.len() + self.payload.len());
+        out.put_slice(self.sender.as_bytes());
+        out.put_slice(self.receiver.as_bytes());
+        out.put_u8(self.kind.code());
+        out.put_u16(self.ttl);
+        out.put_u16(u16::try_from(topic.len()).expect("a Topic is never longer"));
+        out.put_slice(topic);
+        out.put_slice(&self.payload);
+    }
+
+    /// Reads the payload of a frame; the envelope's own payload is not looked at.
+    ///
+    /// # Errors
+    /// If there are fewer than 37 bytes, the kind is unknown, or the topic is longer than the rest.
+    pub fn decode(frame: &Bytes) -> Result<Self, DecodeError> {
+        parse_all(frame, Trailing::Reject, |input| {
+            let (rest, (sender, receiver, kind, ttl, topic)) = header(input)?;
+            let payload = frame.slice(frame.len() - rest.len()..);
+            Ok((
+                &[],
+                Self {
+                    sender,
+                    receiver,
+                    kind,
+                    ttl,
+                    topic,
+                    payload,
+                },
+            ))
+        })
+    }
+}
+
+type Header = (EndpointId, EndpointId, MessageKind, u16, Topic);
+
+fn header(input: &[u8]) -> Parsed<'_, Header> {
+    let (rest, sender) = endpoint_id(input)?;
+    let (at_kind, receiver) = endpoint_id(rest)?;
+    let (rest, code) = tag(at_kind)?;
+    let Some(kind) = MessageKind::ALL
+        .into_iter()
+        .find(|kind| kind.code() == code)
+    else {
+        return fail(
+            at_kind,
+            DecodeErrorKind::UnknownTag {
+                what: "envelope type",
+                tag: code,
+            },
+        );
+    };
+    let (rest, ttl) = u16(rest)?;
+    let (rest, len) = u16(rest)?;
+    let (after, bytes) = take(len)(rest)?;
+    match Topic::new(bytes) {
+        Ok(topic) => Ok((after, (sender, receiver, kind, ttl, topic))),
+        Err(_) => fail(rest, DecodeErrorKind::TooMany),
+    }
+}
