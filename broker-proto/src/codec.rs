@@ -101,6 +101,14 @@ pub enum DecodeErrorKind {
     /// Not Broker's magic number.
     #[error("wrong magic number")]
     WrongMagic,
+    /// A handshake message that leaves out protocol version 1.
+    #[error("protocol version 1 is not among {min} to {max}")]
+    Version {
+        /// The lowest version offered.
+        min: u8,
+        /// The highest version offered, or the one selected.
+        max: u8,
+    },
 }
 
 /// What the pure parsers fail with: how much was left when it happened, and what.

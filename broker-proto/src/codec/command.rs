@@ -184,9 +184,7 @@ impl CommandContent {
                 put(key, out);
                 put(value, out);
                 put_expiry(*expiry, out);
-                put_entity(*who, out);
-                out.put_u64(*request);
-                put_entity(*publisher, out);
+                put_unique_tail(*who, *request, *publisher, out);
             }
             Self::PutUniqueResult {
                 inserted,
@@ -195,9 +193,7 @@ impl CommandContent {
                 publisher,
             } => {
                 out.put_u8(u8::from(*inserted));
-                put_entity(*who, out);
-                out.put_u64(*request);
-                put_entity(*publisher, out);
+                put_unique_tail(*who, *request, *publisher, out);
             }
             Self::Erase { key, publisher } | Self::Expire { key, publisher } => {
                 put(key, out);
@@ -235,11 +231,7 @@ impl CommandContent {
             } => {
                 out.put_u64(*offset);
                 out.put_u16(*heartbeat);
-                varbyte::put(state.len(), out);
-                for (key, value) in state {
-                    put(key, out);
-                    put(value, out);
-                }
+                put_state(state, out);
             }
         }
     }
@@ -248,6 +240,20 @@ impl CommandContent {
 fn put_entity(id: EntityId, out: &mut BytesMut) {
     out.put_slice(id.endpoint.as_bytes());
     out.put_u64(id.object);
+}
+
+fn put_state(state: &[(Data, Data)], out: &mut BytesMut) {
+    varbyte::put(state.len(), out);
+    for (key, value) in state {
+        put(key, out);
+        put(value, out);
+    }
+}
+
+fn put_unique_tail(who: EntityId, request: u64, publisher: EntityId, out: &mut BytesMut) {
+    put_entity(who, out);
+    out.put_u64(request);
+    put_entity(publisher, out);
 }
 
 fn put_expiry(expiry: Option<i64>, out: &mut BytesMut) {

@@ -120,8 +120,8 @@ impl HandshakeMsg {
     /// Reads the payload of a frame. Bytes after the last field are ignored, as in stock.
     ///
     /// # Errors
-    /// If the tag is not one of a handshake message, a field is missing, the magic number is wrong
-    /// or the filter is beyond the limits. Versions and codes are not judged here.
+    /// If the tag is not one of a handshake message, a field is missing, the magic number is wrong,
+    /// version 1 is not offered or selected, or the filter is beyond the limits.
     pub fn decode(payload: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
         parse_all(payload, Trailing::Ignore, |input| message(input, limits))
     }
@@ -161,6 +161,13 @@ fn hello(input: &[u8]) -> Parsed<'_, HandshakeMsg> {
     let (rest, sender) = endpoint_id(rest)?;
     let (rest, min_version) = tag(rest)?;
     let (rest, max_version) = tag(rest)?;
+    if !(min_version..=max_version).contains(&VERSION) {
+        let kind = DecodeErrorKind::Version {
+            min: min_version,
+            max: max_version,
+        };
+        return fail(input, kind);
+    }
     Ok((
         rest,
         HandshakeMsg::Hello {
@@ -175,6 +182,15 @@ fn version_select(input: &[u8]) -> Parsed<'_, HandshakeMsg> {
     let (rest, ()) = magic(input)?;
     let (rest, sender) = endpoint_id(rest)?;
     let (rest, version) = tag(rest)?;
+    if version != VERSION {
+        return fail(
+            input,
+            DecodeErrorKind::Version {
+                min: version,
+                max: version,
+            },
+        );
+    }
     Ok((rest, HandshakeMsg::VersionSelect { sender, version }))
 }
 
