@@ -1,5 +1,8 @@
 //! `Event` ⇄ `Data` (WIRE §8.1, §8.2), and typed sets of events.
 
+use bytes::Bytes;
+
+use crate::codec::{self, DecodeError, Limits};
 use crate::data::Data;
 use crate::zeek::record::ConvertError;
 
@@ -22,6 +25,9 @@ pub struct Event {
 /// Why a value is no event, or not one of those expected.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum EventError {
+    /// The bytes are no value.
+    #[error("undecodable value: {0}")]
+    Undecodable(#[source] DecodeError),
     /// The value has another shape; `what` says which part.
     #[error("not a Zeek event: {what}")]
     Shape {
@@ -65,6 +71,20 @@ impl Event {
             args,
             metadata: Some(Vec::new()),
         }
+    }
+
+    /// The payload of the data envelope that carries the event.
+    pub fn encode(self) -> Bytes {
+        codec::data::encode(&self.into_data())
+    }
+
+    /// Reads the payload of a data envelope.
+    ///
+    /// # Errors
+    /// If it is not one value, or that value is not an event.
+    pub fn decode(payload: &[u8], limits: &Limits) -> Result<Self, EventError> {
+        let data = codec::data::decode(payload, limits).map_err(EventError::Undecodable)?;
+        Self::from_data(data)
     }
 
     /// The message vector of WIRE §8.1.
