@@ -1,9 +1,37 @@
 //! Typed settings of controller and agent, with stock's defaults (API §8).
 
+mod resolve;
+mod value;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use broker_proto::peering::PeerAddr;
+pub use resolve::{SettingError, Sources};
+
+/// Everything the programs are told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// For a controller.
+    pub controller: ControllerSettings,
+    /// For an agent.
+    pub agent: AgentSettings,
+    /// Where a supervisor listens.
+    pub supervisor: PeerAddr,
+    /// How Broker links are dialed. Accepting takes both, told apart by the first byte.
+    pub tls: BrokerTls,
+    /// Processes run in `nodes/<name>` below this directory.
+    pub state_dir: PathBuf,
+}
+
+/// How Broker links are protected (WIRE §7).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BrokerTls {
+    /// Not at all (`Broker::disable_ssl=T`).
+    Off,
+    /// Encrypted, without certificates: stock's default.
+    Anonymous,
+}
 
 /// Whether the controller hands out ports of one kind, and from where (API §7.2, §7.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
