@@ -4,6 +4,8 @@ pub mod codec;
 pub mod data;
 pub mod endpoint_id;
 pub mod id_gen;
+#[cfg(feature = "io")]
+pub mod io;
 pub mod peering;
 pub mod topic;
 pub mod zeek;
