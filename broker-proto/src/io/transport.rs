@@ -1,0 +1,261 @@
+//! Runs the orders of a peering endpoint on real sockets.
+//!
+//! One task per socket. What the tasks read comes back through one bounded channel: while nobody
+//! calls [`Transport::next`], they stop reading, and TCP slows the peers down (WIRE §6.8).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{self, JoinError, JoinSet};
+use tracing::{debug, error, info, warn};
+
+use crate::io::listen;
+use crate::io::tls::{Acceptor, Connector, Stream};
+use crate::peering::{Input, LinkId, Output, PeerAddr};
+
+mod link;
+#[cfg(test)]
+mod tests;
+
+use link::{News, Orders};
+
+/// The sockets of one endpoint.
+///
+/// Dropping it ends all its tasks and closes all its sockets at once.
+#[derive(Debug)]
+pub struct Transport {
+    connector: Connector,
+    acceptor: Acceptor,
+    links: BTreeMap<LinkId, Link>,
+    accepted: u64,
+    tasks: JoinSet<()>,
+    news: Channel<(LinkId, News)>,
+    incoming: Channel<(Stream, SocketAddr)>,
+}
+
+#[derive(Debug)]
+struct Link {
+    task: task::Id,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Dialing, or open.
+    Live {
+        frames: mpsc::UnboundedSender<Bytes>,
+        close: oneshot::Sender<()>,
+    },
+    /// `Close` was ordered. Only `Closed` is still reported.
+    Closing,
+}
+
+/// Both ends, so that it never closes.
+#[derive(Debug)]
+struct Channel<T> {
+    sender: mpsc::Sender<T>,
+    receiver: mpsc::Receiver<T>,
+}
+
+impl Transport {
+    /// A transport without links, which dials and accepts as told here.
+    #[must_use]
+    pub fn new(connector: Connector, acceptor: Acceptor) -> Self {
+        Self {
+            connector,
+            acceptor,
+            links: BTreeMap::new(),
+            accepted: 0,
+            tasks: JoinSet::new(),
+            news: Channel::new(NEWS),
+            incoming: Channel::new(1),
+        }
+    }
+
+    /// Does what the endpoint ordered. Outputs that are news for the program are ignored here.
+    ///
+    /// Must be called within a tokio runtime. Never waits: an address that cannot be listened at is
+    /// logged and tried again every second, as stock does (`Broker::default_listen_retry`); a failed
+    /// dial comes back as `Closed`. `Send` queues without limit; how much may be on its way is the
+    /// endpoint's business, which `Sent` tells it. Orders for an unknown link are ignored: it may
+    /// have closed in the meantime.
+    pub fn apply(&mut self, output: Output) {
+        match output {
+            Output::Listen { addr } => {
+                let incoming = self.incoming.sender.clone();
+                self.tasks
+                    .spawn(listen_for_ever(addr, self.acceptor.clone(), incoming));
+            }
+            Output::Dial { link, addr } => {
+                let connector = self.connector.clone();
+                self.start(link, |orders, news| {
+                    link::dial(link, connector, addr, orders, news)
+                });
+            }
+            Output::Send { link, bytes } => self.send(link, bytes),
+            Output::Close { link } => self.close(link),
+            Output::Deliver { .. }
+            | Output::PeerUp { .. }
+            | Output::PeerDown { .. }
+            | Output::PeerUnreachable { .. }
+            | Output::Stopped => {}
+        }
+    }
+
+    /// Listens at `addr` and says where: for port 0, and for programs that rather fail than retry.
+    ///
+    /// # Errors
+    /// As [`listen::bind`].
+    pub async fn listen(&mut self, addr: &PeerAddr) -> io::Result<SocketAddr> {
+        let listener = listen::bind(addr).await?;
+        let local = listener.local_addr()?;
+        let (acceptor, incoming) = (self.acceptor.clone(), self.incoming.sender.clone());
+        self.tasks
+            .spawn(listen::accept(listener, acceptor, incoming));
+        info!(%local, "listening for peers");
+        Ok(local)
+    }
+
+    /// Waits for what happens next: `Opened`, `Bytes`, `Sent` or `Closed`.
+    ///
+    /// Every link that was dialed or reported as `Opened` ends in exactly one `Closed`. After
+    /// `Close` was ordered, nothing but `Closed` comes from a link. Cancel safe.
+    pub async fn next(&mut self) -> Input {
+        loop {
+            let input = tokio::select! {
+                Some((link, news)) = self.news.receiver.recv() => self.on_news(link, news),
+                Some((stream, remote)) = self.incoming.receiver.recv() => {
+                    Some(self.on_accepted(stream, remote))
+                }
+                Some(ended) = self.tasks.join_next() => {
+                    ended.err().and_then(|failure| self.on_failed_task(&failure))
+                }
+            };
+            if let Some(input) = input {
+                return input;
+            }
+        }
+    }
+
+    fn on_news(&mut self, link: LinkId, news: News) -> Option<Input> {
+        let is_live = match self.links.get(&link)?.state {
+            State::Live { .. } => true,
+            State::Closing => false,
+        };
+        match news {
+            News::Opened(remote) => is_live.then_some(Input::Opened { link, remote }),
+            News::Bytes(chunk) => is_live.then_some(Input::Bytes { link, chunk }),
+            News::Sent(messages) => is_live.then_some(Input::Sent { link, messages }),
+            News::Closed(_) if !is_live => Some(self.forget(link, "closed by this side")),
+            News::Closed(reason) => Some(self.forget(link, &reason)),
+        }
+    }
+
+    fn on_accepted(&mut self, stream: Stream, remote: SocketAddr) -> Input {
+        let link = LinkId::Accepted(self.accepted);
+        self.accepted += 1;
+        self.start(link, |orders, news| link::serve(link, stream, orders, news));
+        debug!(%link, %remote, "link accepted");
+        Input::Opened { link, remote }
+    }
+
+    /// A task that panicked cannot report the end of its link.
+    fn on_failed_task(&mut self, failure: &JoinError) -> Option<Input> {
+        error!(%failure, "a transport task failed");
+        let (&link, _) = self
+            .links
+            .iter()
+            .find(|(_, link)| link.task == failure.id())?;
+        Some(self.forget(link, "internal error"))
+    }
+
+    fn forget(&mut self, link: LinkId, reason: &str) -> Input {
+        debug!(%link, reason, "link closed");
+        self.links.remove(&link);
+        let reason = reason.to_owned();
+        Input::Closed { link, reason }
+    }
+
+    fn start<F>(
+        &mut self,
+        link: LinkId,
+        task: impl FnOnce(Orders, mpsc::Sender<(LinkId, News)>) -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (frames, queued) = mpsc::unbounded_channel();
+        let (close, closing) = oneshot::channel();
+        let orders = Orders {
+            frames: queued,
+            closing,
+        };
+        let task = self.tasks.spawn(task(orders, self.news.sender.clone()));
+        let state = State::Live { frames, close };
+        self.links.insert(
+            link,
+            Link {
+                task: task.id(),
+                state,
+            },
+        );
+    }
+
+    fn send(&self, link: LinkId, bytes: Bytes) {
+        if let Some(Link {
+            state: State::Live { frames, .. },
+            ..
+        }) = self.links.get(&link)
+        {
+            // Fails if the task has ended; its `Closed` is on its way.
+            let _ = frames.send(bytes);
+        }
+    }
+
+    fn close(&mut self, link: LinkId) {
+        let Some(entry) = self.links.get_mut(&link) else {
+            return;
+        };
+        if let State::Live { close, .. } = std::mem::replace(&mut entry.state, State::Closing) {
+            let _ = close.send(());
+        }
+    }
+}
+
+impl<T> Channel<T> {
+    fn new(size: usize) -> Self {
+        let (sender, receiver) = mpsc::channel(size);
+        Self { sender, receiver }
+    }
+}
+
+async fn listen_for_ever(
+    addr: PeerAddr,
+    acceptor: Acceptor,
+    incoming: mpsc::Sender<(Stream, SocketAddr)>,
+) {
+    let mut known = String::new();
+    let listener = loop {
+        match listen::bind(&addr).await {
+            Ok(listener) => break listener,
+            Err(error) => {
+                let reason = error.to_string();
+                if reason != known {
+                    warn!(%addr, reason, "cannot listen, trying again every second");
+                }
+                known = reason;
+            }
+        }
+        tokio::time::sleep(LISTEN_RETRY).await;
+    };
+    info!(%addr, "listening for peers");
+    listen::accept(listener, acceptor, incoming).await;
+}
+
+const LISTEN_RETRY: Duration = Duration::from_secs(1);
+
+/// How much may wait for [`Transport::next`]; times [`link::READ_SIZE`], in bytes.
+const NEWS: usize = 64;

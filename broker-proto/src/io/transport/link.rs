@@ -1,0 +1,206 @@
+//! One socket from dial or accept to its end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::io::tls::{Connector, Stream};
+use crate::peering::{LinkId, PeerAddr};
+
+/// What happened to one link.
+#[derive(Debug)]
+pub(super) enum News {
+    /// The dial succeeded.
+    Opened(SocketAddr),
+    /// These came.
+    Bytes(Bytes),
+    /// So many frames were handed to the operating system.
+    Sent(usize),
+    /// It is over. The last news.
+    Closed(String),
+}
+
+/// What the link is told.
+#[derive(Debug)]
+pub(super) struct Orders {
+    /// To be written, in order. Ends when the link shall close.
+    pub(super) frames: mpsc::UnboundedReceiver<Bytes>,
+    /// Comes as soon as the link shall close, even if the writer is stuck.
+    pub(super) closing: oneshot::Receiver<()>,
+}
+
+/// Connects, then as [`serve`].
+pub(super) async fn dial(
+    link: LinkId,
+    connector: Connector,
+    addr: PeerAddr,
+    mut orders: Orders,
+    news: mpsc::Sender<(LinkId, News)>,
+) {
+    let connected = tokio::select! {
+        connected = connector.connect(&addr) => connected,
+        _ = &mut orders.closing => Err(io::ErrorKind::Interrupted.into()),
+    };
+    match connected {
+        Ok((stream, remote)) => {
+            // Only fails when the transport is gone, and this task with it.
+            let _ = news.send((link, News::Opened(remote))).await;
+            serve(link, stream, orders, news).await;
+        }
+        Err(error) => {
+            let _ = news.send((link, News::Closed(error.to_string()))).await;
+        }
+    }
+}
+
+/// Reads and writes until either fails, the peer ends the stream or `orders` say so.
+pub(super) async fn serve(
+    link: LinkId,
+    stream: Stream,
+    orders: Orders,
+    news: mpsc::Sender<(LinkId, News)>,
+) {
+    let suspicion = match link {
+        LinkId::Dialed(_) if !stream.is_encrypted() => Suspicion::PeerWantsTls,
+        LinkId::Dialed(_) | LinkId::Accepted(_) => Suspicion::None,
+    };
+    let (reader, writer) = tokio::io::split(stream);
+    let Orders { frames, closing } = orders;
+    let reading = pin!(read(link, reader, suspicion, &news));
+    let writing = pin!(async {
+        let written = write(link, writer, frames, &news).await;
+        // All is written and the peer knows, or the peer is gone. What it sent before is still
+        // wanted, it may say why; and closing a socket with unread bytes would reset the
+        // connection, which can cost the peer our last ones.
+        tokio::time::sleep(LINGER).await;
+        written.map_or_else(|error| format!("write failed: {error}"), |()| String::new())
+    });
+    let giving_up = pin!(async {
+        // Whatever it returns: without its other end there is nothing left to do either.
+        let _ = closing.await;
+        tokio::time::sleep(DRAIN).await;
+    });
+    let reason = tokio::select! {
+        reason = reading => reason,
+        reason = writing => reason,
+        // That this side closed is for the transport to say.
+        () = giving_up => String::new(),
+    };
+    let _ = news.send((link, News::Closed(reason))).await;
+}
+
+/// What may be wrong if the peer does not answer sensibly.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Suspicion {
+    None,
+    PeerWantsTls,
+}
+
+/// Passes on what comes; returns why nothing more will.
+async fn read(
+    link: LinkId,
+    mut reader: ReadHalf<Stream>,
+    suspicion: Suspicion,
+    news: &mpsc::Sender<(LinkId, News)>,
+) -> String {
+    let mut buffer = BytesMut::new();
+    let mut is_first = true;
+    loop {
+        if buffer.capacity() < READ_SIZE_MIN {
+            buffer.reserve(READ_SIZE);
+        }
+        let is_suspect = is_first && suspicion == Suspicion::PeerWantsTls;
+        match reader.read_buf(&mut buffer).await {
+            Ok(0) if is_suspect => {
+                return "end of stream before the first byte (is TLS on there and off here?)"
+                    .into();
+            }
+            Ok(0) => return "end of stream".into(),
+            Ok(_) if is_suspect && buffer.starts_with(TLS_ALERT) => {
+                return "the peer wants TLS (TLS is off here, is it on there?)".into();
+            }
+            Ok(_) => {}
+            Err(error) if is_suspect => {
+                return format!(
+                    "read failed before the first byte: {error} (is TLS on there and off here?)"
+                );
+            }
+            Err(error) => return format!("read failed: {error}"),
+        }
+        is_first = false;
+        let chunk = buffer.split().freeze();
+        if news.send((link, News::Bytes(chunk))).await.is_err() {
+            return "end of the program".into();
+        }
+    }
+}
+
+/// Writes what is queued, in as few writes as possible, until the queue ends.
+async fn write(
+    link: LinkId,
+    mut writer: WriteHalf<Stream>,
+    mut frames: mpsc::UnboundedReceiver<Bytes>,
+    news: &mpsc::Sender<(LinkId, News)>,
+) -> io::Result<()> {
+    let mut batch = Vec::new();
+    let mut gathered = BytesMut::new();
+    while frames.recv_many(&mut batch, BATCH).await > 0 {
+        let mut count = 0;
+        for frame in batch.drain(..) {
+            if count > 0 && gathered.len() + frame.len() > WRITE_SIZE {
+                put(link, &mut writer, &gathered, count, news).await?;
+                gathered.clear();
+                count = 0;
+            }
+            if frame.len() > WRITE_SIZE {
+                put(link, &mut writer, &frame, 1, news).await?;
+                continue;
+            }
+            gathered.extend_from_slice(&frame);
+            count += 1;
+        }
+        if count > 0 {
+            put(link, &mut writer, &gathered, count, news).await?;
+            gathered.clear();
+        }
+    }
+    writer.shutdown().await
+}
+
+async fn put(
+    link: LinkId,
+    writer: &mut WriteHalf<Stream>,
+    bytes: &[u8],
+    messages: usize,
+    news: &mpsc::Sender<(LinkId, News)>,
+) -> io::Result<()> {
+    writer.write_all(bytes).await?;
+    writer.flush().await?;
+    // Only fails when the transport is gone, and this task with it.
+    let _ = news.send((link, News::Sent(messages))).await;
+    Ok(())
+}
+
+/// Room made for one read, in bytes; what is read shares it until all of it is let go.
+pub(super) const READ_SIZE: usize = 32 * 1024;
+const READ_SIZE_MIN: usize = 4 * 1024;
+
+/// Frames are gathered up to this size, in bytes. A larger frame is written as it is.
+const WRITE_SIZE: usize = 64 * 1024;
+
+/// Frames taken from the queue at a time.
+const BATCH: usize = 256;
+
+/// How long the peer may take to end the stream after this side has.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How long all of closing may take.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// A TLS record of type alert.
+const TLS_ALERT: &[u8] = &[0x15, 0x03];
