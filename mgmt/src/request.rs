@@ -47,6 +47,16 @@ impl<S> Requests<S> {
         self.open.remove(id).map(|open| open.state)
     }
 
+    /// How many requests are open.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether no request is open.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// When the next request expires.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.open.values().map(|open| open.deadline).min()
