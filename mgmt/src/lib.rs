@@ -1,5 +1,6 @@
 //! Controller and agent of Zeek's Management framework.
 
+pub mod agent;
 pub mod api;
 pub mod model;
 pub mod request;

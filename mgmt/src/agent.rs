@@ -1,0 +1,365 @@
+//! `Agent`: runs one instance's part of a cluster through its supervisor (API §5).
+//!
+//! ```text
+//! controller               agent                supervisor            nodes
+//!     │ ◀─────── hello ───── │ ◀──── peered ────── │                    │
+//!     │ ────── welcome ────▶ │                     │                    │
+//!     │ ────── deploy ─────▶ │ ────── status ────▶ │                    │
+//!     │                      │ ◀──── what runs ─── │                    │
+//!     │                      │ ─ destroy, create ▶ │ ─ ends, starts ──▶ │
+//!     │                      │ ◀───────────── node hello ────────────── │
+//!     │ ◀─── one result ──── │                     │                    │
+//!           per node
+//! ```
+//!
+//! Queries and restarts ask the supervisor or the nodes, collect what comes, and answer once: when
+//! all is in, or with what there is when [`AgentSettings::request_timeout`] is over.
+
+mod deploy;
+mod dispatch;
+mod nodes;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use broker_proto::peering::{PeerAddr, PeerNetwork};
+use broker_proto::{EndpointId, IdGen};
+use supervisor::api::{ExitEvent, NodeStatusEvent, SupervisorRequest, SupervisorResponse};
+
+use self::deploy::Deployment;
+use self::dispatch::{Dispatch, Restart};
+use self::nodes::Nodes;
+use crate::api::agent::{AgentRequest, AgentResponse};
+use crate::api::node::{NodeRequest, NodeResponse};
+use crate::api::{API_VERSION, ApiResult};
+use crate::request::Requests;
+use crate::settings::AgentSettings;
+
+/// When a hello is said again: a controller that dials may not list the agent as a peer yet when
+/// the first one reaches it, and then forgets it (API §13.2).
+const HELLO_AGAIN: Duration = Duration::from_secs(1);
+
+/// Open queries, restarts and orders; more queries are refused, so that nobody can fill the memory with them.
+const MAX_OPEN: usize = 10_000;
+
+const TIMED_OUT: &str = "request timed out";
+const NO_SUPERVISOR: &str = "agent has no connection to its supervisor";
+const TOO_MANY: &str = "agent has too many open requests";
+
+/// What happened, or what somebody asks for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Input {
+    /// The controller asks.
+    Request {
+        /// What.
+        request: AgentRequest,
+    },
+    /// A node says something.
+    Node {
+        /// The peer it came from.
+        from: EndpointId,
+        /// What.
+        message: NodeResponse,
+    },
+    /// The supervisor answers.
+    Supervisor {
+        /// What.
+        message: SupervisorResponse,
+    },
+    /// The supervisor started a node.
+    NodeStatus {
+        /// Which, as which process.
+        message: NodeStatusEvent,
+    },
+    /// The supervisor tells how a node's former life ended.
+    Exit {
+        /// Its last words.
+        message: ExitEvent,
+    },
+    /// A peering is established.
+    PeerUp {
+        /// Who.
+        id: EndpointId,
+        /// How it is reached.
+        network: PeerNetwork,
+    },
+    /// A peering ended.
+    PeerDown {
+        /// Who.
+        id: EndpointId,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// What the caller must do, in order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Output {
+    /// Publish on the agent's own topic.
+    Respond {
+        /// What.
+        response: AgentResponse,
+    },
+    /// Publish to the nodes.
+    ToNodes {
+        /// What.
+        request: NodeRequest,
+    },
+    /// Publish to the supervisor.
+    ToSupervisor {
+        /// What.
+        request: SupervisorRequest,
+    },
+    /// Keep a peering with whoever answers there.
+    Peer {
+        /// Where.
+        addr: PeerAddr,
+        /// Between attempts.
+        retry: Duration,
+    },
+}
+
+/// What an answer of supervisor or nodes is for, by the id it was asked with.
+#[derive(Debug)]
+enum Waiting {
+    /// A status for `get_nodes_request` with this id.
+    GetNodes { reqid: String },
+    /// The creation of a node, by the deployment with this number.
+    Create { node: String, round: u64 },
+    /// The end of a node.
+    Destroy { node: String },
+    /// The restart of a node, for the restart request with this key.
+    Restart { node: String, key: String },
+    /// Answers of nodes.
+    Dispatch(Dispatch),
+}
+
+/// The agent. It keeps nothing across restarts, as stock: the controller deploys again (API §5).
+#[derive(Debug)]
+pub struct Agent {
+    settings: AgentSettings,
+    id: EndpointId,
+    ids: IdGen,
+    /// The supervisor while it is peered.
+    supervisor: Option<EndpointId>,
+    /// Peers that may be the controller, and when to say hello again.
+    greet_again: BTreeMap<EndpointId, Instant>,
+    /// Id of the configuration that the nodes below belong to; none before the first and while
+    /// another one takes its place.
+    current: Option<String>,
+    nodes: Nodes,
+    deployment: Option<Deployment>,
+    /// Numbers deployments.
+    round: u64,
+    waiting: Requests<Waiting>,
+    restarts: Requests<Restart>,
+    outputs: VecDeque<Output>,
+}
+
+impl Agent {
+    /// An agent with this endpoint id. Its first outputs dial supervisor and controller (API §5.1).
+    pub fn new(settings: AgentSettings, id: EndpointId, ids: IdGen) -> Self {
+        let dialed = [Some(&settings.supervisor), settings.controller.as_ref()];
+        let dial = |addr: &PeerAddr| Output::Peer {
+            addr: addr.clone(),
+            retry: settings.connect_retry,
+        };
+        let outputs = dialed.into_iter().flatten().map(dial).collect();
+        Self {
+            settings,
+            id,
+            ids,
+            supervisor: None,
+            greet_again: BTreeMap::new(),
+            current: None,
+            nodes: Nodes::default(),
+            deployment: None,
+            round: 0,
+            waiting: Requests::default(),
+            restarts: Requests::default(),
+            outputs,
+        }
+    }
+
+    /// Takes what happened.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Request { request } => self.on_request(now, request),
+            Input::Node { from, message } => self.on_node(from, message),
+            Input::Supervisor { message } => self.on_supervisor(now, message),
+            Input::NodeStatus { message } => self.on_node_status(&message),
+            Input::Exit { message } => self.on_exit(message),
+            Input::PeerUp { id, network } => self.on_peer_up(now, id, &network),
+            Input::PeerDown { id, reason } => self.on_peer_down(id, &reason),
+        }
+    }
+
+    /// Does what is due by now.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.expire_deployment(now);
+        while let Some((_, restart)) = self.restarts.pop_expired(now) {
+            self.on_restart_expired(restart);
+        }
+        while let Some((_, waiting)) = self.waiting.pop_expired(now) {
+            self.on_expired(waiting);
+        }
+        let before = self.greet_again.len();
+        self.greet_again.retain(|_, due| *due > now);
+        if self.greet_again.len() < before {
+            self.say_hello();
+        }
+    }
+
+    /// The next output.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let due = [
+            self.deployment.as_ref().and_then(Deployment::deadline),
+            self.restarts.next_deadline(),
+            self.waiting.next_deadline(),
+            self.greet_again.values().min().copied(),
+        ];
+        due.into_iter().flatten().min()
+    }
+
+    fn on_request(&mut self, now: Instant, request: AgentRequest) {
+        match request {
+            AgentRequest::Welcome { reqid } => {
+                let result = self.ok(&reqid);
+                self.respond(AgentResponse::Welcome { reqid, result });
+            }
+            AgentRequest::Standby { reqid } => self.on_standby(reqid),
+            AgentRequest::Deploy {
+                reqid,
+                config,
+                force,
+            } => self.on_deploy(now, reqid, config, force),
+            AgentRequest::GetNodes { reqid } => self.on_get_nodes(now, reqid),
+            AgentRequest::NodeDispatch {
+                reqid,
+                action,
+                nodes,
+            } => self.on_dispatch(now, reqid, action, nodes),
+            AgentRequest::Restart { reqid, nodes } => self.on_restart(now, reqid, &nodes),
+        }
+    }
+
+    fn on_node(&mut self, from: EndpointId, message: NodeResponse) {
+        // Whoever talks like a node is none of the peers that may be the controller.
+        self.greet_again.remove(&from);
+        match message {
+            NodeResponse::Hello { node } => self.on_node_hello(from, &node),
+            NodeResponse::Dispatch { reqid, result } => self.on_dispatched(&reqid, result),
+        }
+    }
+
+    fn on_supervisor(&mut self, now: Instant, message: SupervisorResponse) {
+        match message {
+            SupervisorResponse::Status { reqid, result } => {
+                if let Some(goal) = self.take_cleared(&reqid) {
+                    self.on_deploy_status(now, goal, result);
+                } else if let Some(Waiting::GetNodes { reqid }) = self.waiting.finish(&reqid) {
+                    self.on_get_nodes_status(reqid, result);
+                }
+            }
+            SupervisorResponse::Create { reqid, result } => self.on_created(&reqid, result),
+            SupervisorResponse::Destroy { reqid, result } => self.on_destroyed(&reqid, result),
+            SupervisorResponse::Restart { reqid, result } => self.on_restarted(&reqid, result),
+        }
+    }
+
+    fn on_peer_up(&mut self, now: Instant, id: EndpointId, network: &PeerNetwork) {
+        if network.dialed.as_ref() == Some(&self.settings.supervisor) {
+            tracing::info!(%id, "supervisor peered");
+            self.supervisor = Some(id);
+            self.resume_deployment();
+        } else {
+            self.greet_again.insert(id, now + HELLO_AGAIN);
+        }
+        self.say_hello();
+    }
+
+    fn on_peer_down(&mut self, id: EndpointId, reason: &str) {
+        self.greet_again.remove(&id);
+        if self.supervisor == Some(id) {
+            tracing::warn!(%id, reason, "supervisor lost");
+            self.supervisor = None;
+        }
+    }
+
+    /// Without a supervisor the agent cannot do anything, so it does not offer itself (API §5.1 A2,
+    /// §12.2 D46).
+    fn say_hello(&mut self) {
+        if self.supervisor.is_none() {
+            return;
+        }
+        self.respond(AgentResponse::Hello {
+            instance: self.settings.name.clone(),
+            id: self.id.to_string(),
+            connecting: self.settings.controller.is_some(),
+            api_version: API_VERSION,
+        });
+    }
+
+    fn on_expired(&mut self, waiting: Waiting) {
+        match waiting {
+            Waiting::GetNodes { reqid } => self.refuse_get_nodes(reqid, TIMED_OUT),
+            Waiting::Dispatch(dispatch) => self.on_dispatch_expired(dispatch),
+            // The deployment or restart they belong to has answered for them.
+            Waiting::Create { node, .. } | Waiting::Restart { node, .. } => {
+                tracing::warn!(node, "supervisor did not answer");
+            }
+            Waiting::Destroy { node } => {
+                tracing::warn!(node, "supervisor did not answer a destroy request");
+            }
+        }
+    }
+
+    /// Remembers what an answer will be for; the id to ask with.
+    fn await_answer(&mut self, now: Instant, waiting: Waiting) -> String {
+        let id = self.ids.unique_id();
+        let deadline = now + self.settings.request_timeout;
+        if let Err(waiting) = self.waiting.open(&id, deadline, waiting) {
+            tracing::warn!(?waiting, "id is in use; its answer will be missed");
+        }
+        id
+    }
+
+    /// Why a query cannot be taken on, if so.
+    fn is_full(&self) -> bool {
+        self.waiting.len() + self.restarts.len() >= MAX_OPEN
+    }
+
+    fn ok(&self, reqid: &str) -> ApiResult {
+        ApiResult::ok(reqid).on_instance(&self.settings.name)
+    }
+
+    fn failed(&self, reqid: &str, error: impl Into<String>) -> ApiResult {
+        ApiResult::failed(reqid, error).on_instance(&self.settings.name)
+    }
+
+    fn respond(&mut self, response: AgentResponse) {
+        self.outputs.push_back(Output::Respond { response });
+    }
+
+    fn ask_supervisor(&mut self, request: SupervisorRequest) {
+        self.outputs.push_back(Output::ToSupervisor { request });
+    }
+
+    /// Tells the controller that the supervisor refused something (API §5.8).
+    fn notify_error(&mut self, node: String, msg: String) {
+        tracing::error!(node, "{msg}");
+        let instance = self.settings.name.clone();
+        self.respond(AgentResponse::Error {
+            instance,
+            msg,
+            node,
+        });
+    }
+}

@@ -1,0 +1,464 @@
+use supervisor::api::SupervisorResponse;
+
+use super::super::Output;
+use super::super::nodes::tests::exit;
+use super::super::tests::*;
+use super::*;
+use crate::api::agent::AgentRequest;
+use crate::model::ClusterRole;
+
+#[test]
+fn a_deployment_creates_its_nodes_and_is_answered_when_all_said_hello() {
+    let mut rig = Rig::new();
+    let id = rig.id();
+    let asked = rig.ask(deploy_request("LAkfotfEcrf", recorded()));
+    assert_eq!(asked, [ask_status(id.clone())]);
+    let ordered = rig.supervisor(SupervisorResponse::Status {
+        reqid: id,
+        result: status([]),
+    });
+    let ids: Vec<_> = ordered.iter().map(order_id).collect();
+    let creates = ids.iter().zip(recorded_creates());
+    let creates = creates.map(|(id, node)| {
+        ask(SupervisorRequest::Create {
+            reqid: id.clone(),
+            node,
+        })
+    });
+    assert_eq!(ordered, Vec::from_iter(creates));
+    for id in &ids {
+        assert_eq!(created(&mut rig, id, ""), []);
+    }
+    for (i, name) in (10..).zip(["logger-01", "manager", "worker-01", "proxy-01"]) {
+        rig.started(name);
+        assert_eq!(rig.node_hello(name, peer(i)), []);
+    }
+    assert_eq!(
+        rig.node_hello("worker-02", peer(14)),
+        [deployed("LAkfotfEcrf", all_ok("LAkfotfEcrf"))]
+    );
+    assert_eq!(rig.agent.poll_timeout(), None);
+}
+
+#[test]
+fn nodes_of_other_instances_are_in_the_cluster_but_not_created() {
+    let mut rig = Rig::with(crate::settings::AgentSettings {
+        node_env: vec![
+            ("ZEEK_AGENT_PORT".into(), "2152/tcp".into()),
+            ("FOO".into(), "agent".into()),
+        ],
+        ..settings()
+    });
+    let mut config = config(
+        "c1",
+        vec![
+            Node {
+                env: [("FOO".into(), "node".into())].into(),
+                ..node("w1", ClusterRole::Worker, None)
+            },
+            Node {
+                instance: "instance-2".into(),
+                ..node("manager", ClusterRole::Manager, Some(2200))
+            },
+        ],
+    );
+    config.instances.insert(crate::model::Instance {
+        name: "instance-2".into(),
+        host: Address::UNSPECIFIED,
+        listen_port: None,
+    });
+    let (_, ordered) = rig.deploy("r1", config, status([]));
+    let [Output::ToSupervisor { request }] = ordered.as_slice() else {
+        panic!("not one order: {ordered:?}");
+    };
+    let SupervisorRequest::Create { node, .. } = request else {
+        panic!("not a create request: {request:?}");
+    };
+    assert_eq!(node.name, "w1");
+    assert_eq!(
+        node.env,
+        [
+            ("FOO".to_owned(), "node".to_owned()),
+            ("ZEEK_AGENT_PORT".to_owned(), "2152/tcp".to_owned())
+        ]
+        .into()
+    );
+    let manager = member(ClusterRole::Manager, Port::tcp(2200));
+    let manager = ClusterEndpoint {
+        host: Address::UNSPECIFIED,
+        ..manager
+    };
+    let worker = member(ClusterRole::Worker, Port::NONE);
+    let want = [("manager".to_owned(), manager), ("w1".to_owned(), worker)];
+    assert_eq!(node.cluster, want.into());
+}
+
+#[test]
+fn a_deployment_ends_whatever_is_not_marked_before_it_starts_nodes() {
+    let mut rig = Rig::new();
+    let config = config("c1", vec![node("w1", ClusterRole::Worker, None)]);
+    let (_, ordered) = rig.deploy("r1", config, status(["stray", "w1"]));
+    let [stray, old, new] = ordered.as_slice() else {
+        panic!("not three orders: {ordered:?}");
+    };
+    assert_eq!(*stray, destroy(stray, "stray"));
+    assert_eq!(*old, destroy(old, "w1"));
+    assert!(matches!(
+        new,
+        Output::ToSupervisor {
+            request: SupervisorRequest::Create { .. }
+        }
+    ));
+    for order in [stray, old] {
+        let reqid = order_id(order);
+        let message = SupervisorResponse::Destroy {
+            reqid,
+            result: true,
+        };
+        assert_eq!(rig.supervisor(message), []);
+    }
+}
+
+#[test]
+fn an_empty_deployment_is_answered_once() {
+    let mut rig = Rig::deployed();
+    let (asked, ordered) = rig.deploy("ukCqoRuHT96", config("c2", vec![]), status(NAMES));
+    assert_eq!(asked.len(), 1);
+    let (answer, destroys) = ordered.split_last().unwrap();
+    let want = Vec::from_iter(destroys.iter().zip(NAMES).map(|(o, name)| destroy(o, name)));
+    assert_eq!(destroys, want);
+    assert_eq!(*answer, deployed("ukCqoRuHT96", vec![ok("ukCqoRuHT96")]));
+    assert_eq!(rig.pass(secs(5)), []);
+    assert_eq!(rig.agent.poll_timeout(), None);
+}
+
+#[test]
+fn an_instance_without_nodes_is_done_when_the_old_ones_are_ordered_to_end() {
+    let mut rig = Rig::new();
+    let elsewhere = Node {
+        instance: "instance-2".into(),
+        ..node("manager", ClusterRole::Manager, None)
+    };
+    let (_, ordered) = rig.deploy("r1", config("c1", vec![elsewhere]), status([]));
+    assert_eq!(ordered, [deployed("r1", vec![ok("r1")])]);
+}
+
+#[test]
+fn a_configuration_that_runs_is_left_alone_unless_forced() {
+    let mut rig = Rig::deployed();
+    assert_eq!(
+        rig.ask(deploy_request("r1", recorded())),
+        [deployed("r1", vec![ok("r1")])]
+    );
+    let id = rig.id();
+    let forced = AgentRequest::Deploy {
+        reqid: "r2".into(),
+        config: recorded(),
+        force: true,
+    };
+    assert_eq!(rig.ask(forced), [ask_status(id)]);
+}
+
+#[test]
+fn a_configuration_with_a_node_that_does_not_run_is_deployed_anew() {
+    let mut rig = Rig::deployed();
+    rig.started("manager");
+    let id = rig.id();
+    let asked = rig.ask(deploy_request("r1", recorded()));
+    assert_eq!(asked, [ask_status(id)]);
+}
+
+#[test]
+fn nodes_that_never_say_hello_fail_at_the_deadline_with_what_they_wrote() {
+    let mut rig = Rig::new();
+    let t0 = rig.now;
+    let nodes = ["w1", "w2", "w3"].map(|name| node(name, ClusterRole::Worker, None));
+    rig.deploy("r1", config("c1", nodes.into()), status(["w2"]));
+    rig.started("w2");
+    exit(&mut rig, "w2", "received termination signal");
+    rig.started("w3");
+    rig.started("w3");
+    exit(&mut rig, "w3", "error in ./x.zeek, line 1: syntax error");
+    rig.node_hello("w1", peer(10));
+    assert_eq!(rig.agent.poll_timeout(), Some(t0 + secs(5)));
+    let late = |node: &str| {
+        let why = format!("cluster node {node} did not report in time");
+        on(node, failed("r1", &why))
+    };
+    let wrote = outputs("error in ./x.zeek, line 1: syntax error");
+    assert_eq!(
+        rig.pass(secs(5)),
+        [deployed(
+            "r1",
+            vec![
+                failed("r1", "request timed out"),
+                on("w1", ok("r1")),
+                late("w2"),
+                late("w3").with_data(wrote),
+            ]
+        )]
+    );
+    assert_eq!(rig.node_hello("w2", peer(11)), []);
+    assert_eq!(rig.pass(secs(5)), []);
+}
+
+#[test]
+fn a_supervisor_that_does_not_say_what_runs_fails_the_deployment() {
+    let mut rig = Rig::new();
+    let id = rig.id();
+    rig.ask(deploy_request("r1", recorded()));
+    let want = deployed("r1", vec![failed("r1", "request timed out")]);
+    assert_eq!(rig.pass(secs(5)), [want]);
+    let late = SupervisorResponse::Status {
+        reqid: id,
+        result: status(NAMES),
+    };
+    assert_eq!(rig.supervisor(late), []);
+}
+
+#[test]
+fn without_supervisor_a_deployment_fails_at_once() {
+    let mut rig = Rig::new();
+    rig.peer_down(SUPERVISOR);
+    let why = "agent has no connection to its supervisor";
+    assert_eq!(
+        rig.ask(deploy_request("r1", recorded())),
+        [deployed("r1", vec![failed("r1", why)])]
+    );
+}
+
+#[test]
+fn a_node_that_cannot_be_created_fails_its_deployment_without_waiting() {
+    let mut rig = Rig::new();
+    let nodes = ["w1", "w2"].map(|name| node(name, ClusterRole::Worker, None));
+    let (_, ordered) = rig.deploy("r1", config("c1", nodes.into()), status([]));
+    rig.node_hello("w2", peer(10));
+    let why = "node with name 'w1' already exists";
+    let result = on("w1", failed("r1", why)).with_data(outputs(why));
+    assert_eq!(
+        created(&mut rig, &order_id(&ordered[0]), why),
+        [
+            error("w1", &format!("failed to create node w1: {why}")),
+            deployed("r1", vec![result, on("w2", ok("r1"))]),
+        ]
+    );
+    assert_eq!(rig.agent.poll_timeout(), Some(rig.now + secs(5)));
+    assert_eq!(rig.pass(secs(5)), []);
+}
+
+#[test]
+fn a_node_that_would_pass_for_a_management_process_is_refused() {
+    let mut rig = Rig::new();
+    let fake = Node {
+        env: [(MANAGEMENT_NODE_VARIABLE.to_owned(), String::new())].into(),
+        ..node("w1", ClusterRole::Worker, None)
+    };
+    let (_, ordered) = rig.deploy("r1", config("c1", vec![fake]), status([]));
+    let why = "environment variable ZEEK_MANAGEMENT_NODE is reserved";
+    let result = on("w1", failed("r1", why)).with_data(outputs(why));
+    assert_eq!(ordered, [deployed("r1", vec![result])]);
+}
+
+#[test]
+fn a_later_deployment_takes_an_earlier_ones_place() {
+    let mut rig = Rig::new();
+    let w1 = || node("w1", ClusterRole::Worker, None);
+    let (_, first) = rig.deploy("r1", config("c1", vec![w1()]), status([]));
+    rig.now += secs(1);
+    let id = rig.id();
+    let asked = rig.ask(deploy_request("r2", config("c2", vec![w1()])));
+    let why = "superseded by a later deployment";
+    let superseded = deployed("r1", vec![failed("r1", why)]);
+    assert_eq!(asked, [superseded, ask_status(id.clone())]);
+    let result = status(["w1"]);
+    rig.supervisor(SupervisorResponse::Status { reqid: id, result });
+    // The first one's order failing late is news, but not about the second one.
+    assert_eq!(
+        created(&mut rig, &order_id(&first[0]), "no"),
+        [error("w1", "failed to create node w1: no")]
+    );
+    assert_eq!(rig.pass(secs(4)), []);
+    assert_eq!(
+        rig.node_hello("w1", peer(10)),
+        [deployed("r2", vec![on("w1", ok("r2"))])]
+    );
+}
+
+#[test]
+fn a_status_asked_for_an_earlier_deployment_starts_nothing() {
+    let mut rig = Rig::new();
+    let first = rig.id();
+    rig.ask(deploy_request("r1", recorded()));
+    rig.ask(deploy_request("r2", recorded()));
+    let stale = SupervisorResponse::Status {
+        reqid: first,
+        result: status([]),
+    };
+    assert_eq!(rig.supervisor(stale), []);
+}
+
+#[test]
+fn standby_is_answered_at_once_and_only_once() {
+    let mut rig = Rig::deployed();
+    let id = rig.id();
+    let standby = respond(AgentResponse::Standby {
+        reqid: String::new(),
+        result: ok(""),
+    });
+    assert_eq!(
+        rig.ask(standby_request()),
+        [standby, ask_status(id.clone())]
+    );
+    let ordered = rig.supervisor(SupervisorResponse::Status {
+        reqid: id,
+        result: status(NAMES),
+    });
+    let want = ordered.iter().zip(NAMES).map(|(o, name)| destroy(o, name));
+    assert_eq!(ordered, Vec::from_iter(want));
+    assert_eq!(rig.pass(secs(9)), []);
+    assert_eq!(rig.agent.poll_timeout(), None);
+    assert!(rig.agent.nodes.iter().next().is_none());
+}
+
+#[test]
+fn standby_takes_an_open_deployments_place_and_the_next_deployment_is_not_disturbed() {
+    let mut rig = Rig::new();
+    rig.deploy("r1", recorded(), status([]));
+    let outputs = rig.ask(standby_request());
+    let why = "superseded by a standby request";
+    assert_eq!(outputs[0], deployed("r1", vec![failed("r1", why)]));
+    rig.now += secs(4);
+    rig.deploy("r2", recorded(), status(NAMES));
+    assert_eq!(rig.pass(secs(3)), []);
+    for (i, name) in (10..).zip(["logger-01", "manager", "worker-01", "proxy-01"]) {
+        assert_eq!(rig.node_hello(name, peer(i)), []);
+    }
+    let last = rig.node_hello("worker-02", peer(14));
+    assert_eq!(last, [deployed("r2", all_ok("r2"))]);
+}
+
+#[test]
+fn standby_is_carried_out_when_the_supervisor_comes_back() {
+    let mut rig = Rig::deployed();
+    rig.peer_down(SUPERVISOR);
+    let id = rig.id();
+    rig.ask(standby_request());
+    assert_eq!(rig.pass(secs(60)), []);
+    let outputs = rig.peer_up(SUPERVISOR, Some(9999));
+    assert_eq!(outputs[0], ask_status(id.clone()));
+    let ordered = rig.supervisor(SupervisorResponse::Status {
+        reqid: id,
+        result: status(NAMES),
+    });
+    assert_eq!(ordered.len(), 5);
+}
+
+#[test]
+fn a_name_that_is_configured_twice_is_created_once() {
+    let mut rig = Rig::new();
+    let nodes = vec![
+        node("same", ClusterRole::Worker, None),
+        node("same", ClusterRole::Logger, Some(2201)),
+    ];
+    let (_, ordered) = rig.deploy("r1", config("c1", nodes), status([]));
+    assert_eq!(ordered.len(), 1);
+    assert_eq!(
+        rig.node_hello("same", peer(10)),
+        [deployed("r1", vec![on("same", ok("r1"))])]
+    );
+}
+
+fn standby_request() -> AgentRequest {
+    AgentRequest::Standby {
+        reqid: String::new(),
+    }
+}
+
+fn created(rig: &mut Rig, id: &str, result: &str) -> Vec<Output> {
+    rig.supervisor(SupervisorResponse::Create {
+        reqid: id.into(),
+        result: result.into(),
+    })
+}
+
+fn deployed(reqid: &str, results: Vec<ApiResult>) -> Output {
+    respond(AgentResponse::Deploy {
+        reqid: reqid.into(),
+        results,
+    })
+}
+
+fn all_ok(reqid: &str) -> Vec<ApiResult> {
+    NAMES.map(|node| on(node, ok(reqid))).into()
+}
+
+/// The destroy request that this output should be, whatever its id.
+fn destroy(output: &Output, node: &str) -> Output {
+    ask(SupervisorRequest::Destroy {
+        reqid: order_id(output),
+        node: node.into(),
+    })
+}
+
+fn outputs(stderr: &str) -> broker_proto::Data {
+    let outputs = ["", stderr].map(broker_proto::Data::string);
+    broker_proto::Data::Vector(outputs.into())
+}
+
+fn member(role: ClusterRole, p: Port) -> ClusterEndpoint {
+    ClusterEndpoint {
+        role,
+        host: localhost(),
+        p,
+        interface: None,
+        pcap_file: None,
+        metrics_port: None,
+    }
+}
+
+/// What the recorded agent had its supervisor create, in this agent's order.
+fn recorded_creates() -> Vec<NodeConfig> {
+    let [logger, manager, proxy, worker, other] = NAMES.map(String::from);
+    let cluster = BTreeMap::from([
+        (logger, member(ClusterRole::Logger, Port::tcp(2201))),
+        (manager, member(ClusterRole::Manager, Port::tcp(2200))),
+        (proxy, member(ClusterRole::Proxy, Port::tcp(1234))),
+        (
+            worker,
+            ClusterEndpoint {
+                interface: Some("lo".into()),
+                ..member(ClusterRole::Worker, Port::NONE)
+            },
+        ),
+        (
+            other,
+            ClusterEndpoint {
+                interface: Some("eth0".into()),
+                metrics_port: Some(Port::tcp(9123)),
+                ..member(ClusterRole::Worker, Port::NONE)
+            },
+        ),
+    ]);
+    let plain = |name: &str| NodeConfig {
+        directory: Some(format!("/usr/local/zeek/var/lib/nodes/{name}")),
+        addl_user_scripts: vec!["policy/frameworks/management/node".into()],
+        cluster: cluster.clone(),
+        ..NodeConfig::named(name)
+    };
+    let worker = NodeConfig {
+        interface: Some("lo".into()),
+        addl_user_scripts: vec![
+            "policy/tuning/json-logs".into(),
+            "policy/frameworks/management/node".into(),
+        ],
+        env: [("FOO".into(), "BAR".into())].into(),
+        cpu_affinity: Some(0),
+        ..plain("worker-01")
+    };
+    let other = NodeConfig {
+        interface: Some("eth0".into()),
+        ..plain("worker-02")
+    };
+    let [logger, manager, proxy] = ["logger-01", "manager", "proxy-01"].map(plain);
+    vec![logger, manager, proxy, worker, other]
+}

@@ -1,0 +1,440 @@
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use broker_proto::{Address, Port};
+use supervisor::api::{MANAGEMENT_NODE_VARIABLE, NodeConfig, NodeStatus, Status};
+
+use super::*;
+use crate::model::{ClusterRole, Configuration, CpuAffinity, Instance, Node, State};
+
+#[test]
+fn a_starting_agent_dials_its_supervisor_and_its_controller() {
+    let mut rig = Rig::unpeered(settings());
+    let dial = |port| Output::Peer {
+        addr: local(port),
+        retry: Duration::from_secs(1),
+    };
+    assert_eq!(rig.drain(), [dial(9999), dial(2150)]);
+    assert_eq!(rig.agent.poll_timeout(), None);
+}
+
+#[test]
+fn an_agent_without_controller_address_dials_its_supervisor_only() {
+    let mut rig = Rig::unpeered(AgentSettings {
+        controller: None,
+        ..settings()
+    });
+    let dial = Output::Peer {
+        addr: local(9999),
+        retry: Duration::from_secs(1),
+    };
+    assert_eq!(rig.drain(), [dial]);
+}
+
+#[test]
+fn hello_waits_for_the_supervisor_and_is_said_again_a_second_after_the_controller_came() {
+    let mut rig = Rig::unpeered(settings());
+    rig.drain();
+    assert_eq!(rig.peer_up(CONTROLLER, Some(2150)), []);
+    assert_eq!(rig.peer_up(SUPERVISOR, Some(9999)), [hello(true)]);
+    assert_eq!(rig.agent.poll_timeout(), Some(rig.now + secs(1)));
+    assert_eq!(rig.pass(secs(1)), [hello(true)]);
+    assert_eq!(rig.agent.poll_timeout(), None);
+}
+
+#[test]
+fn hello_is_said_for_every_peer_but_again_only_for_those_that_are_not_nodes() {
+    let mut rig = Rig::unpeered(AgentSettings {
+        controller: None,
+        ..settings()
+    });
+    rig.drain();
+    assert_eq!(rig.peer_up(SUPERVISOR, Some(9999)), [hello(false)]);
+    assert_eq!(rig.agent.poll_timeout(), None);
+    assert_eq!(rig.peer_up(peer(7), None), [hello(false)]);
+    assert_eq!(rig.node_hello("manager", peer(7)), []);
+    assert_eq!(rig.agent.poll_timeout(), None);
+    assert_eq!(rig.peer_up(CONTROLLER, None), [hello(false)]);
+    assert_eq!(rig.pass(secs(1)), [hello(false)]);
+    assert_eq!(rig.pass(secs(9)), []);
+}
+
+#[test]
+fn an_agent_without_supervisor_does_not_offer_itself() {
+    let mut rig = Rig::new();
+    rig.peer_down(SUPERVISOR);
+    assert_eq!(rig.peer_up(CONTROLLER, Some(2150)), []);
+    assert_eq!(rig.pass(secs(1)), []);
+    assert_eq!(rig.peer_up(SUPERVISOR, Some(9999)), [hello(true)]);
+}
+
+#[test]
+fn losing_another_peer_leaves_the_supervisor_peered() {
+    let mut rig = Rig::new();
+    rig.peer_down(CONTROLLER);
+    assert_eq!(rig.peer_up(CONTROLLER, Some(2150)), [hello(true)]);
+}
+
+#[test]
+fn welcome_is_answered_at_once() {
+    let mut rig = Rig::new();
+    let reqid = "RvWtEIuo5jg".to_owned();
+    assert_eq!(
+        rig.ask(AgentRequest::Welcome { reqid }),
+        [respond(AgentResponse::Welcome {
+            reqid: "RvWtEIuo5jg".into(),
+            result: ok("RvWtEIuo5jg"),
+        })]
+    );
+}
+
+#[test]
+fn a_supervisor_that_cannot_destroy_a_node_is_reported() {
+    let mut rig = Rig::new();
+    let (_, orders) = rig.deploy("r1", config("c1", vec![]), status(["stray"]));
+    let id = order_id(&orders[0]);
+    assert_eq!(
+        rig.supervisor(SupervisorResponse::Destroy {
+            reqid: id.clone(),
+            result: false,
+        }),
+        [error(
+            "stray",
+            &format!("failed to destroy node stray, {id}")
+        )]
+    );
+}
+
+/// An agent and what it will number its requests with.
+pub(super) struct Rig {
+    pub(super) agent: Agent,
+    pub(super) now: Instant,
+    ids: IdGen,
+}
+
+pub(super) const SUPERVISOR: EndpointId = peer(1);
+pub(super) const CONTROLLER: EndpointId = peer(2);
+
+impl Rig {
+    pub(super) fn unpeered(settings: AgentSettings) -> Self {
+        Self {
+            agent: Agent::new(settings, own_id(), IdGen::new(1)),
+            now: start(),
+            ids: IdGen::new(1),
+        }
+    }
+
+    /// One that has its supervisor and has greeted its controller.
+    pub(super) fn with(settings: AgentSettings) -> Self {
+        let mut rig = Self::unpeered(settings);
+        rig.peer_up(SUPERVISOR, Some(9999));
+        rig.peer_up(CONTROLLER, Some(2150));
+        rig.pass(secs(1));
+        rig
+    }
+
+    pub(super) fn new() -> Self {
+        Self::with(settings())
+    }
+
+    /// One that runs [`recorded`].
+    pub(super) fn deployed() -> Self {
+        let mut rig = Self::new();
+        let (_, creates) = rig.deploy("r0", recorded(), status([]));
+        for (create, name) in creates.iter().zip(NAMES) {
+            rig.supervisor(SupervisorResponse::Create {
+                reqid: order_id(create),
+                result: String::new(),
+            });
+            rig.started(name);
+        }
+        for (i, name) in (10..).zip(NAMES) {
+            rig.node_hello(name, peer(i));
+        }
+        rig
+    }
+
+    /// The id of the agent's next request.
+    pub(super) fn id(&mut self) -> String {
+        self.ids.unique_id()
+    }
+
+    pub(super) fn drain(&mut self) -> Vec<Output> {
+        std::iter::from_fn(|| self.agent.poll_output()).collect()
+    }
+
+    pub(super) fn feed(&mut self, input: Input) -> Vec<Output> {
+        self.agent.handle(self.now, input);
+        let outputs = self.drain();
+        // Ids that the agent drew while a test did not look.
+        self.ids = self.agent.ids.clone();
+        outputs
+    }
+
+    pub(super) fn ask(&mut self, request: AgentRequest) -> Vec<Output> {
+        self.feed(Input::Request { request })
+    }
+
+    pub(super) fn supervisor(&mut self, message: SupervisorResponse) -> Vec<Output> {
+        self.feed(Input::Supervisor { message })
+    }
+
+    pub(super) fn node_hello(&mut self, node: &str, from: EndpointId) -> Vec<Output> {
+        let node = node.to_owned();
+        let message = NodeResponse::Hello { node };
+        self.feed(Input::Node { from, message })
+    }
+
+    pub(super) fn started(&mut self, node: &str) {
+        let node = node.to_owned();
+        let message = NodeStatusEvent::NodeStatus { node, pid: 84 };
+        assert_eq!(self.feed(Input::NodeStatus { message }), []);
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) -> Vec<Output> {
+        self.now += time;
+        self.agent.handle_timeout(self.now);
+        self.drain()
+    }
+
+    pub(super) fn peer_up(&mut self, id: EndpointId, dialed: Option<u16>) -> Vec<Output> {
+        let network = PeerNetwork {
+            remote: SocketAddr::from(([127, 0, 0, 1], dialed.unwrap_or(40000))),
+            dialed: dialed.map(local),
+        };
+        self.feed(Input::PeerUp { id, network })
+    }
+
+    pub(super) fn peer_down(&mut self, id: EndpointId) {
+        let reason = "connection reset".to_owned();
+        assert_eq!(self.feed(Input::PeerDown { id, reason }), []);
+    }
+
+    /// Asks for a deployment and has the supervisor tell what runs; what came of the one and of
+    /// the other.
+    pub(super) fn deploy(
+        &mut self,
+        reqid: &str,
+        config: Configuration,
+        running: Status,
+    ) -> (Vec<Output>, Vec<Output>) {
+        let asked = self.ask(deploy_request(reqid, config));
+        let reqid = order_id(asked.last().unwrap());
+        let result = running;
+        let ordered = self.supervisor(SupervisorResponse::Status { reqid, result });
+        (asked, ordered)
+    }
+}
+
+pub(super) const NAMES: [&str; 5] = ["logger-01", "manager", "proxy-01", "worker-01", "worker-02"];
+
+pub(super) fn settings() -> AgentSettings {
+    AgentSettings {
+        name: "instance-1".into(),
+        listen: PeerAddr {
+            host: "0.0.0.0".into(),
+            port: 2151,
+        },
+        controller: Some(local(2150)),
+        supervisor: local(9999),
+        state_dir: PathBuf::from("/usr/local/zeek/var/lib"),
+        request_timeout: secs(5),
+        connect_retry: secs(1),
+        node_env: vec![],
+    }
+}
+
+/// What the recorded session deployed.
+pub(super) fn recorded() -> Configuration {
+    let [logger, manager, proxy, worker, other] = NAMES;
+    config(
+        "6e01138a-e5e2-11f1-93bf-d6420b477af5",
+        vec![
+            node(logger, ClusterRole::Logger, Some(2201)),
+            node(manager, ClusterRole::Manager, Some(2200)),
+            node(proxy, ClusterRole::Proxy, Some(1234)),
+            Node {
+                scripts: Some(vec!["policy/tuning/json-logs".into()]),
+                interface: Some("lo".into()),
+                cpu_affinity: Some(CpuAffinity(0)),
+                env: [("FOO".into(), "BAR".into())].into(),
+                ..node(worker, ClusterRole::Worker, None)
+            },
+            Node {
+                interface: Some("eth0".into()),
+                metrics_port: Some(Port::tcp(9123)),
+                ..node(other, ClusterRole::Worker, None)
+            },
+        ],
+    )
+}
+
+pub(super) fn config(id: &str, nodes: Vec<Node>) -> Configuration {
+    let instance = Instance {
+        name: "instance-1".into(),
+        host: localhost(),
+        listen_port: None,
+    };
+    Configuration {
+        id: id.into(),
+        instances: [instance].into(),
+        nodes: BTreeSet::from_iter(nodes),
+    }
+}
+
+pub(super) fn node(name: &str, role: ClusterRole, port: Option<u16>) -> Node {
+    Node {
+        name: name.into(),
+        instance: "instance-1".into(),
+        role,
+        state: State::Running,
+        p: port.map(Port::tcp),
+        scripts: None,
+        options: None,
+        interface: None,
+        cpu_affinity: None,
+        env: BTreeMap::new(),
+        metrics_port: None,
+    }
+}
+
+/// Controller and agent as the recorded supervisor told them, and these nodes.
+pub(super) fn status<const N: usize>(nodes: [&str; N]) -> Status {
+    let marked = |name: &str, mark: &str, pid| {
+        let mut node = NodeConfig::named(name);
+        node.env
+            .insert(MANAGEMENT_NODE_VARIABLE.into(), mark.into());
+        let pid = Some(pid);
+        (name.to_owned(), NodeStatus { node, pid })
+    };
+    let unmarked = |name: &str| {
+        let node = NodeConfig::named(name);
+        (
+            name.to_owned(),
+            NodeStatus {
+                node,
+                pid: Some(84),
+            },
+        )
+    };
+    let mut status = Status {
+        nodes: nodes.map(unmarked).into(),
+    };
+    let own = [
+        marked("controller", "CONTROLLER", 34),
+        marked("instance-1", "AGENT", 35),
+    ];
+    status.nodes.extend(own);
+    status
+}
+
+pub(super) fn deploy_request(reqid: &str, config: Configuration) -> AgentRequest {
+    AgentRequest::Deploy {
+        reqid: reqid.into(),
+        config,
+        force: false,
+    }
+}
+
+pub(super) fn ask_status(reqid: String) -> Output {
+    let node = String::new();
+    ask(SupervisorRequest::Status { reqid, node })
+}
+
+pub(super) fn ask(request: SupervisorRequest) -> Output {
+    Output::ToSupervisor { request }
+}
+
+pub(super) fn respond(response: AgentResponse) -> Output {
+    Output::Respond { response }
+}
+
+pub(super) fn error(node: &str, msg: &str) -> Output {
+    respond(AgentResponse::Error {
+        instance: "instance-1".into(),
+        msg: msg.into(),
+        node: node.into(),
+    })
+}
+
+/// The id of something asked of the supervisor.
+pub(super) fn order_id(output: &Output) -> String {
+    let Output::ToSupervisor { request } = output else {
+        panic!("not asked of the supervisor: {output:?}");
+    };
+    match request {
+        SupervisorRequest::Create { reqid, .. }
+        | SupervisorRequest::Status { reqid, .. }
+        | SupervisorRequest::Restart { reqid, .. }
+        | SupervisorRequest::Destroy { reqid, .. } => reqid.clone(),
+        SupervisorRequest::Stop {} => panic!("nobody asks for that"),
+    }
+}
+
+pub(super) fn ok(reqid: &str) -> ApiResult {
+    ApiResult {
+        reqid: reqid.into(),
+        success: true,
+        instance: Some("instance-1".into()),
+        data: None,
+        error: None,
+        node: None,
+    }
+}
+
+pub(super) fn failed(reqid: &str, error: &str) -> ApiResult {
+    ApiResult {
+        success: false,
+        error: Some(error.into()),
+        ..ok(reqid)
+    }
+}
+
+pub(super) fn on(node: &str, result: ApiResult) -> ApiResult {
+    ApiResult {
+        node: Some(node.into()),
+        ..result
+    }
+}
+
+pub(super) fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.map(String::from).into()
+}
+
+fn hello(connecting: bool) -> Output {
+    respond(AgentResponse::Hello {
+        instance: "instance-1".into(),
+        id: "788ca4d7-e479-56df-93c9-826f7c591b63".into(),
+        connecting,
+        api_version: 1,
+    })
+}
+
+pub(super) fn localhost() -> Address {
+    Address::from_octets([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1])
+}
+
+pub(super) fn local(port: u16) -> PeerAddr {
+    PeerAddr {
+        host: "127.0.0.1".into(),
+        port,
+    }
+}
+
+pub(super) const fn peer(n: u8) -> EndpointId {
+    EndpointId::from_bytes([n; 16])
+}
+
+fn own_id() -> EndpointId {
+    "788ca4d7-e479-56df-93c9-826f7c591b63".parse().unwrap()
+}
+
+pub(super) fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+#[allow(clippy::disallowed_methods, reason = "any starting point will do")]
+fn start() -> Instant {
+    Instant::now()
+}
