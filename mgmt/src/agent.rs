@@ -18,6 +18,7 @@
 mod deploy;
 mod dispatch;
 mod nodes;
+pub mod process;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,201 @@
+//! `AgentProcess`: the whole agent but for its sockets.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use broker_proto::codec::Limits;
+use broker_proto::peering::{self, Endpoint};
+use broker_proto::zeek::{Event, EventError};
+use broker_proto::{EndpointId, IdGen, Topic};
+use bytes::Bytes;
+use supervisor::api::{
+    EXIT_TOPIC, ExitEvent, NodeStatusEvent, SupervisorResponse, TOPIC as SUPERVISOR_TOPIC,
+};
+use tracing::{info, trace, warn};
+
+use super::{Agent, Input as AgentInput, Output as AgentOutput};
+use crate::api::agent::AgentRequest;
+use crate::api::node::NodeResponse;
+use crate::api::{NODE_TOPIC, agent_topic};
+use crate::settings::AgentSettings;
+
+/// A peering endpoint and an [`Agent`], with types made of bytes between them.
+///
+/// Its inputs and outputs are those of the endpoint; [`peering::Output::Stopped`] ends it.
+#[derive(Debug)]
+pub struct AgentProcess {
+    endpoint: Endpoint,
+    agent: Agent,
+    topic: Topic,
+    outputs: VecDeque<peering::Output>,
+}
+
+impl AgentProcess {
+    /// An agent that subscribes, listens, and dials supervisor and controller.
+    ///
+    /// The topic of an agent whose name is too long for one is cut to the prefix: no controller
+    /// can reach such an agent.
+    pub fn new(settings: AgentSettings, id: EndpointId, mut ids: IdGen, now: Instant) -> Self {
+        let topic = agent_topic(&settings.name).unwrap_or(crate::api::AGENT_TOPIC_PREFIX);
+        let endpoint_ids = IdGen::new(ids.next_u64());
+        let mut endpoint = Endpoint::new(id, peering::Options::default(), endpoint_ids);
+        for topic in [SUPERVISOR_TOPIC, topic.clone(), NODE_TOPIC, EXIT_TOPIC] {
+            endpoint.handle(now, peering::Input::Subscribe { topic });
+        }
+        endpoint.handle(
+            now,
+            peering::Input::Listen {
+                addr: settings.listen.clone(),
+            },
+        );
+        info!(name = %settings.name, %id, listen = %settings.listen, "agent is live");
+        let agent = Agent::new(settings, id, ids);
+        let mut process = Self {
+            endpoint,
+            agent,
+            topic,
+            outputs: VecDeque::new(),
+        };
+        process.drain(now);
+        process
+    }
+
+    /// One thing happened.
+    pub fn handle(&mut self, now: Instant, input: peering::Input) {
+        self.endpoint.handle(now, input);
+        self.drain(now);
+    }
+
+    /// A deadline of [`Self::poll_timeout`] has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.endpoint.handle_timeout(now);
+        self.agent.handle_timeout(now);
+        self.drain(now);
+    }
+
+    /// What the caller must do next.
+    pub fn poll_output(&mut self) -> Option<peering::Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.endpoint.poll_timeout(), self.agent.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn drain(&mut self, now: Instant) {
+        loop {
+            if let Some(output) = self.agent.poll_output() {
+                self.on_agent(now, output);
+            } else if let Some(output) = self.endpoint.poll_output() {
+                self.on_endpoint(now, output);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn on_agent(&mut self, now: Instant, output: AgentOutput) {
+        let (topic, event) = match output {
+            AgentOutput::Respond { response } => (self.topic.clone(), response.into()),
+            AgentOutput::ToNodes { request } => (NODE_TOPIC, request.into()),
+            AgentOutput::ToSupervisor { request } => (SUPERVISOR_TOPIC, request.into()),
+            AgentOutput::Peer { addr, retry } => {
+                let retry = Some(retry);
+                return self
+                    .endpoint
+                    .handle(now, peering::Input::Dial { addr, retry });
+            }
+        };
+        self.publish(now, topic, event);
+    }
+
+    fn publish(&mut self, now: Instant, topic: Topic, event: Event) {
+        info!(event = %event.name, %topic, "tx");
+        self.endpoint.handle(
+            now,
+            peering::Input::Publish {
+                topic,
+                payload: event.encode(),
+            },
+        );
+    }
+
+    fn on_endpoint(&mut self, now: Instant, output: peering::Output) {
+        match output {
+            peering::Output::Deliver {
+                topic,
+                payload,
+                from,
+            } => {
+                self.on_message(now, &topic, &payload, from);
+            }
+            peering::Output::PeerUp { id, network } => {
+                self.agent.handle(now, AgentInput::PeerUp { id, network });
+            }
+            peering::Output::PeerDown { id, reason } => {
+                self.agent.handle(now, AgentInput::PeerDown { id, reason });
+            }
+            peering::Output::PeerUnreachable { addr, reason } => {
+                info!(%addr, reason, "peer is unreachable");
+            }
+            order @ (peering::Output::Listen { .. }
+            | peering::Output::Dial { .. }
+            | peering::Output::Send { .. }
+            | peering::Output::Close { .. }
+            | peering::Output::Stopped) => self.outputs.push_back(order),
+        }
+    }
+
+    fn on_message(&mut self, now: Instant, topic: &Topic, payload: &Bytes, from: EndpointId) {
+        let read = Event::decode(payload, &Limits::default());
+        let input = read.and_then(|event| {
+            trace!(event = %event.name, %topic, %from, "rx");
+            self.read(topic, event, from)
+        });
+        match input {
+            Ok(input) => self.agent.handle(now, input),
+            // Topics are shared: others' requests, answers and logs are copies, not mistakes.
+            Err(EventError::UnknownName(_) | EventError::OtherMessage(_)) => {}
+            Err(error) => warn!(peer = %from, %topic, %error, "message dropped"),
+        }
+    }
+
+    /// The typed input of an event, by the exact topic it came on (API §12.2 D01).
+    fn read(
+        &self,
+        topic: &Topic,
+        event: Event,
+        from: EndpointId,
+    ) -> Result<AgentInput, EventError> {
+        if *topic == self.topic {
+            let request = AgentRequest::try_from(event)?;
+            info!(event = request.event_name(), peer = %from, "rx");
+            return Ok(AgentInput::Request { request });
+        }
+        if *topic == NODE_TOPIC {
+            let message = NodeResponse::try_from(event)?;
+            return Ok(AgentInput::Node { from, message });
+        }
+        if *topic == EXIT_TOPIC {
+            let message = ExitEvent::try_from(event)?;
+            return Ok(AgentInput::Exit { message });
+        }
+        if SUPERVISOR_TOPIC.is_prefix_of(topic) {
+            return read_supervisor(event);
+        }
+        Err(EventError::UnknownName(event.name))
+    }
+}
+
+fn read_supervisor(event: Event) -> Result<AgentInput, EventError> {
+    if event.name == "SupervisorControl::node_status" {
+        let message = NodeStatusEvent::try_from(event)?;
+        return Ok(AgentInput::NodeStatus { message });
+    }
+    let message = SupervisorResponse::try_from(event)?;
+    Ok(AgentInput::Supervisor { message })
+}
