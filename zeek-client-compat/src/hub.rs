@@ -1,0 +1,330 @@
+//! All clients of one server as local subscribers (CLIENT §A7).
+//!
+//! [`Hub`] is fed what clients send and what the program publishes, and hands out what to send to
+//! whom. A client's event goes to the program as [`Output::Deliver`], and nowhere else: it reaches
+//! other clients only when the program has understood it and says [`Input::Publish`] with the
+//! client as origin. What the program does not take it answers with [`Input::Reject`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use broker_proto::zeek::Event;
+use broker_proto::{Filter, Topic};
+use tracing::{debug, info};
+
+use crate::message::{self, ErrorCode};
+use crate::session::{self, Effect, GOING_AWAY, Local, POLICY_VIOLATION, Session};
+
+#[cfg(test)]
+mod tests;
+
+/// Names a client for as long as the server runs; the server counts its clients from 0.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct ClientId(pub u64);
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "websocket-{}", self.0)
+    }
+}
+
+/// What a hub has to know.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Options {
+    /// The id of the program's endpoint. An ack names `<endpoint>-websocket-<n>`.
+    pub endpoint: String,
+    /// The version in an ack; any text that is not empty.
+    pub version: String,
+    /// The topics, and below, that clients may publish to. All others are refused.
+    pub publish: Filter,
+    /// How long a client may take to send its subscriptions.
+    pub subscribe_timeout: Duration,
+}
+
+impl Options {
+    /// With 60 s to subscribe.
+    pub fn new(endpoint: impl Into<String>, version: impl Into<String>, publish: Filter) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            version: version.into(),
+            publish,
+            subscribe_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What happened, or what the program asks for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Input {
+    /// A client completed the WebSocket upgrade.
+    Opened {
+        /// The client.
+        client: ClientId,
+        /// Its end of the socket.
+        remote: SocketAddr,
+        /// What it calls itself, if it does (`X-Application-Name`).
+        application: Option<String>,
+    },
+    /// A client sent a message.
+    Text {
+        /// The client.
+        client: ClientId,
+        /// The message.
+        text: String,
+    },
+    /// A client is gone. Nothing more comes from it.
+    Closed {
+        /// The client.
+        client: ClientId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Send an event to every subscribed client but its origin. Metadata is left out: zeek-client
+    /// 1.2.0 fails on it.
+    Publish {
+        /// The topic.
+        topic: Topic,
+        /// The event.
+        event: Event,
+        /// The client whose event this is, if it is one's.
+        origin: Option<ClientId>,
+    },
+    /// A delivered event is not one that the program takes.
+    Reject {
+        /// Whose event it was.
+        client: ClientId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Close all clients, and every one that comes from now on.
+    Shutdown,
+}
+
+/// What the caller must do, in order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Output {
+    /// Send a text message.
+    Send {
+        /// To whom.
+        client: ClientId,
+        /// The message.
+        text: String,
+    },
+    /// Close with this code once everything before is sent; answered by [`Input::Closed`].
+    Close {
+        /// Whom.
+        client: ClientId,
+        /// The WebSocket close code.
+        code: u16,
+        /// Why, for the client.
+        reason: String,
+    },
+    /// A client published an event on a topic that it may publish to.
+    Deliver {
+        /// The topic.
+        topic: Topic,
+        /// The event.
+        event: Event,
+        /// The client.
+        from: ClientId,
+    },
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Hub {
+    options: Options,
+    stage: Stage,
+    clients: BTreeMap<ClientId, Client>,
+    outputs: VecDeque<Output>,
+}
+
+/// Whether new clients are served.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    Serving,
+    Stopping,
+}
+
+#[derive(Debug)]
+struct Client {
+    endpoint: String,
+    /// When a client that has not subscribed has to go.
+    deadline: Instant,
+    session: Session,
+}
+
+impl Hub {
+    /// A hub without clients.
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            stage: Stage::Serving,
+            clients: BTreeMap::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// How many clients there are, those included that were told to go and did not yet.
+    pub fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// One thing happened.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Opened {
+                client,
+                remote,
+                application,
+            } => self.on_opened(now, client, remote, application.as_deref()),
+            Input::Text { client, text } => self.on_text(client, &text),
+            Input::Closed { client, reason } => self.on_closed(client, &reason),
+            Input::Publish {
+                topic,
+                event,
+                origin,
+            } => self.on_publish(&topic, event, origin),
+            Input::Reject { client, reason } => self.on_reject(client, &reason),
+            Input::Shutdown => self.on_shutdown(),
+        }
+    }
+
+    /// Lets clients go that have not subscribed in time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let waiting = self.clients.iter().filter(|(_, c)| c.is_waiting());
+        let late = waiting.filter(|(_, c)| c.deadline <= now);
+        for client in late.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.close(client, POLICY_VIOLATION, "no subscriptions in time");
+        }
+    }
+
+    /// What the caller must do next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let waiting = self.clients.values().filter(|c| c.is_waiting());
+        waiting.map(|c| c.deadline).min()
+    }
+
+    fn on_opened(&mut self, now: Instant, id: ClientId, remote: SocketAddr, name: Option<&str>) {
+        info!(client = %id, %remote, application = name.unwrap_or("unknown"), "client connected");
+        let client = Client {
+            endpoint: format!("{}-{id}", self.options.endpoint),
+            deadline: now + self.options.subscribe_timeout,
+            session: Session::AwaitSubscriptions,
+        };
+        self.clients.insert(id, client);
+        if self.stage == Stage::Stopping {
+            self.close(id, GOING_AWAY, TERMINATING);
+        }
+    }
+
+    fn on_text(&mut self, client: ClientId, text: &str) {
+        self.step(client, |session, local, out| {
+            session.on_text(text, local, out)
+        });
+    }
+
+    fn on_closed(&mut self, client: ClientId, reason: &str) {
+        if self.clients.remove(&client).is_some() {
+            info!(%client, reason, "client left");
+        }
+    }
+
+    fn on_publish(&mut self, topic: &Topic, event: Event, origin: Option<ClientId>) {
+        let others = self.clients.iter().filter(|(id, _)| Some(**id) != origin);
+        let receivers = others.filter(|(_, client)| client.session.wants(topic));
+        let receivers: Vec<_> = receivers.map(|(id, _)| *id).collect();
+        if receivers.is_empty() {
+            return;
+        }
+        let event = Event {
+            metadata: None,
+            ..event
+        };
+        let text = message::data(topic, &event.into_data());
+        self.outputs
+            .extend(receivers.into_iter().map(|client| Output::Send {
+                client,
+                text: text.clone(),
+            }));
+    }
+
+    fn on_reject(&mut self, client: ClientId, reason: &str) {
+        let context = session::not_an_event(reason);
+        self.step(client, |session, _, out| {
+            if let Session::Active { .. } = session {
+                out.push(session::refusal(ErrorCode::DeserializationFailed, &context));
+            }
+            session
+        });
+    }
+
+    fn on_shutdown(&mut self) {
+        self.stage = Stage::Stopping;
+        for client in self.clients.keys().copied().collect::<Vec<_>>() {
+            self.close(client, GOING_AWAY, TERMINATING);
+        }
+    }
+
+    fn close(&mut self, client: ClientId, code: u16, reason: &str) {
+        self.step(client, |session, _, out| {
+            session.close(code, reason.to_owned(), out)
+        });
+    }
+
+    /// Runs one step of a client's session and queues what it wants done.
+    fn step(
+        &mut self,
+        id: ClientId,
+        step: impl FnOnce(Session, &Local<'_>, &mut Vec<Effect>) -> Session,
+    ) {
+        let Some(client) = self.clients.get_mut(&id) else {
+            debug!(client = %id, "nobody by this id");
+            return;
+        };
+        let local = Local {
+            endpoint: &client.endpoint,
+            version: &self.options.version,
+            publish: &self.options.publish,
+        };
+        let mut effects = Vec::new();
+        let session = std::mem::replace(&mut client.session, Session::Closed);
+        client.session = step(session, &local, &mut effects);
+        self.outputs
+            .extend(effects.into_iter().map(|effect| effect.of(id)));
+    }
+}
+
+impl Client {
+    fn is_waiting(&self) -> bool {
+        matches!(self.session, Session::AwaitSubscriptions)
+    }
+}
+
+impl Effect {
+    fn of(self, client: ClientId) -> Output {
+        match self {
+            Self::Send(text) => Output::Send { client, text },
+            Self::Close { code, reason } => Output::Close {
+                client,
+                code,
+                reason,
+            },
+            Self::Publish { topic, event } => Output::Deliver {
+                topic,
+                event,
+                from: client,
+            },
+        }
+    }
+}
+
+/// As stock words it (CLIENT §A9).
+const TERMINATING: &str = "Terminating";

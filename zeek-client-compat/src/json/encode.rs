@@ -1,0 +1,144 @@
+//! `Data` → JSON text.
+
+use std::fmt::{Arguments, Write};
+
+use broker_proto::{Data, Protocol};
+
+use super::time;
+
+/// The value as JSON text (CLIENT §A5); see [`encode_into`].
+pub fn encode(data: &Data) -> String {
+    let mut out = String::new();
+    encode_into(data, &mut out);
+    out
+}
+
+/// Appends the value as `{"@data-type":T,"data":D}` (CLIENT §A5).
+///
+/// The result is strict JSON that every zeek-client reads, so it differs from stock's where stock
+/// writes what clients refuse: all control characters are escaped; bytes that are not UTF-8 become
+/// U+FFFD; reals keep their precision; timespans never come in `us`. Reals that are not finite and
+/// ports without a number or a protocol become `none`, and of several such members of a set or keys
+/// of a table only the first is written.
+pub fn encode_into(data: &Data, out: &mut String) {
+    out.push('{');
+    put_members(data, out);
+    out.push('}');
+}
+
+/// Appends the two members of a value's object, without the braces.
+pub(crate) fn put_members(data: &Data, out: &mut String) {
+    let data = if becomes_none(data) {
+        &Data::None
+    } else {
+        data
+    };
+    put(
+        out,
+        format_args!("\"@data-type\":\"{}\",\"data\":", data.type_name()),
+    );
+    match data {
+        Data::None => out.push_str("{}"),
+        Data::Boolean(v) => put(out, format_args!("{v}")),
+        Data::Count(v) => put(out, format_args!("{v}")),
+        Data::Integer(v) => put(out, format_args!("{v}")),
+        Data::Real(v) => put_real(*v, out),
+        Data::String(v) | Data::Enum(v) => put_text(&v.to_lossy(), out),
+        Data::Address(v) => put(out, format_args!("\"{v}\"")),
+        Data::Subnet(v) => put(out, format_args!("\"{v}\"")),
+        Data::Port(v) => put(out, format_args!("\"{v}\"")),
+        Data::Timestamp(v) => put(out, format_args!("\"{}\"", time::format_timestamp(*v))),
+        Data::Timespan(v) => put(out, format_args!("\"{}\"", time::format_timespan(*v))),
+        Data::Set(members) => put_array(out, distinct(members.iter(), |m| m), encode_into),
+        Data::Table(entries) => put_array(out, distinct(entries.iter(), |(k, _)| k), put_entry),
+        Data::Vector(items) => put_array(out, items.iter(), encode_into),
+    }
+}
+
+/// Appends a JSON string.
+pub(crate) fn put_text(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c < ' ' => put(out, format_args!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+/// Whether a value has no spelling that zeek-client accepts.
+fn becomes_none(data: &Data) -> bool {
+    match data {
+        Data::None => true,
+        Data::Real(v) => !v.is_finite(),
+        Data::Port(v) => v.number == 0 || v.protocol == Protocol::Unknown,
+        Data::Boolean(_)
+        | Data::Count(_)
+        | Data::Integer(_)
+        | Data::String(_)
+        | Data::Address(_)
+        | Data::Subnet(_)
+        | Data::Timestamp(_)
+        | Data::Timespan(_)
+        | Data::Enum(_)
+        | Data::Set(_)
+        | Data::Table(_)
+        | Data::Vector(_) => false,
+    }
+}
+
+/// Leaves out all but the first item whose key becomes `none`: readers refuse duplicates.
+fn distinct<T>(
+    items: impl Iterator<Item = T>,
+    key: impl Fn(&T) -> &Data,
+) -> impl Iterator<Item = T> {
+    let mut seen = false;
+    items.filter(move |item| {
+        let repeated = seen && becomes_none(key(item));
+        seen |= becomes_none(key(item));
+        !repeated
+    })
+}
+
+fn put_array<T>(out: &mut String, items: impl Iterator<Item = T>, each: fn(T, &mut String)) {
+    out.push('[');
+    for (at, item) in items.enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        each(item, out);
+    }
+    out.push(']');
+}
+
+fn put_entry((key, value): (&Data, &Data), out: &mut String) {
+    out.push_str("{\"key\":");
+    encode_into(key, out);
+    out.push_str(",\"value\":");
+    encode_into(value, out);
+    out.push('}');
+}
+
+/// The shortest text that reads back as the same number, always with a fraction: stock refuses a
+/// real that looks like an integer.
+fn put_real(value: f64, out: &mut String) {
+    let text = format!("{value:?}");
+    match text.split_once('e') {
+        Some((mantissa, exponent)) if !mantissa.contains('.') => {
+            put(out, format_args!("{mantissa}.0e{exponent}"));
+        }
+        _ => out.push_str(&text),
+    }
+}
+
+fn put(out: &mut String, text: Arguments<'_>) {
+    out.write_fmt(text).expect("a String takes any text");
+}
