@@ -1,5 +1,9 @@
 //! What the framework talks about: configurations, instances, nodes, their states (API §1.3, §1.4).
 
+pub mod diff;
+pub mod ports;
+pub mod validate;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use broker_proto::zeek::{ConvertError, FromData, ToData};
