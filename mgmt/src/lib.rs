@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod controller;
 pub mod model;
 pub mod request;
 pub mod settings;

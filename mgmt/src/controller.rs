@@ -1,0 +1,258 @@
+//! The controller: knows the agents, keeps configurations, deploys them, answers clients (API §4).
+//!
+//! [`Controller`] is fed typed messages, peerings and the time, and hands out [`Output`]s. Agents
+//! come and go in `instances`; a deployment is in `deploy`, from the staged configuration to the
+//! answer; `fanout` asks agents on behalf of clients and collects what they say.
+//!
+//! An answer counts only if it comes from the agent that was asked: on that agent's topic and from
+//! its endpoint. Stock agents also act on messages for longer names that begin with their own
+//! (API §12.1 D01).
+
+mod deploy;
+mod fanout;
+mod instances;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use broker_proto::peering::{PeerAddr, PeerNetwork};
+use broker_proto::{EndpointId, IdGen};
+use tracing::{debug, info, warn};
+
+use crate::api::agent::{AgentRequest, AgentResponse};
+use crate::api::controller::{ControllerRequest, ControllerResponse};
+use crate::settings::ControllerSettings;
+
+use deploy::{Configs, Deployment};
+use fanout::{Fanouts, Query};
+use instances::Instances;
+
+/// Why a request that ran out of time failed.
+const TIMED_OUT: &str = "request timed out";
+
+/// The controller without network, clock and disk.
+#[derive(Debug)]
+pub struct Controller {
+    settings: ControllerSettings,
+    ids: IdGen,
+    instances: Instances,
+    configs: Configs,
+    deployment: Option<Deployment>,
+    fanouts: Fanouts,
+    outputs: VecDeque<Output>,
+}
+
+/// What happened, or what somebody asks for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Input {
+    /// A client asks.
+    Request {
+        /// What.
+        request: ControllerRequest,
+    },
+    /// A message on an agent's topic.
+    Agent {
+        /// The peer it came from.
+        from: EndpointId,
+        /// The agent whose topic it came on.
+        topic_instance: String,
+        /// What it says.
+        message: AgentResponse,
+    },
+    /// A peering is established.
+    PeerUp {
+        /// With whom.
+        id: EndpointId,
+        /// How it is reached.
+        network: PeerNetwork,
+    },
+    /// A peering ended, for whatever reason.
+    PeerDown {
+        /// With whom.
+        id: EndpointId,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// What the caller must do, in order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Output {
+    /// Publish to all clients.
+    Respond {
+        /// The answer.
+        response: ControllerResponse,
+    },
+    /// Publish on an agent's topic.
+    ToAgent {
+        /// The agent.
+        instance: String,
+        /// What it shall do.
+        request: AgentRequest,
+    },
+    /// Keep a peering with the agent at this address.
+    Peer {
+        /// Where.
+        addr: PeerAddr,
+        /// How long to wait between attempts.
+        retry: Duration,
+    },
+    /// End the peering with this address once everything before is sent, and stop dialing it.
+    Unpeer {
+        /// As given to `Peer`.
+        addr: PeerAddr,
+    },
+}
+
+/// Who sent a message.
+#[derive(Debug)]
+struct Sender {
+    from: EndpointId,
+    instance: String,
+}
+
+impl Controller {
+    /// A controller that knows no agent and no configuration.
+    pub fn new(settings: ControllerSettings, ids: IdGen) -> Self {
+        Self {
+            settings,
+            ids,
+            instances: Instances::default(),
+            configs: Configs::default(),
+            deployment: None,
+            fanouts: Fanouts::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes in one thing that happened.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Request { request } => self.on_request(now, request),
+            Input::Agent {
+                from,
+                topic_instance: instance,
+                message,
+            } => self.on_agent(now, &Sender { from, instance }, message),
+            Input::PeerUp { id, network } => self.on_peer_up(id, network),
+            Input::PeerDown { id, reason } => self.on_peer_down(id, &reason),
+        }
+    }
+
+    /// Lets deadlines pass: requests expire, unanswered welcomes are repeated.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.expire_fanouts(now);
+        self.expire_deployment(now);
+        self.resume_deployment(now);
+        self.repeat_welcomes(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let deployment = self.deployment.as_ref().map(Deployment::next_deadline);
+        [
+            self.fanouts.next_deadline(),
+            deployment,
+            self.instances.next_welcome(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn on_request(&mut self, now: Instant, request: ControllerRequest) {
+        match request {
+            ControllerRequest::GetInstances { reqid } => self.on_get_instances(reqid),
+            ControllerRequest::StageConfiguration { reqid, config } => {
+                self.on_stage_configuration(reqid, config);
+            }
+            ControllerRequest::GetConfiguration { reqid, deployed } => {
+                self.on_get_configuration(reqid, deployed);
+            }
+            ControllerRequest::Deploy { reqid } => self.on_deploy(now, reqid),
+            ControllerRequest::GetNodes { reqid } => self.on_get_nodes(now, reqid),
+            ControllerRequest::GetIdValue { reqid, id, nodes } => {
+                self.on_get_id_value(now, reqid, id, &nodes);
+            }
+            ControllerRequest::Restart { reqid, nodes } => self.on_restart(now, reqid, &nodes),
+            ControllerRequest::TestTimeout { reqid, with_state } => {
+                self.on_test_timeout(now, reqid, with_state);
+            }
+        }
+    }
+
+    fn on_agent(&mut self, now: Instant, sender: &Sender, message: AgentResponse) {
+        match message {
+            AgentResponse::Hello {
+                instance,
+                id,
+                connecting,
+                api_version,
+            } => {
+                if instance != sender.instance {
+                    warn!(%instance, topic = %sender.instance, "hello on another agent's topic");
+                    return;
+                }
+                self.on_hello(now, sender, &id, connecting, api_version);
+            }
+            AgentResponse::Welcome { reqid, result } => {
+                self.on_welcome(now, sender, &reqid, &result);
+            }
+            AgentResponse::Standby { .. } => {
+                debug!(instance = %sender.instance, "agent stands by");
+            }
+            AgentResponse::Deploy { reqid, results } => {
+                self.on_deploy_response(sender, &reqid, results);
+            }
+            AgentResponse::GetNodes { reqid, result } => {
+                self.on_answer(sender, Query::GetNodes, &reqid, vec![result]);
+            }
+            AgentResponse::NodeDispatch { reqid, results } => {
+                self.on_answer(sender, Query::GetIdValue, &reqid, results);
+            }
+            AgentResponse::Restart { reqid, results } => {
+                self.on_answer(sender, Query::Restart, &reqid, results);
+            }
+            AgentResponse::Change {
+                instance,
+                n,
+                old,
+                new,
+            } => {
+                let (old, new) = (old.zeek_name(), new.zeek_name());
+                info!(%instance, node = %n.name, old, new, "node changed");
+            }
+            AgentResponse::Error {
+                instance,
+                msg,
+                node,
+            } => {
+                warn!(%instance, %node, %msg, "agent reports an error");
+            }
+            AgentResponse::Log {
+                instance,
+                msg,
+                node,
+            } => info!(%instance, %node, %msg, "agent"),
+        }
+    }
+
+    fn respond(&mut self, response: ControllerResponse) {
+        self.outputs.push_back(Output::Respond { response });
+    }
+
+    fn tell(&mut self, instance: impl Into<String>, request: AgentRequest) {
+        self.outputs.push_back(Output::ToAgent {
+            instance: instance.into(),
+            request,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

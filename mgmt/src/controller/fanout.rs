@@ -1,0 +1,339 @@
+//! Requests that agents answer: split the targets into known and unknown, ask, collect, answer once
+//! (API §4.7).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use broker_proto::zeek::{FromData, ToData};
+use tracing::{debug, info, warn};
+
+use super::{Controller, Sender, TIMED_OUT};
+use crate::api::ApiResult;
+use crate::api::agent::AgentRequest;
+use crate::api::controller::ControllerResponse;
+use crate::model::NodeStatus;
+use crate::request::Requests;
+
+/// Requests open at a time; each is gone after the request timeout at the latest.
+const MAX_OPEN: usize = 1024;
+
+/// Why a request beyond those failed.
+const TOO_MANY: &str = "too many open requests";
+
+/// Requests that are not answered. Clients choose their ids freely, so requests go by ids of the
+/// controller's own here: two clients with one id are both answered.
+#[derive(Debug, Default)]
+pub(super) struct Fanouts {
+    open: Requests<Open>,
+    /// Which request each question to an agent belongs to.
+    pub(super) parents: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+enum Open {
+    /// Agents were asked.
+    Fanout(Fanout),
+    /// Nobody was; it shall expire.
+    TestTimeout { reqid: String },
+}
+
+#[derive(Debug)]
+struct Fanout {
+    query: Query,
+    reqid: String,
+    /// Whose answers are missing, by the id of the question.
+    awaited: BTreeMap<String, String>,
+    results: Vec<ApiResult>,
+}
+
+/// What agents can be asked on a client's behalf.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Query {
+    GetNodes,
+    GetIdValue,
+    Restart,
+}
+
+impl Query {
+    fn response(self, reqid: String, results: Vec<ApiResult>) -> ControllerResponse {
+        match self {
+            Self::GetNodes => ControllerResponse::GetNodes { reqid, results },
+            Self::GetIdValue => ControllerResponse::GetIdValue { reqid, results },
+            Self::Restart => ControllerResponse::Restart { reqid, results },
+        }
+    }
+
+    /// A failed result about an instance, in the form that stock's client shows best: of the answers
+    /// per node it prints the instance nowhere, and a restart's result with an instance but no node
+    /// as a Python object (CLIENT §C7).
+    fn failure(self, reqid: &str, instance: &str, problem: &str) -> ApiResult {
+        let result = ApiResult::failed(reqid, format!("instance {instance} {problem}"));
+        match self {
+            Self::GetNodes => result.on_instance(instance),
+            Self::GetIdValue | Self::Restart => result,
+        }
+    }
+
+    /// What an agent said, in the form that stock's client can read.
+    fn checked(self, result: ApiResult, instance: &str) -> ApiResult {
+        let result = ApiResult {
+            instance: result.instance.or_else(|| Some(instance.to_owned())),
+            ..result
+        };
+        match self {
+            Self::GetNodes if result.success => with_status_list(result, instance),
+            Self::GetNodes | Self::GetIdValue | Self::Restart => result,
+        }
+    }
+}
+
+impl Fanouts {
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.open.next_deadline()
+    }
+}
+
+impl Controller {
+    pub(super) fn on_get_nodes(&mut self, now: Instant, reqid: String) {
+        let targets: Vec<String> = self.instances.known().map(str::to_owned).collect();
+        if targets.is_empty() {
+            self.refuse(Query::GetNodes, reqid, "no instances connected");
+            return;
+        }
+        let request = |reqid| AgentRequest::GetNodes { reqid };
+        self.ask(now, Query::GetNodes, reqid, Vec::new(), targets, request);
+    }
+
+    pub(super) fn on_get_id_value(
+        &mut self,
+        now: Instant,
+        reqid: String,
+        id: String,
+        nodes: &BTreeSet<String>,
+    ) {
+        let is_deployed = self.configs.deployed.is_some();
+        // Stock's guard lets names pass before there is anything to look them up in (API §12.1 D16).
+        if self.instances.wanted().is_empty() || (!nodes.is_empty() && !is_deployed) {
+            self.refuse(Query::GetIdValue, reqid, "no cluster deployed");
+            return;
+        }
+        let (valid, unknown) = self.split_nodes(&reqid, nodes);
+        let request = |reqid| AgentRequest::NodeDispatch {
+            reqid,
+            action: vec!["get_id_value".to_owned(), id.clone()],
+            nodes: valid.clone(),
+        };
+        if valid.is_empty() && !nodes.is_empty() {
+            self.respond(Query::GetIdValue.response(reqid, unknown));
+            return;
+        }
+        self.ask_ready(now, Query::GetIdValue, reqid, unknown, request);
+    }
+
+    pub(super) fn on_restart(&mut self, now: Instant, reqid: String, nodes: &BTreeSet<String>) {
+        if self.instances.known().next().is_none() {
+            self.refuse(Query::Restart, reqid, "no instances connected");
+            return;
+        }
+        if self.configs.deployed.is_none() || self.instances.wanted().is_empty() {
+            self.refuse(Query::Restart, reqid, "no active cluster deployment");
+            return;
+        }
+        let (valid, unknown) = self.split_nodes(&reqid, nodes);
+        if valid.is_empty() && !nodes.is_empty() {
+            self.respond(Query::Restart.response(reqid, unknown));
+            return;
+        }
+        // Stock sends the names it knows to be unknown, too; agents pick theirs.
+        let request = |reqid| AgentRequest::Restart {
+            reqid,
+            nodes: nodes.clone(),
+        };
+        self.ask_ready(now, Query::Restart, reqid, unknown, request);
+    }
+
+    pub(super) fn on_test_timeout(&mut self, now: Instant, reqid: String, with_state: bool) {
+        info!(reqid, with_state, "test of the timeout");
+        if !with_state {
+            return;
+        }
+        if self.fanouts.open.len() >= MAX_OPEN {
+            let result = ApiResult::failed(&reqid, TOO_MANY);
+            self.respond(ControllerResponse::TestTimeout { reqid, result });
+            return;
+        }
+        let (key, deadline) = (self.ids.unique_id(), now + self.settings.request_timeout);
+        if let Err(open) = self
+            .fanouts
+            .open
+            .open(&key, deadline, Open::TestTimeout { reqid })
+        {
+            warn!(?open, "own request id came twice");
+        }
+    }
+
+    /// An agent answers. Late answers and those of other agents do not count.
+    pub(super) fn on_answer(
+        &mut self,
+        sender: &Sender,
+        query: Query,
+        child: &str,
+        results: Vec<ApiResult>,
+    ) {
+        let instance = sender.instance.as_str();
+        let is_genuine = self.instances.is_genuine(sender);
+        let parent = self.fanouts.parents.get(child).filter(|_| is_genuine);
+        let Some(parent) = parent.cloned() else {
+            debug!(instance, reqid = child, "ignored an answer");
+            return;
+        };
+        let Some(Open::Fanout(fanout)) = self.fanouts.open.get_mut(&parent) else {
+            return;
+        };
+        let asked = fanout.awaited.get(child);
+        if fanout.query != query || asked.is_none_or(|asked| asked != instance) {
+            debug!(instance, reqid = child, "ignored an answer");
+            return;
+        }
+        self.fanouts.parents.remove(child);
+        fanout.awaited.remove(child);
+        let results = results.into_iter();
+        let results = results.map(|result| query.checked(result, instance));
+        fanout.results.extend(results);
+        if fanout.awaited.is_empty()
+            && let Some(Open::Fanout(fanout)) = self.fanouts.open.finish(&parent)
+        {
+            self.respond(query.response(fanout.reqid, fanout.results));
+        }
+    }
+
+    /// Answers what ran out of time, with the results that came and the names of the silent.
+    pub(super) fn expire_fanouts(&mut self, now: Instant) {
+        while let Some((_, open)) = self.fanouts.open.pop_expired(now) {
+            let mut fanout = match open {
+                Open::Fanout(fanout) => fanout,
+                Open::TestTimeout { reqid } => {
+                    let result = ApiResult::failed(&reqid, TIMED_OUT);
+                    self.respond(ControllerResponse::TestTimeout { reqid, result });
+                    continue;
+                }
+            };
+            let silent: BTreeSet<&String> = fanout.awaited.values().collect();
+            warn!(reqid = %fanout.reqid, query = ?fanout.query, ?silent, "request timed out");
+            for instance in silent {
+                let result = fanout
+                    .query
+                    .failure(&fanout.reqid, instance, "did not answer");
+                fanout.results.push(result);
+            }
+            for child in fanout.awaited.keys() {
+                self.fanouts.parents.remove(child);
+            }
+            let timeout = ApiResult::failed(&fanout.reqid, TIMED_OUT);
+            fanout.results.push(timeout);
+            self.respond(fanout.query.response(fanout.reqid, fanout.results));
+        }
+    }
+
+    /// The names that are nodes of the deployed cluster, and results for the others.
+    fn split_nodes(
+        &self,
+        reqid: &str,
+        names: &BTreeSet<String>,
+    ) -> (BTreeSet<String>, Vec<ApiResult>) {
+        let nodes = self
+            .configs
+            .deployed
+            .iter()
+            .flat_map(|config| &config.nodes);
+        let nodes: BTreeSet<&str> = nodes.map(|node| node.name.as_str()).collect();
+        let (valid, unknown): (BTreeSet<String>, BTreeSet<String>) = names
+            .iter()
+            .cloned()
+            .partition(|name| nodes.contains(name.as_str()));
+        let unknown = unknown
+            .into_iter()
+            .map(|name| ApiResult::failed(reqid, "unknown cluster node").on_node(name))
+            .collect();
+        (valid, unknown)
+    }
+
+    /// Asks every ready instance. If there is none, stock waits for nobody (API §12.1 D17).
+    fn ask_ready(
+        &mut self,
+        now: Instant,
+        query: Query,
+        reqid: String,
+        mut results: Vec<ApiResult>,
+        request: impl Fn(String) -> AgentRequest,
+    ) {
+        let targets: Vec<String> = self.instances.ready().map(str::to_owned).collect();
+        if targets.is_empty() {
+            let wanted = self.instances.wanted().keys();
+            results.extend(wanted.map(|name| query.failure(&reqid, name, "is not ready")));
+            self.respond(query.response(reqid, results));
+            return;
+        }
+        self.ask(now, query, reqid, results, targets, request);
+    }
+
+    fn ask(
+        &mut self,
+        now: Instant,
+        query: Query,
+        reqid: String,
+        results: Vec<ApiResult>,
+        targets: Vec<String>,
+        request: impl Fn(String) -> AgentRequest,
+    ) {
+        if self.fanouts.open.len() >= MAX_OPEN {
+            self.refuse(query, reqid, TOO_MANY);
+            return;
+        }
+        let (key, deadline) = (self.ids.unique_id(), now + self.settings.request_timeout);
+        let mut awaited = BTreeMap::new();
+        for instance in targets {
+            let child = self.ids.unique_id();
+            self.tell(instance.as_str(), request(child.clone()));
+            self.fanouts.parents.insert(child.clone(), key.clone());
+            awaited.insert(child, instance);
+        }
+        let fanout = Open::Fanout(Fanout {
+            query,
+            reqid,
+            awaited,
+            results,
+        });
+        if let Err(open) = self.fanouts.open.open(&key, deadline, fanout) {
+            warn!(?open, "own request id came twice");
+        }
+    }
+
+    fn refuse(&mut self, query: Query, reqid: String, error: &str) {
+        warn!(reqid, ?query, error, "refused");
+        let results = vec![ApiResult::failed(&reqid, error)];
+        self.respond(query.response(reqid, results));
+    }
+}
+
+/// Reads the list, so that what is passed on is one. Stock's handler aborts if there is none
+/// (API §12.1 D18).
+fn with_status_list(result: ApiResult, instance: &str) -> ApiResult {
+    let data = result.data.clone();
+    match data.map(Vec::<NodeStatus>::from_data) {
+        Some(Ok(list)) => result.with_data(list.into_data()),
+        Some(Err(error)) => {
+            warn!(instance, %error, "agent's list of nodes is not one");
+            without_list(result, instance)
+        }
+        None => without_list(result, instance),
+    }
+}
+
+fn without_list(result: ApiResult, instance: &str) -> ApiResult {
+    let error = format!("instance {instance} sent no list of nodes");
+    ApiResult {
+        data: None,
+        ..ApiResult::failed(result.reqid, error).on_instance(instance)
+    }
+}

@@ -1,0 +1,254 @@
+use super::*;
+
+#[test]
+fn agents_are_listed_by_name_with_the_address_they_come_from() {
+    let mut rig = Rig::new();
+    rig.join("b");
+    rig.peer_up("a", Some(2151));
+    rig.agent("a", hello_of_dialed("a"));
+    let host: Address = "10.0.0.1".parse().unwrap();
+    let want = [("a", Some(Port::tcp(2151))), ("b", None)];
+    let want = want.map(|(name, listen_port)| Instance {
+        name: name.into(),
+        host,
+        listen_port,
+    });
+    assert_eq!(rig.instances(), want);
+}
+
+#[test]
+fn an_agent_that_dials_has_no_port_even_if_it_is_dialed_too() {
+    let mut rig = Rig::new();
+    rig.peer_up("a", Some(2151));
+    rig.agent("a", hello("a"));
+    let [a] = &rig.instances()[..] else {
+        panic!("one agent is there")
+    };
+    assert_eq!(a.listen_port, None);
+}
+
+#[test]
+fn a_lost_agent_is_not_listed() {
+    let mut rig = Rig::new();
+    rig.join("a");
+    rig.peer_down("a");
+    rig.request(ControllerRequest::GetInstances { reqid: "r".into() });
+    assert_eq!(rig.lines(), ["instances r: ok = 0 items"]);
+}
+
+#[test]
+fn an_unwanted_agent_is_left_alone() {
+    let mut rig = Rig::new();
+    rig.join("a");
+    rig.agent("a", hello("a"));
+    assert_eq!(rig.lines(), [""; 0]);
+    assert_eq!(rig.controller.poll_timeout(), None);
+}
+
+#[test]
+fn hellos_of_a_ready_agent_are_no_news() {
+    let mut rig = Rig::deployed(&["a"]);
+    rig.agent("a", hello("a"));
+    assert_eq!(rig.lines(), [""; 0]);
+}
+
+#[test]
+fn welcome_is_repeated_until_it_is_answered() {
+    let mut rig = Rig::new();
+    rig.join("a");
+    rig.stage(config("c", &["a"], &["a"]));
+    rig.request(deploy("d"));
+    rig.pass(secs(4));
+    assert_eq!(rig.lines(), ["a <- welcome #1"; 3]);
+    rig.agent("a", welcomed(&rig.id(1)));
+    assert_eq!(rig.lines(), ["a <- deploy #2 c"]);
+    rig.agent("a", welcomed(&rig.id(1)));
+    assert_eq!(rig.lines(), [""; 0]);
+}
+
+#[test]
+fn welcome_is_not_repeated_to_an_agent_that_left() {
+    let mut rig = Rig::new();
+    rig.join("a");
+    rig.stage(config("c", &["a"], &["a"]));
+    rig.request(deploy("d"));
+    rig.peer_down("a");
+    rig.pass(secs(9));
+    assert_eq!(rig.lines(), ["a <- welcome #1"]);
+}
+
+#[test]
+fn an_agent_that_refuses_the_welcome_stands_by() {
+    let mut rig = Rig::new();
+    rig.join("a");
+    rig.stage(config("c", &["a"], &["a"]));
+    rig.request(deploy("d"));
+    assert_eq!(rig.lines(), ["a <- welcome #1"]);
+    let reqid = rig.id(1);
+    let result = ApiResult::failed(&reqid, "no");
+    rig.agent("a", AgentResponse::Welcome { reqid, result });
+    assert_eq!(rig.lines(), ["a <- standby -"]);
+}
+
+#[test]
+fn an_agent_that_is_no_peer_is_welcomed_but_not_recorded() {
+    let mut rig = Rig::new();
+    rig.stage(config("c", &["a"], &["a"]));
+    rig.request(deploy("d"));
+    rig.agent("a", hello("a"));
+    rig.request(ControllerRequest::GetInstances { reqid: "r".into() });
+    rig.pass(secs(5));
+    assert_eq!(
+        rig.lines(),
+        ["a <- welcome #1", "instances r: ok = 0 items"]
+    );
+    rig.agent("a", welcomed(&rig.id(1)));
+    assert_eq!(rig.lines(), ["a <- deploy #2 c"]);
+    rig.agent("a", deployed(&rig.id(2), came_up("a", &["w-a"])));
+    assert_eq!(rig.lines(), ["deploy d: ok @a /w-a; ok = c"]);
+}
+
+#[test]
+fn a_hello_that_names_another_peer_is_not_recorded() {
+    let mut rig = Rig::new();
+    rig.join("a");
+    rig.peer_up("b", None);
+    rig.agent_from("b", endpoint("a"), hello("b"));
+    rig.agent_from("x", endpoint("b"), hello("b"));
+    let names: Vec<String> = rig.instances().into_iter().map(|i| i.name).collect();
+    assert_eq!(names, ["a"]);
+}
+
+#[test]
+fn an_agent_of_another_api_version_is_dropped() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    let id = endpoint("b").to_string();
+    rig.agent(
+        "b",
+        AgentResponse::Hello {
+            instance: "b".into(),
+            id,
+            connecting: true,
+            api_version: 2,
+        },
+    );
+    rig.request(ControllerRequest::GetInstances { reqid: "r".into() });
+    assert_eq!(rig.lines(), ["b <- standby -", "instances r: ok = 1 items"]);
+}
+
+#[test]
+fn an_agent_of_another_api_version_does_not_hold_up_a_deployment() {
+    let mut rig = Rig::new();
+    rig.join("a");
+    rig.stage(config("c", &["a", "b"], &["a", "b"]));
+    rig.request(deploy("d"));
+    assert_eq!(rig.lines(), ["a <- welcome #1"]);
+    rig.agent("a", welcomed(&rig.id(1)));
+    assert_eq!(rig.lines(), [""; 0]);
+    rig.peer_up("b", None);
+    let id = endpoint("b").to_string();
+    rig.agent(
+        "b",
+        AgentResponse::Hello {
+            instance: "b".into(),
+            id,
+            connecting: true,
+            api_version: 7,
+        },
+    );
+    assert_eq!(rig.lines(), ["b <- standby -", "a <- deploy #2 c"]);
+    rig.agent("a", deployed(&rig.id(2), came_up("a", &["w-a"])));
+    assert_eq!(
+        rig.lines(),
+        [
+            "deploy d: failed @b (instance b has API version 7, the controller 1); ok @a /w-a; ok = c"
+        ]
+    );
+}
+
+#[test]
+fn an_agent_that_returns_as_another_endpoint_is_welcomed_before_the_old_one_is_lost() {
+    let mut rig = Rig::deployed(&["a"]);
+    let again = endpoint("a again");
+    let network = PeerNetwork {
+        remote: "10.0.0.9:41000".parse().unwrap(),
+        dialed: None,
+    };
+    rig.input(Input::PeerUp { id: again, network });
+    let hello = AgentResponse::Hello {
+        instance: "a".into(),
+        id: again.to_string(),
+        connecting: true,
+        api_version: 1,
+    };
+    rig.agent_from("a", again, hello);
+    assert_eq!(rig.lines(), ["a <- welcome #1"]);
+    rig.peer_down("a");
+    rig.agent_from("a", again, welcomed(&rig.id(1)));
+    assert_eq!(rig.lines(), ["a <- deploy #2 c0"]);
+}
+
+#[test]
+fn instances_with_a_port_are_dialed_and_let_go() {
+    let mut rig = Rig::new();
+    let mut c1 = config("c1", &[], &["a"]);
+    c1.instances = BTreeSet::from([instance("a", Some(("10.0.0.1", 2151)))]);
+    rig.stage(c1.clone());
+    rig.request(deploy("d1"));
+    assert_eq!(rig.lines(), ["peer 10.0.0.1:2151 every 1s"]);
+    rig.peer_up("a", Some(2151));
+    rig.agent("a", hello_of_dialed("a"));
+    assert_eq!(rig.lines(), ["a <- welcome #1"]);
+    rig.agent("a", welcomed(&rig.id(1)));
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), vec![]));
+    assert_eq!(rig.lines(), ["a <- deploy #2 c1", "deploy d1: ok = c1"]);
+
+    // Another port: the old peering ends, its agent has no say, the new one is dialed.
+    let mut c2 = c1.clone();
+    c2.id = "c2".into();
+    c2.instances = BTreeSet::from([instance("a", Some(("10.0.0.1", 2161)))]);
+    rig.stage(c2);
+    rig.request(deploy("d2"));
+    assert_eq!(
+        rig.lines(),
+        [
+            "a <- standby -",
+            "unpeer 10.0.0.1:2151",
+            "peer 10.0.0.1:2161 every 1s"
+        ]
+    );
+    rig.peer_down("a");
+    rig.peer_up("a", Some(2161));
+    rig.agent("a", hello_of_dialed("a"));
+    rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), vec![]));
+    assert_eq!(
+        rig.lines(),
+        ["a <- welcome #3", "a <- deploy #4 c2", "deploy d2: ok = c2"]
+    );
+
+    rig.stage(config("c3", &[], &[]));
+    rig.request(deploy("d3"));
+    assert_eq!(
+        rig.lines(),
+        [
+            "a <- standby -",
+            "unpeer 10.0.0.1:2161",
+            "deploy d3: ok = c3"
+        ]
+    );
+}
+
+#[test]
+fn an_instance_that_moves_is_dropped_and_added_again() {
+    let mut rig = Rig::deployed(&["a"]);
+    let mut c = config("c1", &[], &["a"]);
+    let mut moved = instance("a", None);
+    moved.host = "10.0.0.7".parse().unwrap();
+    c.instances.insert(moved);
+    rig.stage(c);
+    rig.request(deploy("d1"));
+    assert_eq!(rig.lines(), ["a <- standby -", "a <- welcome #1"]);
+    rig.agent("a", welcomed(&rig.id(1)));
+    assert_eq!(rig.lines(), ["a <- deploy #2 c1"]);
+}

@@ -1,0 +1,356 @@
+use super::*;
+
+#[test]
+fn nothing_to_deploy_is_said() {
+    let mut rig = Rig::new();
+    rig.request(deploy("d"));
+    assert_eq!(
+        rig.lines(),
+        ["deploy d: failed (no configuration available to deploy)"]
+    );
+}
+
+#[test]
+fn problems_are_answered_in_order_and_change_nothing() {
+    let mut rig = Rig::new();
+    rig.stage(config("good", &["a"], &["a"]));
+    let mut bad = config("bad", &["x", "a"], &["b"]);
+    bad.nodes.insert(node("a", "x", ClusterRole::Worker));
+    let reqid = "s".into();
+    rig.request(ControllerRequest::StageConfiguration { reqid, config: bad });
+    assert_eq!(
+        rig.lines(),
+        [
+            "stage s: failed (node 'w-b' has undeclared instance name 'b'); \
+             failed (node and instance names collide: x)"
+        ]
+    );
+    assert_eq!(rig.configuration(false).unwrap().id, "good");
+}
+
+#[test]
+fn a_configuration_without_id_gets_one() {
+    let mut rig = Rig::new();
+    rig.stage(config("", &["a"], &["a"]));
+    assert!(!rig.configuration(false).unwrap().id.is_empty());
+}
+
+#[test]
+fn agents_results_come_in_order_of_their_answers_and_the_id_last() {
+    let mut rig = Rig::new();
+    rig.join("a");
+    rig.join("b");
+    rig.stage(config("c", &["a", "b"], &["a", "b"]));
+    rig.request(deploy("d"));
+    assert_eq!(rig.lines(), ["a <- welcome #1", "b <- welcome #2"]);
+    rig.agent("a", welcomed(&rig.id(1)));
+    assert_eq!(rig.lines(), [""; 0]);
+    rig.agent("b", welcomed(&rig.id(2)));
+    assert_eq!(rig.lines(), ["a <- deploy #3 c", "b <- deploy #4 c"]);
+    rig.agent("b", deployed(&rig.id(4), came_up("b", &["w-b"])));
+    let mut failed = came_up("a", &["w-a"]);
+    failed[0].success = false;
+    rig.agent("a", deployed(&rig.id(3), failed));
+    assert_eq!(
+        rig.lines(),
+        ["deploy d: ok @b /w-b; failed @a /w-a; ok = c"]
+    );
+    assert_eq!(rig.controller.poll_timeout(), None);
+    // Answers that come late, or twice, count for nothing (API §12.2 D30, D31).
+    let late = vec![ApiResult::failed("x", "request timed out").on_instance("a")];
+    rig.agent("a", deployed(&rig.id(3), late.clone()));
+    rig.agent("a", deployed("", late));
+    assert_eq!(rig.lines(), [""; 0]);
+}
+
+#[test]
+fn one_deployment_at_a_time() {
+    let mut rig = Rig::new();
+    rig.stage(config("c", &["a"], &["a"]));
+    rig.request(deploy("first"));
+    rig.request(deploy("second"));
+    assert_eq!(
+        rig.lines(),
+        ["deploy second: failed (earlier deployment first still pending)"]
+    );
+}
+
+#[test]
+fn a_deployment_that_waits_in_vain_names_the_missing() {
+    let mut rig = Rig::new();
+    for name in ["a", "b"] {
+        rig.join(name);
+    }
+    rig.stage(config("c", &["a", "b", "c"], &["a", "b", "c"]));
+    rig.request(deploy("d"));
+    rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+    rig.lines();
+    rig.pass(secs(10));
+    let lines = rig.lines();
+    let answers: Vec<&String> = lines.iter().filter(|l| l.starts_with("deploy")).collect();
+    assert_eq!(
+        answers,
+        ["deploy d: failed @b (instance b did not answer); \
+             failed @c (instance c is not connected); failed (request timed out)"]
+    );
+    rig.request(ControllerRequest::GetConfiguration {
+        reqid: "g".into(),
+        deployed: true,
+    });
+    assert_eq!(
+        rig.lines(),
+        ["config g: failed (no deployed configuration available)"]
+    );
+}
+
+#[test]
+fn results_that_came_in_time_stay_before_the_timeout() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.stage(config("c1", &["a", "b"], &["a", "b"]));
+    rig.request(deploy("d1"));
+    assert_eq!(rig.lines(), ["a <- deploy #1 c1", "b <- deploy #2 c1"]);
+    rig.agent("a", deployed(&rig.id(1), came_up("a", &["w-a"])));
+    rig.pass(secs(9));
+    assert_eq!(rig.lines(), [""; 0]);
+    rig.pass(secs(1));
+    assert_eq!(
+        rig.lines(),
+        [
+            "deploy d1: ok @a /w-a; failed @b (instance b did not answer); failed (request timed out)"
+        ]
+    );
+    rig.agent("b", deployed(&rig.id(2), came_up("b", &["w-b"])));
+    assert_eq!(rig.lines(), [""; 0]);
+}
+
+#[test]
+fn an_instance_without_nodes_is_told_but_not_waited_for() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.stage(config("c1", &["a", "b"], &["a"]));
+    rig.request(deploy("d1"));
+    assert_eq!(rig.lines(), ["a <- deploy #1 c1", "b <- deploy #2 c1"]);
+    rig.agent("a", deployed(&rig.id(1), came_up("a", &["w-a"])));
+    assert_eq!(rig.lines(), ["deploy d1: ok @a /w-a; ok = c1"]);
+    rig.agent("b", deployed(&rig.id(2), vec![]));
+    assert_eq!(rig.lines(), [""; 0]);
+}
+
+#[test]
+fn without_any_node_all_instances_are_waited_for() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.stage(config("c1", &["a", "b"], &[]));
+    rig.request(deploy("d1"));
+    rig.lines();
+    rig.agent(
+        "a",
+        deployed(&rig.id(1), vec![ApiResult::ok("x").on_instance("a")]),
+    );
+    assert_eq!(rig.lines(), [""; 0]);
+    rig.agent(
+        "b",
+        deployed(&rig.id(2), vec![ApiResult::ok("x").on_instance("b")]),
+    );
+    assert_eq!(rig.lines(), ["deploy d1: ok @a; ok @b; ok = c1"]);
+}
+
+#[test]
+fn a_configuration_without_instances_is_deployed_at_once_and_once() {
+    let mut rig = Rig::deployed(&["a"]);
+    rig.stage(config("empty", &[], &[]));
+    rig.request(deploy("d1"));
+    assert_eq!(rig.lines(), ["a <- standby -", "deploy d1: ok = empty"]);
+    assert_eq!(rig.controller.poll_timeout(), None);
+    rig.request(deploy("d2"));
+    assert_eq!(rig.lines(), ["deploy d2: ok = empty"]);
+}
+
+#[test]
+fn drops_come_before_adds() {
+    let mut rig = Rig::deployed(&["b"]);
+    rig.join("a");
+    rig.stage(config("c1", &["a"], &["a"]));
+    rig.request(deploy("d1"));
+    assert_eq!(rig.lines(), ["b <- standby -", "a <- welcome #1"]);
+}
+
+#[test]
+fn an_agent_that_returns_gets_the_deployed_configuration_of_all() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.peer_down("b");
+    rig.join("b");
+    assert_eq!(rig.lines(), ["b <- welcome #1"]);
+    rig.agent("b", welcomed(&rig.id(1)));
+    assert_eq!(rig.lines(), ["a <- deploy #2 c0", "b <- deploy #3 c0"]);
+    rig.request(deploy("d1"));
+    let lines = rig.lines();
+    assert!(lines[0].ends_with(" still pending)"), "{lines:?}");
+    rig.agent("a", deployed(&rig.id(2), vec![]));
+    rig.agent("b", deployed(&rig.id(3), vec![]));
+    assert_eq!(rig.lines(), [""; 0]);
+    assert_eq!(rig.controller.poll_timeout(), None);
+}
+
+#[test]
+fn a_deployment_of_the_controllers_own_expires_in_silence() {
+    let mut rig = Rig::deployed(&["a"]);
+    rig.peer_down("a");
+    rig.join("a");
+    rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+    rig.lines();
+    rig.pass(secs(10));
+    assert_eq!(rig.lines(), [""; 0]);
+    rig.request(deploy("d1"));
+    assert_eq!(rig.lines(), ["a <- deploy #3 c0"]);
+}
+
+#[test]
+fn staging_does_not_change_what_is_deployed_again() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.stage(config("c1", &["a"], &["a"]));
+    rig.peer_down("a");
+    rig.join("a");
+    rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+    assert_eq!(
+        rig.lines(),
+        ["a <- welcome #1", "a <- deploy #2 c0", "b <- deploy #3 c0"]
+    );
+}
+
+#[test]
+fn only_the_agent_that_flaps_is_asked_again() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.stage(config("c1", &["a", "b"], &["a", "b"]));
+    rig.request(deploy("d1"));
+    assert_eq!(rig.lines(), ["a <- deploy #1 c1", "b <- deploy #2 c1"]);
+    rig.peer_down("b");
+    rig.pass(secs(1));
+    rig.join("b");
+    rig.agent("b", welcomed(&rig.last_id("welcome", "b")));
+    assert_eq!(rig.lines(), ["b <- welcome #3", "b <- deploy #4 c1"]);
+    rig.agent("b", deployed(&rig.id(2), vec![]));
+    rig.agent("a", deployed(&rig.id(1), came_up("a", &["w-a"])));
+    assert_eq!(rig.lines(), [""; 0]);
+    rig.agent("b", deployed(&rig.id(4), came_up("b", &["w-b"])));
+    assert_eq!(rig.lines(), ["deploy d1: ok @a /w-a; ok @b /w-b; ok = c1"]);
+}
+
+#[test]
+fn an_agent_that_leaves_after_its_answer_is_waited_for_again() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.stage(config("c1", &["a", "b"], &["a", "b"]));
+    rig.request(deploy("d1"));
+    rig.lines();
+    rig.agent("a", deployed(&rig.id(1), came_up("a", &["w-a"])));
+    rig.peer_down("a");
+    rig.agent("b", deployed(&rig.id(2), came_up("b", &["w-b"])));
+    rig.pass(secs(10));
+    assert_eq!(
+        rig.lines(),
+        [
+            "deploy d1: ok @a /w-a; ok @b /w-b; failed @a (instance a is not connected); failed (request timed out)"
+        ]
+    );
+}
+
+#[test]
+fn hosts_learned_after_staging_are_in_the_layout_and_decide_metrics_ports() {
+    let mut rig = Rig::with(|settings| settings.metrics_ports = AutoAssign::From(9000));
+    rig.stage(config("c", &["a", "b"], &["a", "b"]));
+    rig.request(deploy("d"));
+    for (name, host) in [("a", "10.0.0.1"), ("b", "10.0.0.2")] {
+        let network = PeerNetwork {
+            remote: format!("{host}:40000").parse().unwrap(),
+            dialed: None,
+        };
+        let id = endpoint(name);
+        rig.input(Input::PeerUp { id, network });
+        rig.agent(name, hello(name));
+        rig.agent(name, welcomed(&rig.last_id("welcome", name)));
+    }
+    rig.lines();
+    let sent = rig.sent.clone().unwrap();
+    let hosts: Vec<String> = sent.instances.iter().map(|i| i.host.to_string()).collect();
+    assert_eq!(hosts, ["10.0.0.1", "10.0.0.2"]);
+    assert!(
+        sent.nodes
+            .iter()
+            .all(|n| n.metrics_port == Some(Port::tcp(9000)))
+    );
+    // What was learned is no move: the next deployment drops nobody (API §12.1 D04).
+    rig.agent("a", deployed(&rig.id(3), vec![]));
+    rig.agent("b", deployed(&rig.id(4), vec![]));
+    rig.stage(config("c1", &["a", "b"], &["a", "b"]));
+    rig.lines();
+    rig.request(deploy("d1"));
+    assert_eq!(rig.lines(), ["a <- deploy #5 c1", "b <- deploy #6 c1"]);
+}
+
+#[test]
+fn answers_for_an_instance_whose_name_is_longer_do_not_count() {
+    let mut rig = Rig::new();
+    for name in ["sensor-1", "sensor-10"] {
+        rig.join(name);
+    }
+    let both = ["sensor-1", "sensor-10"];
+    rig.stage(config("c", &both, &both));
+    rig.request(deploy("d"));
+    assert_eq!(
+        rig.lines(),
+        ["sensor-1 <- welcome #1", "sensor-10 <- welcome #2"]
+    );
+    // A stock agent answers both on its own topic.
+    rig.agent("sensor-1", welcomed(&rig.id(2)));
+    rig.agent("sensor-1", welcomed(&rig.id(1)));
+    assert_eq!(rig.lines(), [""; 0]);
+    rig.agent_from("sensor-10", endpoint("sensor-1"), welcomed(&rig.id(2)));
+    assert_eq!(rig.lines(), [""; 0]);
+    rig.agent("sensor-10", welcomed(&rig.id(2)));
+    assert_eq!(
+        rig.lines(),
+        ["sensor-1 <- deploy #3 c", "sensor-10 <- deploy #4 c"]
+    );
+    rig.agent("sensor-1", deployed(&rig.id(4), vec![]));
+    rig.agent(
+        "sensor-1",
+        deployed(&rig.id(3), came_up("sensor-1", &["w-sensor-1"])),
+    );
+    assert_eq!(rig.lines(), [""; 0]);
+    rig.agent(
+        "sensor-10",
+        deployed(&rig.id(4), came_up("sensor-10", &["w-sensor-10"])),
+    );
+    assert_eq!(
+        rig.lines(),
+        ["deploy d: ok @sensor-1 /w-sensor-1; ok @sensor-10 /w-sensor-10; ok = c"]
+    );
+}
+
+#[test]
+fn a_deployment_waits_for_a_standby_that_its_agent_overhears() {
+    let mut rig = Rig::deployed(&["sensor-1", "sensor-10"]);
+    rig.stage(config("c1", &["sensor-1"], &["sensor-1"]));
+    rig.request(deploy("d1"));
+    assert_eq!(rig.lines(), ["sensor-10 <- standby -"]);
+    rig.pass(secs(1));
+    assert_eq!(rig.lines(), ["sensor-1 <- deploy #1 c1"]);
+    rig.agent("sensor-1", deployed(&rig.id(1), vec![]));
+    assert_eq!(rig.lines(), ["deploy d1: ok = c1"]);
+}
+
+#[test]
+fn data_that_is_no_output_is_not_passed_on() {
+    let mut rig = Rig::deployed(&["a"]);
+    rig.request(deploy("d1"));
+    rig.lines();
+    let nodes = came_up("a", &["x", "y"]).into_iter();
+    let outputs = Data::Vector(vec![Data::string("out"), Data::string("err")]);
+    let results = nodes.zip([outputs, Data::Count(1)]);
+    let results = results
+        .map(|(result, data)| result.with_data(data))
+        .collect();
+    rig.agent("a", deployed(&rig.id(1), results));
+    assert_eq!(
+        rig.lines(),
+        ["deploy d1: ok @a /x = 2 items; ok @a /y; ok = c0"]
+    );
+}
