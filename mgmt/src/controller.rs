@@ -11,6 +11,7 @@
 mod deploy;
 mod fanout;
 mod instances;
+pub mod process;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -50,3 +50,24 @@ zeek_events! {
         TestTimeout = "test_timeout_response" { reqid: String, result: ApiResult },
     }
 }
+
+impl ControllerResponse {
+    /// The failure that answers a request which did not read, if the event is a request at all.
+    pub fn refusal(request: &str, reqid: &str, error: &str) -> Option<Self> {
+        let reqid = reqid.to_owned();
+        let result = ApiResult::failed(reqid.clone(), error);
+        let results = vec![result.clone()];
+        let name = request.strip_prefix("Management::Controller::API::")?;
+        Some(match name {
+            "get_instances_request" => Self::GetInstances { reqid, result },
+            "stage_configuration_request" => Self::StageConfiguration { reqid, results },
+            "get_configuration_request" => Self::GetConfiguration { reqid, result },
+            "deploy_request" => Self::Deploy { reqid, results },
+            "get_nodes_request" => Self::GetNodes { reqid, results },
+            "get_id_value_request" => Self::GetIdValue { reqid, results },
+            "restart_request" => Self::Restart { reqid, results },
+            "test_timeout_request" => Self::TestTimeout { reqid, result },
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,298 @@
+//! `ControllerProcess`: the whole controller but for its sockets.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use broker_proto::codec::Limits;
+use broker_proto::peering::{self, Endpoint};
+use broker_proto::zeek::{Event, EventError};
+use broker_proto::{Data, EndpointId, Filter, IdGen, Topic};
+use bytes::Bytes;
+use tracing::{debug, info, warn};
+use zeek_client_compat::hub::{self, ClientId, Hub};
+
+use super::{Controller, Input as ControllerInput, Output as ControllerOutput};
+use crate::api::agent::AgentResponse;
+use crate::api::controller::{ControllerRequest, ControllerResponse};
+use crate::api::{AGENT_TOPIC_PREFIX, CONTROLLER_TOPIC, agent_topic};
+use crate::settings::ControllerSettings;
+
+/// A peering endpoint, the WebSocket clients' hub and a [`Controller`], with types made of bytes
+/// between them.
+#[derive(Debug)]
+pub struct ControllerProcess {
+    endpoint: Endpoint,
+    hub: Hub,
+    controller: Controller,
+    outputs: VecDeque<Output>,
+}
+
+/// What happened, or what somebody asks for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Input {
+    /// To the peering endpoint.
+    Broker(peering::Input),
+    /// To the clients' hub.
+    WebSocket(hub::Input),
+    /// Leave clients and peers in good order; [`peering::Output::Stopped`] tells when that is done.
+    Shutdown,
+}
+
+/// What the caller must do, in order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Output {
+    /// From the peering endpoint.
+    Broker(peering::Output),
+    /// From the clients' hub.
+    WebSocket(hub::Output),
+}
+
+impl ControllerProcess {
+    /// A controller that subscribes and listens. `version` is what clients are told in the ack.
+    pub fn new(
+        settings: ControllerSettings,
+        version: &str,
+        id: EndpointId,
+        mut ids: IdGen,
+        now: Instant,
+    ) -> Self {
+        let endpoint_ids = IdGen::new(ids.next_u64());
+        let mut endpoint = Endpoint::new(id, peering::Options::default(), endpoint_ids);
+        for topic in [AGENT_TOPIC_PREFIX, CONTROLLER_TOPIC] {
+            endpoint.handle(now, peering::Input::Subscribe { topic });
+        }
+        if let Some(addr) = settings.listen.clone() {
+            endpoint.handle(now, peering::Input::Listen { addr });
+        }
+        let mut publish = Filter::default();
+        publish.extend(CONTROLLER_TOPIC);
+        let hub = Hub::new(hub::Options::new(id.to_string(), version, publish));
+        info!(name = %settings.name, %id, "controller is live");
+        let controller = Controller::new(settings, ids);
+        let mut process = Self {
+            endpoint,
+            hub,
+            controller,
+            outputs: VecDeque::new(),
+        };
+        process.drain(now);
+        process
+    }
+
+    /// One thing happened.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Broker(input) => self.endpoint.handle(now, input),
+            Input::WebSocket(input) => self.hub.handle(now, input),
+            Input::Shutdown => {
+                self.hub.handle(now, hub::Input::Shutdown);
+                self.endpoint.handle(now, peering::Input::Shutdown);
+            }
+        }
+        self.drain(now);
+    }
+
+    /// A deadline of [`Self::poll_timeout`] has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.endpoint.handle_timeout(now);
+        self.hub.handle_timeout(now);
+        self.controller.handle_timeout(now);
+        self.drain(now);
+    }
+
+    /// What the caller must do next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let deadlines = [
+            self.endpoint.poll_timeout(),
+            self.hub.poll_timeout(),
+            self.controller.poll_timeout(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn drain(&mut self, now: Instant) {
+        loop {
+            if let Some(output) = self.controller.poll_output() {
+                self.on_controller(now, output);
+            } else if let Some(output) = self.endpoint.poll_output() {
+                self.on_endpoint(now, output);
+            } else if let Some(output) = self.hub.poll_output() {
+                self.on_hub(now, output);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn on_controller(&mut self, now: Instant, output: ControllerOutput) {
+        match output {
+            ControllerOutput::Respond { response } => self.respond(now, response),
+            ControllerOutput::ToAgent { instance, request } => {
+                info!(event = request.event_name(), instance, "tx");
+                match agent_topic(&instance) {
+                    Ok(topic) => self.publish(now, topic, request.into()),
+                    Err(error) => warn!(%error, "the instance's name makes its topic too long"),
+                }
+            }
+            ControllerOutput::Peer { addr, retry } => {
+                let retry = Some(retry);
+                self.endpoint
+                    .handle(now, peering::Input::Dial { addr, retry });
+            }
+            ControllerOutput::Unpeer { addr } => {
+                self.endpoint.handle(now, peering::Input::Unpeer { addr });
+            }
+        }
+    }
+
+    /// Answers go to everybody on the controller's topic, who tell theirs by the request's id.
+    fn respond(&mut self, now: Instant, response: ControllerResponse) {
+        let event = Event::from(response);
+        info!(event = %event.name, "tx");
+        let (topic, origin) = (CONTROLLER_TOPIC, None);
+        self.hub.handle(
+            now,
+            hub::Input::Publish {
+                topic,
+                event: event.clone(),
+                origin,
+            },
+        );
+        self.publish(now, CONTROLLER_TOPIC, event);
+    }
+
+    fn publish(&mut self, now: Instant, topic: Topic, event: Event) {
+        self.endpoint.handle(
+            now,
+            peering::Input::Publish {
+                topic,
+                payload: event.encode(),
+            },
+        );
+    }
+
+    fn on_endpoint(&mut self, now: Instant, output: peering::Output) {
+        match output {
+            peering::Output::Deliver {
+                topic,
+                payload,
+                from,
+            } => {
+                self.on_message(now, &topic, &payload, from);
+            }
+            peering::Output::PeerUp { id, network } => {
+                self.controller
+                    .handle(now, ControllerInput::PeerUp { id, network });
+            }
+            peering::Output::PeerDown { id, reason } => {
+                self.controller
+                    .handle(now, ControllerInput::PeerDown { id, reason });
+            }
+            peering::Output::PeerUnreachable { addr, reason } => {
+                info!(%addr, reason, "agent is unreachable");
+            }
+            order @ (peering::Output::Listen { .. }
+            | peering::Output::Dial { .. }
+            | peering::Output::Send { .. }
+            | peering::Output::Close { .. }
+            | peering::Output::Stopped) => self.outputs.push_back(Output::Broker(order)),
+        }
+    }
+
+    fn on_message(&mut self, now: Instant, topic: &Topic, payload: &Bytes, from: EndpointId) {
+        let read = Event::decode(payload, &Limits::default());
+        match read.and_then(|event| read_message(topic, event, from)) {
+            Ok(input) => self.controller.handle(now, input),
+            // Topics are shared: our own answers and the agents' logs come by as copies.
+            Err(EventError::UnknownName(_) | EventError::OtherMessage(_)) => {}
+            Err(error) => warn!(peer = %from, %topic, %error, "message dropped"),
+        }
+    }
+
+    fn on_hub(&mut self, now: Instant, output: hub::Output) {
+        match output {
+            hub::Output::Deliver { topic, event, from } => {
+                self.on_client_event(now, topic, event, from);
+            }
+            order @ (hub::Output::Send { .. } | hub::Output::Close { .. }) => {
+                self.outputs.push_back(Output::WebSocket(order));
+            }
+        }
+    }
+
+    /// Other clients see a request only once it is known to be one (CLIENT §A7).
+    fn on_client_event(&mut self, now: Instant, topic: Topic, event: Event, client: ClientId) {
+        let request = match ControllerRequest::try_from(event.clone()) {
+            Ok(request) => request,
+            Err(error) => return self.refuse(now, &event, client, &error),
+        };
+        info!(event = request.event_name(), client = client.0, "rx");
+        let origin = Some(client);
+        self.hub.handle(
+            now,
+            hub::Input::Publish {
+                topic,
+                event,
+                origin,
+            },
+        );
+        self.controller
+            .handle(now, ControllerInput::Request { request });
+    }
+
+    /// A request that says which answer it waits for gets that answer, with the reason; anything
+    /// else an error message (CLIENT §A8).
+    fn refuse(&mut self, now: Instant, event: &Event, client: ClientId, error: &EventError) {
+        warn!(client = client.0, %error, "request refused");
+        let reqid = match event.args.first() {
+            Some(Data::String(reqid)) => reqid.to_str(),
+            Some(_) | None => None,
+        };
+        let reason = error.to_string();
+        let answer =
+            reqid.and_then(|reqid| ControllerResponse::refusal(&event.name, reqid, &reason));
+        match answer {
+            Some(response) => self.respond(now, response),
+            None => self.hub.handle(now, hub::Input::Reject { client, reason }),
+        }
+    }
+}
+
+fn read_message(
+    topic: &Topic,
+    event: Event,
+    from: EndpointId,
+) -> Result<ControllerInput, EventError> {
+    if CONTROLLER_TOPIC.is_prefix_of(topic) {
+        let request = ControllerRequest::try_from(event)?;
+        info!(event = request.event_name(), peer = %from, "rx");
+        return Ok(ControllerInput::Request { request });
+    }
+    let Some(topic_instance) = instance_of(topic) else {
+        return Err(EventError::UnknownName(event.name));
+    };
+    let message = AgentResponse::try_from(event)?;
+    debug!(
+        event = message.event_name(),
+        instance = topic_instance,
+        "rx"
+    );
+    Ok(ControllerInput::Agent {
+        from,
+        topic_instance,
+        message,
+    })
+}
+
+/// The agent whose topic this is.
+fn instance_of(topic: &Topic) -> Option<String> {
+    let rest = topic
+        .as_bytes()
+        .strip_prefix(AGENT_TOPIC_PREFIX.as_bytes())?;
+    String::from_utf8(rest.strip_prefix(b"/")?.to_vec()).ok()
+}
