@@ -1,0 +1,147 @@
+//! How a node is told to misbehave: `ZEEK_STANDIN_<WHAT>=NUMBER`, or `NODE:NUMBER,…` for some
+//! nodes. `--help` lists them. They work in the supervisor's environment and in a node's own `env`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+const PREFIX: &str = "ZEEK_STANDIN_";
+
+/// What a node does that it should not.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Behaviour {
+    /// Time until it speaks to anybody, as a large configuration takes to parse.
+    pub(super) start_delay: Duration,
+    /// It never tells the agent that it is there.
+    pub(super) is_silent: bool,
+    /// It dies of itself.
+    pub(super) failure: Option<Failure>,
+    /// It takes no notice of SIGTERM.
+    pub(super) ignores_sigterm: bool,
+}
+
+/// How a node dies of itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Failure {
+    /// How long after its start.
+    pub(super) after: Duration,
+    /// Printed on standard error.
+    pub(super) lines: Vec<String>,
+    /// The exit status.
+    pub(super) code: u8,
+}
+
+impl Failure {
+    /// Prints the last words.
+    pub(super) fn exit(&self) -> ExitCode {
+        for line in &self.lines {
+            crate::complain(line);
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+impl Behaviour {
+    /// Reads the environment of the node of this name.
+    ///
+    /// # Errors
+    /// If a variable has another form. A test must not pass because its fault was misspelt.
+    pub(super) fn read(node: &str, env: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let number = |what: &str| {
+            let variable = format!("{PREFIX}{what}");
+            let value = env(&variable).unwrap_or_default();
+            number_for(node, &value).map_err(|wrong| format!("{variable}: '{wrong}' is no number"))
+        };
+        let millis = |what| Ok::<_, String>(Duration::from_millis(number(what)?.unwrap_or(0)));
+        let failure = match number("FAIL")? {
+            Some(code) => Some(Failure {
+                after: millis("FAIL_AFTER")?,
+                lines: failure_lines(env(&format!("{PREFIX}FAIL_TEXT"))),
+                code: u8::try_from(code).map_err(|_| format!("{PREFIX}FAIL: {code} > 255"))?,
+            }),
+            None => None,
+        };
+        Ok(Self {
+            start_delay: millis("START_DELAY")?,
+            is_silent: number("NO_HELLO")?.unwrap_or(0) != 0,
+            failure,
+            ignores_sigterm: number("IGNORE_SIGTERM")?.unwrap_or(0) != 0,
+        })
+    }
+}
+
+/// The number for one node; what is said of it by name goes before what is said of all.
+fn number_for<'a>(node: &str, value: &'a str) -> Result<Option<u64>, &'a str> {
+    let (mut own, mut all) = (None, None);
+    for entry in value.split(',').filter(|entry| !entry.is_empty()) {
+        let (name, number) = match entry.rsplit_once(':') {
+            Some((name, number)) => (Some(name), number),
+            None => (None, entry),
+        };
+        let number = Some(number.parse::<u64>().map_err(|_| entry)?);
+        match name {
+            None => all = number,
+            Some(name) if name == node => own = number,
+            Some(_) => {}
+        }
+    }
+    Ok(own.or(all))
+}
+
+fn failure_lines(text: Option<String>) -> Vec<String> {
+    let text = text.unwrap_or_else(|| "error: zeek-standin was told to fail".to_owned());
+    text.split('|').map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn behaviour(node: &str, variables: &[(&str, &str)]) -> Result<Behaviour, String> {
+        let find = |name: &str| variables.iter().find(|(n, _)| *n == name);
+        Behaviour::read(node, |name| find(name).map(|(_, v)| (*v).to_owned()))
+    }
+
+    #[test]
+    fn without_orders_a_node_behaves() {
+        assert_eq!(behaviour("w", &[]), Ok(Behaviour::default()));
+    }
+
+    #[test]
+    fn an_order_may_be_for_all_or_for_some() {
+        let delay = |node, value| {
+            let behaviour = behaviour(node, &[("ZEEK_STANDIN_START_DELAY", value)]);
+            behaviour.unwrap().start_delay.as_millis()
+        };
+        assert_eq!(delay("a", "250"), 250);
+        assert_eq!(delay("a", "a:250,b:10"), 250);
+        assert_eq!(delay("b", "a:250,b:10"), 10);
+        assert_eq!(delay("c", "a:250,b:10"), 0);
+        assert_eq!(delay("c", "a:250,5"), 5);
+        assert_eq!(delay("a", "a:250,5"), 250);
+    }
+
+    #[test]
+    fn a_failure_has_lines_and_a_code() {
+        let variables = [
+            ("ZEEK_STANDIN_FAIL", "w:3"),
+            ("ZEEK_STANDIN_FAIL_AFTER", "20"),
+            ("ZEEK_STANDIN_FAIL_TEXT", "error: one|two: three"),
+        ];
+        let want = Failure {
+            after: Duration::from_millis(20),
+            lines: vec!["error: one".into(), "two: three".into()],
+            code: 3,
+        };
+        assert_eq!(behaviour("w", &variables).unwrap().failure, Some(want));
+        assert_eq!(behaviour("v", &variables).unwrap().failure, None);
+    }
+
+    #[test]
+    fn a_misspelt_order_is_an_error() {
+        assert_eq!(
+            behaviour("w", &[("ZEEK_STANDIN_NO_HELLO", "w")]),
+            Err("ZEEK_STANDIN_NO_HELLO: 'w' is no number".into())
+        );
+        assert!(behaviour("w", &[("ZEEK_STANDIN_FAIL", "256")]).is_err());
+    }
+}
