@@ -28,7 +28,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 /// Set by the stem for its nodes: the NodeConfig JSON. Takes precedence over `ZEEK_STEM`, which
-/// stays in a node's environment, as with Zeek (API §10.4).
+/// stays in a node's environment, as with Zeek (API §10.4). Linux limits one variable to 128 KiB, a
+/// layout of about 900 nodes; beyond that a spawn fails, and is reported as such.
 const NODE_VARIABLE: &str = "ZEEK_STANDIN_NODE";
 
 const HELP: &str = "\
