@@ -1,0 +1,183 @@
+//! What the parsers owe to any input at all, as one function per parser.
+//!
+//! A target takes bytes as they could come from a network, a child process or a file. It must not
+//! panic; where the input is accepted, it also checks that writing and reading it again changes
+//! nothing. [`TARGETS`] names them all. `replay.rs` runs them over committed inputs and over
+//! mutations of the vectors in the ordinary test run; libFuzzer can drive the same functions.
+
+use broker_proto::Data;
+use broker_proto::codec::command::Command;
+use broker_proto::codec::envelope::{Envelope, MessageKind};
+use broker_proto::codec::frame::{FrameDecoder, put_frame};
+use broker_proto::codec::handshake::HandshakeMsg;
+use broker_proto::codec::{self, Limits};
+use broker_proto::zeek::{Event, EventError};
+use bytes::{BufMut, Bytes};
+use mgmt::api::agent::{AgentRequest, AgentResponse};
+use mgmt::api::controller::{ControllerRequest, ControllerResponse};
+use mgmt::api::node::{NodeRequest, NodeResponse};
+use supervisor::api::{ExitEvent, NodeStatusEvent, SupervisorRequest, SupervisorResponse};
+
+/// One parser's obligations.
+pub type Target = fn(&[u8]);
+
+/// Every target by the name of its folder in `corpus/`.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("frame", frame),
+    ("handshake", handshake),
+    ("data", data),
+    ("envelope", envelope),
+    ("event", event),
+];
+
+/// A byte stream cut into frames (WIRE §2). The first byte says how it is chopped up on arrival,
+/// which must make no difference.
+pub fn frame(input: &[u8]) {
+    const LIMIT: usize = 1 << 16;
+    let Some((&first, stream)) = input.split_first() else {
+        return;
+    };
+    let whole = frames(stream, stream.len().max(1), LIMIT);
+    let chopped = frames(stream, usize::from(first).max(1), LIMIT);
+    assert_eq!(whole, chopped, "how the stream is cut changes the frames");
+    let (frames, left) = whole;
+    let mut again = Vec::new();
+    for frame in &frames {
+        again.extend_from_slice(&put_frame(|out| out.put_slice(frame)));
+    }
+    again.extend_from_slice(&left);
+    assert_eq!(again, stream, "bytes were lost or invented");
+}
+
+/// The frames of a stream that arrives in chunks, and what is left after the last one.
+fn frames(stream: &[u8], chunk: usize, limit: usize) -> (Vec<Bytes>, Vec<u8>) {
+    let mut decoder = FrameDecoder::default();
+    let mut frames = Vec::new();
+    let mut chunks = stream.chunks(chunk);
+    for chunk in chunks.by_ref() {
+        decoder.push(chunk);
+        loop {
+            match decoder.next_frame(limit) {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(_) => {
+                    let mut left = decoder.pending().to_vec();
+                    left.extend(chunks.flatten());
+                    return (frames, left);
+                }
+            }
+        }
+    }
+    (frames, decoder.pending().to_vec())
+}
+
+/// The payload of a handshake frame (WIRE §4.1).
+pub fn handshake(input: &[u8]) {
+    let Ok(msg) = HandshakeMsg::decode(input, &Limits::default()) else {
+        return;
+    };
+    let bytes = msg.encode();
+    assert_eq!(HandshakeMsg::decode(&bytes, &Limits::default()), Ok(msg));
+}
+
+/// One value (WIRE §3).
+pub fn data(input: &[u8]) {
+    let Ok(value) = codec::data::decode(input, &Limits::default()) else {
+        return;
+    };
+    if has_subnormal(&value) {
+        return;
+    }
+    let bytes = codec::data::encode(&value);
+    let again = codec::data::decode(&bytes, &Limits::default());
+    assert_eq!(
+        again.as_ref(),
+        Ok(&value),
+        "what was written reads differently"
+    );
+    assert_eq!(again.map(|value| codec::data::encode(&value)), Ok(bytes));
+}
+
+/// Whether a real is in there that is written as zero (WIRE §3.4), so that it reads differently.
+fn has_subnormal(value: &Data) -> bool {
+    match value {
+        Data::Real(real) => real.is_subnormal(),
+        Data::Set(items) => items.iter().any(has_subnormal),
+        Data::Vector(items) => items.iter().any(has_subnormal),
+        Data::Table(entries) => entries
+            .iter()
+            .any(|(key, value)| has_subnormal(key) || has_subnormal(value)),
+        Data::None
+        | Data::Boolean(_)
+        | Data::Count(_)
+        | Data::Integer(_)
+        | Data::String(_)
+        | Data::Address(_)
+        | Data::Subnet(_)
+        | Data::Port(_)
+        | Data::Timestamp(_)
+        | Data::Timespan(_)
+        | Data::Enum(_) => false,
+    }
+}
+
+/// The payload of a frame of an established peering (WIRE §5), down to what it carries.
+pub fn envelope(input: &[u8]) {
+    let input = Bytes::copy_from_slice(input);
+    let Ok(envelope) = Envelope::decode(&input) else {
+        return;
+    };
+    assert_eq!(envelope.encode(), input, "an envelope is written otherwise");
+    let payload = &envelope.payload;
+    match envelope.kind {
+        MessageKind::Data => event(payload),
+        MessageKind::Command => {
+            if let Ok(command) = Command::decode(payload, &Limits::default()) {
+                let again = Command::decode(&command.encode(), &Limits::default());
+                assert_eq!(again, Ok(command));
+            }
+        }
+        MessageKind::RoutingUpdate => {
+            if let Ok(filter) = codec::decode_filter(payload, &Limits::default()) {
+                let bytes = codec::encode_filter(&filter);
+                assert_eq!(codec::decode_filter(&bytes, &Limits::default()), Ok(filter));
+            }
+        }
+        MessageKind::Ping | MessageKind::Pong => {}
+    }
+}
+
+/// A value that may be a Zeek event (WIRE §8.2), and one of those this project knows (API §2).
+pub fn event(input: &[u8]) {
+    data(input);
+    let Ok(value) = codec::data::decode(input, &Limits::default()) else {
+        return;
+    };
+    let Ok(event) = Event::from_data(value) else {
+        return;
+    };
+    let again = Event::from_data(event.clone().into_data());
+    assert_eq!(again.as_ref(), Ok(&event));
+
+    typed::<ControllerRequest>(&event);
+    typed::<ControllerResponse>(&event);
+    typed::<AgentRequest>(&event);
+    typed::<AgentResponse>(&event);
+    typed::<NodeRequest>(&event);
+    typed::<NodeResponse>(&event);
+    typed::<SupervisorRequest>(&event);
+    typed::<SupervisorResponse>(&event);
+    typed::<NodeStatusEvent>(&event);
+    typed::<ExitEvent>(&event);
+}
+
+fn typed<T>(event: &Event)
+where
+    T: TryFrom<Event, Error = EventError> + Into<Event> + Clone + PartialEq + std::fmt::Debug,
+{
+    let Ok(known) = T::try_from(event.clone()) else {
+        return;
+    };
+    let again = T::try_from(known.clone().into());
+    assert_eq!(again, Ok(known));
+}
