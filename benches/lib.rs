@@ -1,0 +1,1 @@
+//! How fast the codecs are: `cargo bench -p zeek-mgmt-benches`.
