@@ -41,7 +41,9 @@ fn every_corpus_folder_has_a_target() {
 #[test]
 fn truncated_messages_break_no_target() {
     for seed in seeds() {
-        for end in 0..=seed.bytes.len() {
+        // At every byte of what is short, at as many places of what is long.
+        let step = seed.bytes.len() / 1024 + 1;
+        for end in (0..=seed.bytes.len()).step_by(step) {
             seed.run(&seed.bytes[..end], &format!("cut at {end}"));
         }
     }
@@ -53,8 +55,8 @@ fn messages_with_flipped_bits_break_no_target() {
     for seed in seeds() {
         let bits = seed.bytes.len() * 8;
         // Every bit of what is short, as many of what is long.
-        for n in 0..bits.min(4096) {
-            let bit = if bits <= 4096 { n } else { random.below(bits) };
+        for n in 0..bits.min(1024) {
+            let bit = if bits <= 1024 { n } else { random.below(bits) };
             let mut bytes = seed.bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
             seed.run(&bytes, &format!("bit {bit} flipped"));
@@ -131,9 +133,61 @@ fn run(target: Target, input: &[u8], what: &str) {
     }
 }
 
-/// Every codec vector.
+/// Every codec vector, and what was said on a WebSocket and on a peering of a real Zeek.
 fn seeds() -> Vec<Seed> {
-    vectors()
+    let mut seeds = vectors();
+    seeds.extend(recorded());
+    seeds
+}
+
+/// From `tests/transcripts`: each WebSocket message, each client's whole side of its connection,
+/// and the first frames of either side of each native peering.
+fn recorded() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    let transcript = read_json("tests/transcripts/a2c/transcript.json");
+    let connections = transcript["connections"].as_array().unwrap().iter();
+    for (n, connection) in connections.enumerate() {
+        let name = format!("{} {n}", connection["name"].as_str().unwrap());
+        let messages = connection["messages"].as_array().unwrap();
+        let texts = |from: Option<&str>| -> Vec<&str> {
+            let messages = messages.iter();
+            let messages = messages.filter(|m| from.is_none_or(|from| m["from"] == from));
+            messages.filter_map(|m| m["text"].as_str()).collect()
+        };
+        for text in texts(None) {
+            let message: Value = serde_json::from_str(text).unwrap();
+            if message["topic"].is_string() && text.len() < 2048 {
+                seeds.push(Seed::new(name.clone(), &["json"], text.into()));
+            }
+        }
+        let client = texts(Some("client")).join("\n");
+        if !client.is_empty() && client.len() < 2048 {
+            seeds.push(Seed::new(name.clone(), &["session"], client.into()));
+        }
+        // To the one who accepted, the other side is the dialer, and the other way round.
+        for (from, first) in [("client", 64), ("server", 65)] {
+            let mut stream = vec![first];
+            for message in messages.iter().filter(|m| m["from"] == from) {
+                let Some(hex) = message["hex"]
+                    .as_str()
+                    .filter(|_| message["control"].is_null())
+                else {
+                    continue;
+                };
+                let frame = unhex(hex);
+                if stream.len() + frame.len() > 768 {
+                    break;
+                }
+                stream.extend_from_slice(&u32::try_from(frame.len()).unwrap().to_be_bytes());
+                stream.extend_from_slice(&frame);
+            }
+            if stream.len() > 1 {
+                seeds.push(Seed::new(format!("{name} {from}"), &["peering"], stream));
+            }
+        }
+    }
+    assert!(seeds.len() > 20, "the transcript has little in it");
+    seeds
 }
 
 /// `tests/vectors/codec.json` (WIRE §12), and each payload as a frame between two probes.

@@ -5,6 +5,8 @@
 //! nothing. [`TARGETS`] names them all. `replay.rs` runs them over committed inputs and over
 //! mutations of the vectors in the ordinary test run; libFuzzer can drive the same functions.
 
+mod machines;
+
 use broker_proto::Data;
 use broker_proto::codec::command::Command;
 use broker_proto::codec::envelope::{Envelope, MessageKind};
@@ -17,6 +19,7 @@ use mgmt::api::agent::{AgentRequest, AgentResponse};
 use mgmt::api::controller::{ControllerRequest, ControllerResponse};
 use mgmt::api::node::{NodeRequest, NodeResponse};
 use supervisor::api::{ExitEvent, NodeStatusEvent, SupervisorRequest, SupervisorResponse};
+use zeek_client_compat::json::{decode, encode, parse};
 
 /// One parser's obligations.
 pub type Target = fn(&[u8]);
@@ -28,6 +31,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("data", data),
     ("envelope", envelope),
     ("event", event),
+    ("json", json),
+    ("peering", machines::peering),
+    ("session", machines::session),
 ];
 
 /// A byte stream cut into frames (WIRE §2). The first byte says how it is chopped up on arrival,
@@ -180,4 +186,27 @@ where
     };
     let again = T::try_from(known.clone().into());
     assert_eq!(again, Ok(known));
+}
+
+/// One value as a client writes it (CLIENT §A5). What is written is strict JSON, and writing it is
+/// settled after one round: the first may cut timestamps and drop what clients cannot read.
+pub fn json(input: &[u8]) {
+    let Some(value) = read_json(input) else {
+        return;
+    };
+    let first = encode(&value);
+    if serde_json::from_str::<serde_json::Value>(&first).is_err() {
+        panic!("not JSON: {first}");
+    }
+    let Some(value) = read_json(first.as_bytes()) else {
+        return;
+    };
+    let second = encode(&value);
+    let again = read_json(second.as_bytes()).map(|value| encode(&value));
+    assert_eq!(again, Some(second), "what was written reads differently");
+}
+
+fn read_json(input: &[u8]) -> Option<Data> {
+    let text = std::str::from_utf8(input).ok()?;
+    decode(&parse(text).ok()?).ok()
 }
