@@ -1,0 +1,90 @@
+//! The stock zeek-client, installed from PyPI into a folder below `target/`.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::binaries::BuildDir;
+use crate::command::{self, Finished};
+use crate::lock::Lock;
+
+/// The release that the recordings were made with.
+pub const VERSION: &str = "1.5.0";
+
+/// Longer than its own wait for an answer, 20 s.
+const RUN_LIMIT: Duration = Duration::from_secs(40);
+const SETUP_LIMIT: Duration = Duration::from_secs(300);
+
+/// An installed zeek-client.
+#[derive(Clone, Debug)]
+pub struct ZeekClient {
+    program: PathBuf,
+}
+
+impl ZeekClient {
+    /// The client below this build's `target/`; installs it if it is not there. Programs that do
+    /// this at the same time wait for each other.
+    ///
+    /// # Errors
+    /// If there is no `python3` with `venv`, or the package cannot be fetched.
+    pub fn installed() -> io::Result<Self> {
+        let target = BuildDir::current()?.target().to_owned();
+        let folder = target.join(format!("zeek-client-{VERSION}"));
+        let _lock = Lock::take(&target.join(format!("zeek-client-{VERSION}.lock")))?;
+        let program = folder.join("bin/zeek-client");
+        let complete = folder.join("complete");
+        if !complete.exists() {
+            install(&folder)?;
+            fs::write(&complete, VERSION)?;
+        }
+        Ok(Self { program })
+    }
+
+    /// Runs one command against the controller on this port of 127.0.0.1. `settings` are further
+    /// options in front of the command.
+    ///
+    /// # Errors
+    /// If the client cannot be started or does not end.
+    pub fn run<S: AsRef<OsStr>>(&self, port: u16, args: &[S]) -> io::Result<Finished> {
+        let mut command = Command::new(&self.program);
+        command.arg("--controller").arg(format!("127.0.0.1:{port}"));
+        command.args(args);
+        // A proxy would be asked for the controller too (CLIENT §C1).
+        for variable in ["http_proxy", "https_proxy", "all_proxy"] {
+            command
+                .env_remove(variable)
+                .env_remove(variable.to_uppercase());
+        }
+        command.env_remove("ZEEK_CLIENT_CONFIG_FILE");
+        command.env_remove("ZEEK_CLIENT_CONFIG_SETTINGS");
+        command::run(&mut command, RUN_LIMIT)
+    }
+}
+
+fn install(folder: &Path) -> io::Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    step(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    let package = format!("zeek-client=={VERSION}");
+    let quiet = ["install", "--quiet", "--disable-pip-version-check"];
+    step(
+        Command::new(folder.join("bin/pip"))
+            .args(quiet)
+            .arg(package),
+    )
+}
+
+fn step(command: &mut Command) -> io::Result<()> {
+    let done = command::run(command, SETUP_LIMIT)?;
+    if done.code == Some(0) {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "{command:?} failed: {}{}",
+        done.stdout, done.stderr
+    )))
+}

@@ -1,0 +1,52 @@
+//! Which processes belong to a tree, and how much memory they use, from `/proc`.
+
+use std::fs;
+
+/// The environment variable whose value marks all processes of one tree. It is inherited, whatever
+/// a process does about its parent or its group.
+pub const MARKER: &str = "ZEEK_MGMT_TREE";
+
+/// One process.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Process {
+    /// Its id.
+    pub pid: i32,
+    /// Its command line, arguments joined by blanks.
+    pub command: String,
+}
+
+/// Processes that carry the mark, the dead ones left out.
+pub fn marked(mark: &str) -> Vec<Process> {
+    let wanted = format!("{MARKER}={mark}");
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let marked = pids.filter(|pid| environment(*pid).is_some_and(|env| env.contains(&wanted)));
+    marked
+        .map(|pid| Process {
+            pid,
+            command: command(pid),
+        })
+        .collect()
+}
+
+/// A process's resident memory in KiB.
+pub fn resident_kib(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Empty for a process that has ended but was not waited for.
+fn environment(pid: i32) -> Option<Vec<String>> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    Some(text.split('\0').map(str::to_owned).collect())
+}
+
+fn command(pid: i32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).replace('\0', " ");
+    text.trim_end().to_owned()
+}

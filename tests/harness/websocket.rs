@@ -1,0 +1,178 @@
+//! A WebSocket client that says what it is told, right or wrong (CLIENT §A1, §A9).
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// What clients of the controller subscribe to.
+pub const SUBSCRIPTIONS: &str = "[\"zeek/management/controller\"]";
+
+const LIMIT: Duration = Duration::from_secs(10);
+const TEXT: u8 = 1;
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+const PONG: u8 = 10;
+
+/// One connection.
+#[derive(Debug)]
+pub struct WebSocket {
+    stream: TcpStream,
+}
+
+/// What the server sent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// A text message.
+    Text(String),
+    /// A close frame with its code, or 0 if it had none.
+    Close(u16),
+    /// The connection ended without a close frame.
+    End,
+}
+
+impl WebSocket {
+    /// Connects to a port of 127.0.0.1 and upgrades.
+    ///
+    /// # Errors
+    /// If there is no connection or the server does not answer 101.
+    pub fn connect(port: u16) -> io::Result<Self> {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut stream = TcpStream::connect(addr)?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        let request = format!(
+            "GET /v1/messages/json HTTP/1.1\r\nUpgrade: websocket\r\nHost: {addr}\r\n\
+             Sec-WebSocket-Key: gCJulltdAhAybS++8yRbzw==\r\nSec-WebSocket-Version: 13\r\n\
+             Connection: Upgrade\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes())?;
+        let head = read_head(&mut stream)?;
+        if !head.starts_with("HTTP/1.1 101 ") {
+            return Err(io::Error::other(head));
+        }
+        Ok(Self { stream })
+    }
+
+    /// Connects and subscribes as zeek-client does; swallows the ack.
+    ///
+    /// # Errors
+    /// If there is no connection or no ack.
+    pub fn subscribed(port: u16) -> io::Result<Self> {
+        let mut socket = Self::connect(port)?;
+        socket.send(SUBSCRIPTIONS)?;
+        match socket.receive()? {
+            Answer::Text(text) if text.contains("\"ack\"") => Ok(socket),
+            other @ (Answer::Text(_) | Answer::Close(_) | Answer::End) => {
+                Err(io::Error::other(format!("no ack but {other:?}")))
+            }
+        }
+    }
+
+    /// The address that the server sees.
+    ///
+    /// # Errors
+    /// If the system does not know it.
+    pub fn local(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
+    /// Sends one text message.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub fn send(&mut self, text: &str) -> io::Result<()> {
+        self.frame(TEXT, text.as_bytes())
+    }
+
+    /// Sends one unfragmented frame of any kind, masked with zeros.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub fn frame(&mut self, opcode: u8, payload: &[u8]) -> io::Result<()> {
+        let mut frame = vec![0x80 | opcode];
+        match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+            (Ok(len @ ..=125), _) => frame.push(0x80 | len),
+            (_, Ok(len)) => {
+                frame.push(0x80 | 126);
+                frame.extend(len.to_be_bytes());
+            }
+            (_, Err(_)) => {
+                frame.push(0x80 | 127);
+                frame.extend(
+                    u64::try_from(payload.len())
+                        .unwrap_or_default()
+                        .to_be_bytes(),
+                );
+            }
+        }
+        frame.extend([0; 4]);
+        frame.extend(payload);
+        self.stream.write_all(&frame)
+    }
+
+    /// Waits for the next message; pings are answered on the way.
+    ///
+    /// # Errors
+    /// If nothing comes within 10 s, or a frame is malformed.
+    pub fn receive(&mut self) -> io::Result<Answer> {
+        loop {
+            let Some((opcode, payload)) = self.read_frame()? else {
+                return Ok(Answer::End);
+            };
+            match opcode {
+                TEXT => return Ok(Answer::Text(String::from_utf8_lossy(&payload).into_owned())),
+                CLOSE => {
+                    let code = payload
+                        .first_chunk()
+                        .map(|bytes| u16::from_be_bytes(*bytes));
+                    return Ok(Answer::Close(code.unwrap_or_default()));
+                }
+                PING => self.frame(PONG, &payload)?,
+                PONG => {}
+                other => return Err(io::Error::other(format!("frame of kind {other}"))),
+            }
+        }
+    }
+
+    fn read_frame(&mut self) -> io::Result<Option<(u8, Vec<u8>)>> {
+        let mut head = [0; 2];
+        match self.stream.read_exact(&mut head) {
+            Ok(()) => {}
+            Err(error) if is_end(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let [first, second] = head;
+        let len = match second & 0x7f {
+            126 => {
+                let mut len = [0; 2];
+                self.stream.read_exact(&mut len)?;
+                u64::from(u16::from_be_bytes(len))
+            }
+            127 => {
+                let mut len = [0; 8];
+                self.stream.read_exact(&mut len)?;
+                u64::from_be_bytes(len)
+            }
+            len => u64::from(len),
+        };
+        let mut payload = Vec::new();
+        (&mut self.stream).take(len).read_to_end(&mut payload)?;
+        Ok(Some((first & 0x0f, payload)))
+    }
+}
+
+fn is_end(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+    )
+}
+
+fn read_head(stream: &mut TcpStream) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") && head.len() < 0x4000 {
+        let mut byte = [0; 1];
+        stream.read_exact(&mut byte)?;
+        head.extend(byte);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
