@@ -3,7 +3,7 @@
 //!
 //! | module | gives |
 //! | --- | --- |
-//! | [`transcript`], [`vector`], [`typed`] | the recorded files, read into types |
+//! | [`transcript`], [`recorded`], [`vector`], [`typed`] | the recorded files, read into types |
 //! | [`normal`] | outputs and events without what differs from run to run |
 //! | [`client`] | the stock zeek-client, installed below `target/` |
 //! | [`binaries`], [`ports`], [`command`], [`lock`] | programs of this workspace, and how to run them |
@@ -25,6 +25,7 @@ pub mod lock;
 pub mod normal;
 pub mod ports;
 pub mod processes;
+pub mod recorded;
 pub mod transcript;
 pub mod tree;
 pub mod typed;
