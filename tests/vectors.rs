@@ -88,10 +88,9 @@ fn an_endpoint_answers_a_bad_handshake_message_with_its_code_and_closes() {
         let code = reason.rsplit(' ').next().map(parse).unwrap();
         let outputs = answers_to(&framed(&vector.bytes));
         let link = LinkId::Accepted(0);
-        let dropped = outputs.iter().any(|output| match output {
-            Output::Send { bytes, .. } => drop_code(bytes) == Some(code),
-            _ => false,
-        });
+        let dropped = outputs.iter().any(
+            |output| matches!(output, Output::Send { bytes, .. } if drop_code(bytes) == Some(code)),
+        );
         assert!(dropped, "{}: {reason}, not {outputs:?}", vector.name);
         assert!(
             outputs.contains(&Output::Close { link }),
