@@ -15,7 +15,7 @@ use broker_proto::{Filter, Topic};
 use tracing::{debug, info};
 
 use crate::message::{self, ErrorCode};
-use crate::session::{self, Effect, GOING_AWAY, Local, POLICY_VIOLATION, Session};
+use crate::session::{self, Effect, GOING_AWAY, Local, POLICY_VIOLATION, Session, TERMINATING};
 
 #[cfg(test)]
 mod tests;
@@ -325,6 +325,3 @@ impl Effect {
         }
     }
 }
-
-/// As stock words it (CLIENT §A9).
-const TERMINATING: &str = "Terminating";

@@ -48,6 +48,8 @@
 //! [`hub`] the machine that holds all clients; `io` (feature `io`, on by default) the server.
 
 pub mod hub;
+#[cfg(feature = "io")]
+pub mod io;
 pub mod json;
 pub mod message;
 mod session;

@@ -12,6 +12,9 @@ pub(crate) const POLICY_VIOLATION: u16 = 1008;
 /// WebSocket close code: the server stops.
 pub(crate) const GOING_AWAY: u16 = 1001;
 
+/// The reason that goes with it, as stock words it (CLIENT §A9).
+pub(crate) const TERMINATING: &str = "Terminating";
+
 /// Where a client stands.
 ///
 /// There is no state between the subscriptions and the ack: subscribing is immediate here, so what

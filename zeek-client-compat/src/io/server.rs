@@ -1,0 +1,304 @@
+//! The WebSocket server: one port for cleartext and TLS, one task per client (CLIENT §A1, §A9, §A10).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use broker_proto::io::listen;
+use broker_proto::io::tls::Acceptor;
+use broker_proto::peering::PeerAddr;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use crate::hub::{ClientId, Input, Output};
+
+use door::{Door, Visitor};
+use outbox::{Order, Outbox, OutboxReader};
+
+mod door;
+mod outbox;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod upgrade;
+
+/// Where clients ask for the upgrade. Stock knows no other path either.
+pub const PATH: &str = "/v1/messages/json";
+
+/// What one server puts up with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// How many clients at once; one more is answered 503.
+    pub clients: usize,
+    /// The longest message of a client in bytes; a longer one closes its socket with 1009.
+    pub message: usize,
+    /// How many messages may wait for one client; one more closes its socket with 1008.
+    pub outbox_messages: usize,
+    /// How many bytes may wait for one client. A single longer message may wait alone.
+    pub outbox_bytes: usize,
+    /// From the end of the TLS handshake to the upgrade.
+    pub upgrade: Duration,
+    /// How long a client may be silent before it is sent a ping.
+    pub silence: Duration,
+    /// How long the answer to a ping may take, and one message to be written.
+    pub patience: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            clients: 100,
+            message: 16 * 1024 * 1024,
+            outbox_messages: 1024,
+            outbox_bytes: 16 * 1024 * 1024,
+            upgrade: Duration::from_secs(10),
+            silence: Duration::from_secs(25),
+            patience: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A listening server and its clients.
+///
+/// Dropping it ends all of them; [`finish`](Self::finish) lets what is queued go out first.
+#[derive(Debug)]
+pub struct Server {
+    local: SocketAddr,
+    news: mpsc::Receiver<News>,
+    clients: BTreeMap<ClientId, Outbox>,
+    /// Accepting and HTTP; aborted when dropped.
+    tasks: JoinSet<()>,
+}
+
+impl Server {
+    /// Listens at `addr`; an empty host means every interface, port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// If no address of that name can be bound.
+    pub async fn bind(addr: &PeerAddr, acceptor: Acceptor, limits: Limits) -> io::Result<Self> {
+        let listener = listen::bind(addr).await?;
+        let local = listener.local_addr()?;
+        info!(%local, path = PATH, "accepting WebSocket clients");
+        let (sender, news) = mpsc::channel(INBOX);
+        let mut tasks = JoinSet::new();
+        let door = open_door(&mut tasks, listener, acceptor, &limits);
+        let app = Router::new()
+            .route(PATH, any(admit))
+            .fallback(upgrade::wrong_path)
+            .with_state(Arc::new(Reception {
+                places: Arc::new(Semaphore::new(limits.clients)),
+                limits,
+                admitted: AtomicU64::new(0),
+                news: sender,
+            }));
+        let app = app.into_make_service_with_connect_info::<Visitor>();
+        tasks.spawn(async move {
+            if let Err(error) = axum::serve(door, app).await {
+                warn!(%error, "the WebSocket server ended");
+            }
+        });
+        Ok(Self {
+            local,
+            news,
+            clients: BTreeMap::new(),
+            tasks,
+        })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Does what the hub orders. Never waits: what a client does not read is queued up to
+    /// [`Limits`], then the client is closed. [`Output::Deliver`] is for the program.
+    pub fn apply(&mut self, output: Output) {
+        match output {
+            Output::Send { client, text } => self.order(client, Order::Send(text)),
+            Output::Close {
+                client,
+                code,
+                reason,
+            } => self.order(client, Order::Close { code, reason }),
+            Output::Deliver { .. } => {}
+        }
+    }
+
+    /// What clients did next. Cancel safe.
+    pub async fn next(&mut self) -> Input {
+        match self.news.recv().await {
+            Some(News::Opened {
+                client,
+                remote,
+                application,
+                outbox,
+            }) => {
+                self.clients.insert(client, outbox);
+                Input::Opened {
+                    client,
+                    remote,
+                    application,
+                }
+            }
+            Some(News::Text { client, text }) => Input::Text { client, text },
+            Some(News::Closed { client, reason }) => {
+                self.clients.remove(&client);
+                Input::Closed { client, reason }
+            }
+            // Only if the task that accepts has died.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops accepting, lets queued messages go out, closes who is left with 1001. Takes at most
+    /// 3 s.
+    pub async fn finish(mut self) {
+        self.tasks.shutdown().await;
+        // A client whose outbox ends goes by itself, and the channel ends with the last client.
+        self.clients.clear();
+        let gone = async { while self.news.recv().await.is_some() {} };
+        if tokio::time::timeout(FINISH, gone).await.is_err() {
+            debug!("some clients did not take their leave in time");
+        }
+    }
+
+    fn order(&mut self, client: ClientId, order: Order) {
+        let Some(outbox) = self.clients.get(&client) else {
+            // It left, and its `Closed` is still on the way to the hub.
+            return;
+        };
+        if outbox.push(order).is_err() {
+            warn!(%client, "client does not read what it is sent, closing");
+            outbox.overflow();
+            self.clients.remove(&client);
+        }
+    }
+}
+
+/// What the clients' tasks tell the server.
+#[derive(Debug)]
+enum News {
+    Opened {
+        client: ClientId,
+        remote: SocketAddr,
+        application: Option<String>,
+        outbox: Outbox,
+    },
+    Text {
+        client: ClientId,
+        text: String,
+    },
+    Closed {
+        client: ClientId,
+        reason: String,
+    },
+}
+
+/// What every request needs.
+#[derive(Debug)]
+struct Reception {
+    limits: Limits,
+    places: Arc<Semaphore>,
+    admitted: AtomicU64,
+    news: mpsc::Sender<News>,
+}
+
+impl Reception {
+    /// Serves one client to its end.
+    async fn serve(
+        &self,
+        socket: WebSocket,
+        remote: SocketAddr,
+        application: Option<String>,
+        place: OwnedSemaphorePermit,
+    ) {
+        let client = ClientId(self.admitted.fetch_add(1, Ordering::Relaxed));
+        let (outbox, reader) = outbox::new(&self.limits);
+        let opened = News::Opened {
+            client,
+            remote,
+            application,
+            outbox,
+        };
+        // Nobody listens only when the server is gone, and then the reader is at its end too.
+        drop(self.news.send(opened).await);
+        let reason = self.converse(socket, client, reader).await;
+        // Whoever hears that this client is gone may count on its place.
+        drop(place);
+        drop(self.news.send(News::Closed { client, reason }).await);
+    }
+
+    async fn converse(&self, socket: WebSocket, client: ClientId, outbox: OutboxReader) -> String {
+        let connection = socket::Connection {
+            socket,
+            client,
+            outbox,
+            news: self.news.clone(),
+            silence: self.limits.silence,
+            patience: self.limits.patience,
+        };
+        connection.run().await
+    }
+}
+
+/// Answers a request for [`PATH`].
+async fn admit(
+    State(reception): State<Arc<Reception>>,
+    ConnectInfo(visitor): ConnectInfo<Visitor>,
+    request: Request,
+) -> Response {
+    let (mut parts, _body) = request.into_parts();
+    let refused = |refusal: upgrade::Refusal| {
+        debug!(remote = %visitor.remote, %refusal, "upgrade refused");
+        refusal.into_response()
+    };
+    if let Err(refusal) = upgrade::check(&mut parts) {
+        return refused(refusal);
+    }
+    let Ok(place) = Arc::clone(&reception.places).try_acquire_owned() else {
+        warn!(remote = %visitor.remote, "client refused, there are too many");
+        return upgrade::Refusal::Full.into_response();
+    };
+    let application = upgrade::application(&parts);
+    match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => upgrade
+            .max_message_size(reception.limits.message)
+            .max_frame_size(reception.limits.message)
+            .on_upgrade(async move |socket| {
+                visitor.stays();
+                let remote = visitor.remote;
+                reception.serve(socket, remote, application, place).await;
+            }),
+        Err(rejection) => rejection.into_response(),
+    }
+}
+
+/// Starts accepting. Beside the clients' own, some places are for those who are not yet clients.
+fn open_door(
+    tasks: &mut JoinSet<()>,
+    listener: TcpListener,
+    acceptor: Acceptor,
+    limits: &Limits,
+) -> Door {
+    let (sender, accepted) = mpsc::channel(1);
+    tasks.spawn(listen::accept(listener, acceptor, sender));
+    Door::new(accepted, limits.clients + WAITING_ROOM, limits.upgrade)
+}
+
+/// How many messages of all clients may wait for the hub; the clients' sockets are not read then.
+const INBOX: usize = 16;
+
+/// How many connections may be before their upgrade at once.
+const WAITING_ROOM: usize = 32;
+
+const FINISH: Duration = Duration::from_secs(3);

@@ -1,0 +1,110 @@
+//! What waits to be sent to one client: bounded in messages and bytes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Notify, mpsc};
+
+use super::Limits;
+use crate::session::POLICY_VIOLATION;
+
+/// What a client's task is told to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    Send(String),
+    Close { code: u16, reason: String },
+}
+
+/// The server's end.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    orders: mpsc::Sender<Order>,
+    shared: Arc<Shared>,
+    max_bytes: usize,
+}
+
+/// The task's end.
+#[derive(Debug)]
+pub(super) struct OutboxReader {
+    orders: mpsc::Receiver<Order>,
+    shared: Arc<Shared>,
+}
+
+/// More than the client's limits allow.
+#[derive(Debug)]
+pub(super) struct Full;
+
+#[derive(Debug, Default)]
+struct Shared {
+    bytes: AtomicUsize,
+    overflow: Notify,
+}
+
+/// An empty outbox.
+pub(super) fn new(limits: &Limits) -> (Outbox, OutboxReader) {
+    let (sender, receiver) = mpsc::channel(limits.outbox_messages);
+    let shared = Arc::new(Shared::default());
+    let outbox = Outbox {
+        orders: sender,
+        shared: Arc::clone(&shared),
+        max_bytes: limits.outbox_bytes,
+    };
+    let reader = OutboxReader {
+        orders: receiver,
+        shared,
+    };
+    (outbox, reader)
+}
+
+impl Outbox {
+    /// Queues an order. A task that has ended takes everything and does nothing.
+    pub(super) fn push(&self, order: Order) -> Result<(), Full> {
+        let waiting = self.shared.bytes.load(Ordering::Relaxed);
+        if waiting > 0 && waiting.saturating_add(order.len()) > self.max_bytes {
+            return Err(Full);
+        }
+        self.shared.bytes.fetch_add(order.len(), Ordering::Relaxed);
+        match self.orders.try_send(order) {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Full),
+        }
+    }
+
+    /// Makes the task give up, whatever it is doing.
+    pub(super) fn overflow(&self) {
+        self.shared.overflow.notify_one();
+    }
+}
+
+impl OutboxReader {
+    /// The next order; `None` when the server is gone. Cancel safe.
+    pub(super) async fn next(&mut self) -> Option<Order> {
+        tokio::select! {
+            biased;
+            () = self.shared.overflow.notified() => Some(Order::Close {
+                code: POLICY_VIOLATION,
+                reason: "messages are not read fast enough".to_owned(),
+            }),
+            order = self.orders.recv() => order,
+        }
+    }
+
+    /// A message of this length is written.
+    pub(super) fn written(&self, len: usize) {
+        self.shared.bytes.fetch_sub(len, Ordering::Relaxed);
+    }
+
+    /// Waits until the server has more for the client than may wait. Cancel safe.
+    pub(super) async fn overflowed(&self) {
+        self.shared.overflow.notified().await;
+    }
+}
+
+impl Order {
+    fn len(&self) -> usize {
+        match self {
+            Self::Send(text) => text.len(),
+            Self::Close { .. } => 0,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! One client's socket, from the upgrade to its end (CLIENT §A9).
+
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tungstenite::error::ProtocolError;
+
+use super::News;
+use super::outbox::{Order, OutboxReader};
+use crate::hub::ClientId;
+use crate::session::{GOING_AWAY, POLICY_VIOLATION, TERMINATING};
+
+/// What one client's task works with.
+pub(super) struct Connection {
+    pub(super) socket: WebSocket,
+    pub(super) client: ClientId,
+    pub(super) outbox: OutboxReader,
+    pub(super) news: mpsc::Sender<News>,
+    pub(super) silence: Duration,
+    pub(super) patience: Duration,
+}
+
+/// How a conversation ends.
+enum End {
+    /// The client went away or said goodbye.
+    Gone(String),
+    /// It is told to go.
+    Close { code: u16, reason: String },
+}
+
+impl Connection {
+    /// Carries messages both ways until one side ends it; returns the reason.
+    pub(super) async fn run(mut self) -> String {
+        let end = match self.converse().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        match end {
+            End::Gone(reason) => reason,
+            End::Close { code, reason } => {
+                let goodbye = self.say_goodbye(code, &reason);
+                match timeout(GOODBYE, goodbye).await {
+                    Ok(()) => format!("closed with {code}: {reason}"),
+                    Err(_) => format!("closed with {code}, which it did not answer: {reason}"),
+                }
+            }
+        }
+    }
+
+    async fn converse(&mut self) -> Result<std::convert::Infallible, End> {
+        let mut heard = Instant::now();
+        let mut pinged = false;
+        loop {
+            let due = heard
+                + self.silence
+                + if pinged {
+                    self.patience
+                } else {
+                    Duration::ZERO
+                };
+            tokio::select! {
+                order = self.outbox.next() => self.on_order(order).await?,
+                message = self.socket.recv() => {
+                    heard = Instant::now();
+                    pinged = false;
+                    self.on_message(message).await?;
+                }
+                () = sleep_until(due) => {
+                    if pinged {
+                        return Err(End::close(INTERNAL, "Ping timeout"));
+                    }
+                    self.send(Message::Ping(Bytes::new())).await?;
+                    pinged = true;
+                }
+            }
+        }
+    }
+
+    async fn on_order(&mut self, order: Option<Order>) -> Result<(), End> {
+        match order {
+            Some(Order::Send(text)) => {
+                let len = text.len();
+                self.send(Message::Text(text.into())).await?;
+                self.outbox.written(len);
+                Ok(())
+            }
+            Some(Order::Close { code, reason }) => Err(End::Close { code, reason }),
+            None => Err(End::close(GOING_AWAY, TERMINATING)),
+        }
+    }
+
+    async fn on_message(
+        &mut self,
+        message: Option<Result<Message, axum::Error>>,
+    ) -> Result<(), End> {
+        let Some(message) = message else {
+            return Err(End::gone("connection ended"));
+        };
+        let text = match message.map_err(End::from)? {
+            Message::Text(text) => text.as_str().to_owned(),
+            // zeek-websocket-rs sends its text in binary frames.
+            Message::Binary(bytes) => match String::from_utf8(bytes.into()) {
+                Ok(text) => text,
+                Err(_) => return Err(End::close(NOT_UTF8, "Invalid frame payload data")),
+            },
+            // The WebSocket layer answers pings.
+            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            Message::Close(frame) => return Err(self.take_leave(frame).await),
+        };
+        let text = News::Text {
+            client: self.client,
+            text,
+        };
+        // Waiting here is what slows down a client that sends faster than the hub can take it.
+        let sent = self.news.send(text).await;
+        sent.map_err(|_| End::close(GOING_AWAY, TERMINATING))
+    }
+
+    /// Writes one message. A client that does not read is given up after a while, or as soon as too
+    /// much waits behind it.
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        tokio::select! {
+            sent = self.socket.send(message) => sent.map_err(End::from),
+            () = self.outbox.overflowed() => Err(End::does_not_read()),
+            () = sleep(self.patience) => Err(End::does_not_read()),
+        }
+    }
+
+    /// Lets the WebSocket layer send its answer to a close frame.
+    async fn take_leave(&mut self, frame: Option<CloseFrame>) -> End {
+        let answered = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+        // Whether it went out does not matter to anybody here.
+        drop(timeout(GOODBYE, answered).await);
+        match frame {
+            Some(frame) => End::Gone(format!(
+                "closed by client with {}: {}",
+                frame.code, frame.reason
+            )),
+            None => End::gone("closed by client"),
+        }
+    }
+
+    /// Sends a close frame and reads on until the client has answered it or is gone.
+    async fn say_goodbye(&mut self, code: u16, reason: &str) {
+        let frame = CloseFrame {
+            code,
+            reason: fitting(reason).into(),
+        };
+        if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
+            while let Some(Ok(_)) = self.socket.recv().await {}
+        }
+    }
+}
+
+impl End {
+    fn gone(reason: &str) -> Self {
+        Self::Gone(reason.to_owned())
+    }
+
+    fn close(code: u16, reason: &str) -> Self {
+        let reason = reason.to_owned();
+        Self::Close { code, reason }
+    }
+
+    fn does_not_read() -> Self {
+        Self::close(POLICY_VIOLATION, "messages are not read fast enough")
+    }
+}
+
+impl From<axum::Error> for End {
+    fn from(error: axum::Error) -> Self {
+        use tungstenite::Error as Ws;
+        let error = match error.into_inner().downcast::<Ws>() {
+            Ok(error) => *error,
+            Err(other) => return Self::Gone(other.to_string()),
+        };
+        if let Ws::Protocol(ProtocolError::ResetWithoutClosingHandshake) = error {
+            // How zeek-client always leaves.
+            Self::gone("connection ended")
+        } else if let Ws::Capacity(_) = error {
+            Self::close(TOO_BIG, "Message too big")
+        } else if let Ws::Utf8(_) = error {
+            Self::close(NOT_UTF8, "Invalid frame payload data")
+        } else if let Ws::Protocol(_) = error {
+            Self::Close {
+                code: PROTOCOL_ERROR,
+                reason: error.to_string(),
+            }
+        } else {
+            Self::Gone(error.to_string())
+        }
+    }
+}
+
+/// The start of a reason that fits a close frame, which has 123 bytes for it.
+fn fitting(reason: &str) -> &str {
+    let ends = reason.char_indices().map(|(at, c)| at + c.len_utf8());
+    let end = ends.take_while(|end| *end <= 123).last();
+    reason.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
+const PROTOCOL_ERROR: u16 = 1002;
+const NOT_UTF8: u16 = 1007;
+const TOO_BIG: u16 = 1009;
+const INTERNAL: u16 = 1011;
+
+/// How long a client may take over its part of a goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
