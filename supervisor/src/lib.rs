@@ -1,3 +1,47 @@
 //! Starts, watches, restarts and stops Zeek nodes, as Zeek's Supervisor does.
+//!
+//! # Theory of operation
+//!
+//! Peers ask with `SupervisorControl` events ([`api`], API §2.5); [`Supervisor`] decides. What it
+//! decides about is a *unit*: a node that somebody created, or a program of our own (a controller,
+//! an agent) that runs from the start.
+//!
+//! A node must be supervised in Zeek's own sense, or its scripts fail. So every node gets a *stem*:
+//! one `zeek` executed with `ZEEK_STEM`, told over a pipe to create exactly this node ([`stem`],
+//! API §10). Stock has one stem for all nodes, which stops them one after another; with one stem
+//! each, stops run in parallel, and a stubborn node holds up nobody else.
+//!
+//! - **Start.** A create is answered as soon as the node is acceptable. The stem is started, told
+//!   `create`, and answers `status <name> <pid>`: that is published as `node_status`, followed by
+//!   `notify_node_exit` if the node's former life printed something.
+//! - **Revival.** The stem starts its node again when that dies. If the stem itself dies, its
+//!   process group is killed, orphans get a second to leave, and a new stem is started with the
+//!   same patience (1 s, doubled every third time, at most a minute). Programs of our own are
+//!   revived directly.
+//! - **Restart.** `restart` down the pipe; the stem stops and starts its node.
+//! - **Destroy.** The unit is forgotten at once and its stem gets SIGTERM, which makes it stop its
+//!   node (SIGTERM every 2 s, SIGKILL after 26 s). After 30 s the whole process group is killed. A
+//!   create of the same name is accepted meanwhile and starts when the old stem is gone.
+//! - **End.** SIGTERM, SIGINT or `stop_request` stop all units in parallel; the supervisor ends
+//!   when the last is gone. If it is killed instead, stems notice within a second, stop their nodes
+//!   and exit. What a unit leaves in its process group after an orderly stop gets a SIGTERM.
+//!
+//! A restarted supervisor knows nothing of former nodes; agents create theirs again when their
+//! controller deploys.
+//!
+//! # Parts
+//!
+//! [`supervisor::Supervisor`] is the machine; [`host`] is its side towards the operating system;
+//! [`settings`] says what to run.
 
 pub mod api;
+mod backoff;
+pub mod host;
+mod output;
+pub mod settings;
+pub mod stem;
+pub mod supervisor;
+mod unit;
+
+pub use settings::{OwnUnit, Settings};
+pub use supervisor::Supervisor;

@@ -1,0 +1,386 @@
+//! The machine over all units: SupervisorControl requests in, orders to the system out (API §9).
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use tracing::{debug, info, warn};
+
+use crate::api::{
+    ExitEvent, NodeConfig, NodeStatusEvent, Status, SupervisorRequest, SupervisorResponse,
+};
+use crate::host::{ChildId, HostInput, HostOutput};
+use crate::settings::Settings;
+use crate::unit::Unit;
+
+/// Requests kept while a directory is being made.
+const MAX_WAITING: usize = 4096;
+
+/// What happened, or what somebody asks for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "handled at once, never kept")]
+pub enum Input {
+    /// A peer asks.
+    Request {
+        /// For what.
+        request: SupervisorRequest,
+    },
+    /// The operating system reports.
+    Host {
+        /// What.
+        input: HostInput,
+    },
+    /// Stop all units, then report [`Output::Stopped`].
+    Shutdown,
+}
+
+/// What the caller must do, in order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Output {
+    /// Publish on [`SupervisorResponse::topic`].
+    Respond {
+        /// The answer.
+        response: SupervisorResponse,
+    },
+    /// Publish on [`NODE_STATUS_TOPIC`](crate::api::NODE_STATUS_TOPIC).
+    NodeStatus {
+        /// The news.
+        event: NodeStatusEvent,
+    },
+    /// Publish on [`EXIT_TOPIC`](crate::api::EXIT_TOPIC).
+    NodeExit {
+        /// The news.
+        event: ExitEvent,
+    },
+    /// Have the operating system do something.
+    Host {
+        /// What.
+        output: HostOutput,
+    },
+    /// After [`Input::Shutdown`] or a stop request: no process is left.
+    Stopped,
+}
+
+/// All units of one supervisor.
+#[derive(Debug)]
+pub struct Supervisor {
+    settings: Settings,
+    /// All units that have or may get a process, by id. A forgotten one stays until it is gone.
+    units: BTreeMap<u64, Unit>,
+    /// The units peers know of, by name.
+    listed: BTreeMap<String, u64>,
+    last_unit: u64,
+    intake: Intake,
+    out: VecDeque<Output>,
+}
+
+/// What happens to requests.
+#[derive(Debug)]
+enum Intake {
+    Open,
+    /// A create waits for its directory; later requests wait for its answer, as stock handles one
+    /// request after the other.
+    Preparing {
+        reqid: String,
+        node: Box<NodeConfig>,
+        waiting: VecDeque<SupervisorRequest>,
+    },
+    /// No more requests.
+    Stopping,
+    Stopped,
+}
+
+impl Supervisor {
+    /// A supervisor that starts its own units at once.
+    pub fn new(settings: Settings, now: Instant) -> Self {
+        let mut supervisor = Self {
+            settings,
+            units: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            last_unit: 0,
+            intake: Intake::Open,
+            out: VecDeque::new(),
+        };
+        for own in supervisor.settings.own.clone() {
+            let id = supervisor.next_unit();
+            supervisor.add(now, id, Unit::own(id, &own));
+        }
+        supervisor
+    }
+
+    /// One thing happened.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Request { request } => self.on_request(now, request),
+            Input::Host { input } => self.on_host(now, input),
+            Input::Shutdown => self.on_shutdown(now),
+        }
+        self.drop_gone(now);
+    }
+
+    /// A deadline passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for unit in self.units.values_mut() {
+            if unit.deadline().is_some_and(|at| at <= now) {
+                unit.on_due(now, &mut self.out);
+            }
+        }
+        self.drop_gone(now);
+    }
+
+    /// What the caller must do next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When to call [`Supervisor::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.units.values().filter_map(Unit::deadline).min()
+    }
+
+    fn on_request(&mut self, now: Instant, request: SupervisorRequest) {
+        match &mut self.intake {
+            Intake::Open => self.serve(now, request),
+            Intake::Preparing { waiting, .. } if waiting.len() < MAX_WAITING => {
+                waiting.push_back(request);
+            }
+            Intake::Preparing { .. } => {
+                let event = request.event_name();
+                warn!(
+                    event,
+                    "too many requests wait for a directory; one is dropped"
+                );
+            }
+            Intake::Stopping | Intake::Stopped => {
+                let event = request.event_name();
+                debug!(event, "request ignored while stopping");
+            }
+        }
+    }
+
+    fn serve(&mut self, now: Instant, request: SupervisorRequest) {
+        match request {
+            SupervisorRequest::Create { reqid, node } => self.on_create(now, reqid, node),
+            SupervisorRequest::Status { reqid, node } => {
+                let result = self.status(&node);
+                self.respond(SupervisorResponse::Status { reqid, result });
+            }
+            SupervisorRequest::Restart { reqid, node } => {
+                let result = self.restart(now, &node);
+                self.respond(SupervisorResponse::Restart { reqid, result });
+            }
+            SupervisorRequest::Destroy { reqid, node } => {
+                let result = self.destroy(now, &node);
+                self.respond(SupervisorResponse::Destroy { reqid, result });
+            }
+            SupervisorRequest::Stop {} => self.on_shutdown(now),
+        }
+    }
+
+    fn on_create(&mut self, now: Instant, reqid: String, node: NodeConfig) {
+        if let Some(result) = self.refusal(&node) {
+            info!(node = node.name, reason = result, "create refused");
+            self.respond(SupervisorResponse::Create { reqid, result });
+            return;
+        }
+        let Some(path) = node.directory.clone() else {
+            self.accept(now, reqid, node);
+            return;
+        };
+        self.intake = Intake::Preparing {
+            reqid,
+            node: Box::new(node),
+            waiting: VecDeque::new(),
+        };
+        let output = HostOutput::MakeDirectory { path };
+        self.out.push_back(Output::Host { output });
+    }
+
+    /// The first thing wrong with a new node, in stock's order and words (API §9.2).
+    fn refusal(&self, node: &NodeConfig) -> Option<String> {
+        let name = &node.name;
+        if name.is_empty() {
+            return Some("node names must not be an empty string".into());
+        }
+        if name.contains(' ') {
+            return Some(format!("node names must not contain spaces: '{name}'"));
+        }
+        // Stock does not look; a NUL would end the order to the stem in the middle.
+        if name.contains('\0') {
+            return Some("node names must not contain NUL bytes".into());
+        }
+        if self.listed.contains_key(name) {
+            return Some(format!("node with name '{name}' already exists"));
+        }
+        if node.interface.is_some() && node.pcap_file.is_some() {
+            return Some(format!(
+                "node with name '{name}' has interface and pcap_file set"
+            ));
+        }
+        None
+    }
+
+    fn on_directory_made(&mut self, now: Instant, result: Result<(), String>) {
+        let intake = std::mem::replace(&mut self.intake, Intake::Open);
+        let Intake::Preparing {
+            reqid,
+            node,
+            waiting,
+        } = intake
+        else {
+            self.intake = intake;
+            return;
+        };
+        match result {
+            Ok(()) => self.accept(now, reqid, *node),
+            Err(reason) => {
+                let path = node.directory.unwrap_or_default();
+                warn!(
+                    node = node.name,
+                    path, reason, "directory cannot be created"
+                );
+                let result = format!("failed to create working directory {path}\n");
+                self.respond(SupervisorResponse::Create { reqid, result });
+            }
+        }
+        for request in waiting {
+            self.on_request(now, request);
+        }
+    }
+
+    fn accept(&mut self, now: Instant, reqid: String, node: NodeConfig) {
+        info!(node = node.name, "node created");
+        let id = self.next_unit();
+        let unit = Unit::stem(id, node, &self.settings);
+        let result = String::new();
+        self.respond(SupervisorResponse::Create { reqid, result });
+        self.add(now, id, unit);
+    }
+
+    fn status(&self, node: &str) -> Status {
+        let known = self.listed.iter();
+        let nodes = known
+            .filter(|(name, _)| node.is_empty() || *name == node)
+            .filter_map(|(name, id)| Some((name.clone(), self.units.get(id)?.status())))
+            .collect();
+        Status { nodes }
+    }
+
+    fn restart(&mut self, now: Instant, node: &str) -> bool {
+        let ids = self.ids(node);
+        for id in &ids {
+            if let Some(unit) = self.units.get_mut(id) {
+                info!(node = unit.name(), "restart asked for");
+                unit.on_restart(now, &mut self.out);
+            }
+        }
+        node.is_empty() || !ids.is_empty()
+    }
+
+    fn destroy(&mut self, now: Instant, node: &str) -> bool {
+        let ids = self.ids(node);
+        for id in &ids {
+            if let Some(unit) = self.units.get_mut(id) {
+                info!(node = unit.name(), "destroy asked for");
+                self.listed.remove(unit.name());
+                unit.on_stop(now, &mut self.out);
+            }
+        }
+        node.is_empty() || !ids.is_empty()
+    }
+
+    fn on_shutdown(&mut self, now: Instant) {
+        if matches!(self.intake, Intake::Stopping | Intake::Stopped) {
+            return;
+        }
+        info!(units = self.units.len(), "stopping");
+        self.intake = Intake::Stopping;
+        for unit in self.units.values_mut() {
+            unit.on_stop(now, &mut self.out);
+        }
+    }
+
+    fn on_host(&mut self, now: Instant, input: HostInput) {
+        match input {
+            HostInput::DirectoryMade { result } => self.on_directory_made(now, result),
+            HostInput::Spawned { child, pid } => {
+                self.with(child, |unit, out| unit.on_spawned(now, pid, out));
+            }
+            HostInput::SpawnFailed { child, reason } => {
+                self.with(child, |unit, out| unit.on_spawn_failed(now, reason, out));
+            }
+            HostInput::Message { child, chunk } => {
+                self.with(child, |unit, out| unit.on_message(&chunk, out));
+            }
+            HostInput::Printed {
+                child,
+                stream,
+                chunk,
+            } => self.with(child, |unit, out| unit.on_printed(stream, &chunk, out)),
+            HostInput::Exited { child, pid, ending } => {
+                self.with(child, |unit, out| unit.on_exited(now, pid, ending, out));
+            }
+        }
+    }
+
+    /// Acts on the unit whose living child this is. Reports about others are old news.
+    fn with(&mut self, child: ChildId, act: impl FnOnce(&mut Unit, &mut VecDeque<Output>)) {
+        match self.units.get_mut(&child.unit) {
+            Some(unit) if unit.child() == child => act(unit, &mut self.out),
+            _ => debug!(%child, "report about a child that is gone"),
+        }
+    }
+
+    fn add(&mut self, now: Instant, id: u64, mut unit: Unit) {
+        if self.is_free(unit.name()) {
+            unit.on_name_free(now, &mut self.out);
+        }
+        self.listed.insert(unit.name().to_owned(), id);
+        self.units.insert(id, unit);
+    }
+
+    fn is_free(&self, name: &str) -> bool {
+        self.units.values().all(|unit| unit.name() != name)
+    }
+
+    /// Forgets units without a future, and starts those that waited for their names.
+    fn drop_gone(&mut self, now: Instant) {
+        let gone = self.units.iter().filter(|(_, unit)| unit.is_gone());
+        let gone: Vec<u64> = gone.map(|(id, _)| *id).collect();
+        for id in gone {
+            let Some(unit) = self.units.remove(&id) else {
+                continue;
+            };
+            if self.listed.get(unit.name()) == Some(&id) {
+                self.listed.remove(unit.name());
+            }
+            let mut same_name = self.units.values_mut().filter(|u| u.name() == unit.name());
+            if let Some(heir) = same_name.next() {
+                heir.on_name_free(now, &mut self.out);
+            }
+        }
+        if matches!(self.intake, Intake::Stopping) && self.units.is_empty() {
+            self.intake = Intake::Stopped;
+            self.out.push_back(Output::Stopped);
+        }
+    }
+
+    /// The units a request means; an empty name means all.
+    fn ids(&self, node: &str) -> Vec<u64> {
+        if node.is_empty() {
+            return self.listed.values().copied().collect();
+        }
+        self.listed.get(node).copied().into_iter().collect()
+    }
+
+    fn next_unit(&mut self) -> u64 {
+        self.last_unit += 1;
+        self.last_unit
+    }
+
+    fn respond(&mut self, response: SupervisorResponse) {
+        self.out.push_back(Output::Respond { response });
+    }
+}

@@ -1,0 +1,377 @@
+//! Tests of the machine: inputs, exact outputs, time by hand.
+
+mod recorded;
+mod rig;
+
+use super::*;
+use crate::api::{NodeOutputs, NodeStatus};
+use crate::host::{Control, Ending, Launch, Signal, Stream, Target};
+use crate::settings::OwnUnit;
+use rig::*;
+
+#[test]
+fn a_node_is_answered_for_at_once_and_announced_when_it_runs() {
+    let mut rig = Rig::new();
+    rig.request(create("r1", NodeConfig::named("a")));
+    assert_eq!(rig.drain(), [created("r1", ""), spawn(A1)]);
+
+    rig.host(spawned(A1, 100));
+    let json = r#"create a {"name":"a","addl_base_scripts":[],"addl_user_scripts":[],"env":{},"cluster":{}}"#;
+    assert_eq!(rig.drain(), [tell(A1, &format!("{json}\0"))]);
+    assert_eq!(rig.pid("a"), Some(None));
+
+    rig.message(A1, "status a 101\0");
+    assert_eq!(rig.drain(), [node_status("a", 101), open("a", None)]);
+    assert_eq!(rig.pid("a"), Some(Some(101)));
+}
+
+#[test]
+fn create_errors_come_in_stock_order_and_words() {
+    let mut rig = Rig::new();
+    rig.run("a", A1, 100);
+    let mut both = NodeConfig::named("b");
+    both.interface = Some("lo".into());
+    both.pcap_file = Some("t.pcap".into());
+    let mut known_and_both = both.clone();
+    known_and_both.name = "a".into();
+    for (node, text) in [
+        (
+            NodeConfig::named(""),
+            "node names must not be an empty string",
+        ),
+        (
+            NodeConfig::named("a b"),
+            "node names must not contain spaces: 'a b'",
+        ),
+        (NodeConfig::named("a"), "node with name 'a' already exists"),
+        (known_and_both, "node with name 'a' already exists"),
+        (both, "node with name 'b' has interface and pcap_file set"),
+        (
+            NodeConfig::named("a\0"),
+            "node names must not contain NUL bytes",
+        ),
+    ] {
+        rig.request(create("r", node));
+        assert_eq!(rig.drain(), [created("r", text)]);
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_an_error_with_a_newline() {
+    let mut rig = Rig::new();
+    rig.request(create("r1", in_directory("a", "/proc/x")));
+    assert_eq!(rig.drain(), [make_directory("/proc/x")]);
+    rig.host(HostInput::DirectoryMade {
+        result: Err("no such file".into()),
+    });
+    let text = "failed to create working directory /proc/x\n";
+    assert_eq!(rig.drain(), [created("r1", text)]);
+    assert_eq!(rig.pid("a"), None);
+}
+
+#[test]
+fn requests_behind_a_directory_are_answered_in_order() {
+    let mut rig = Rig::new();
+    rig.request(create("r1", in_directory("a", "d")));
+    rig.request(create("r2", NodeConfig::named("a")));
+    rig.request(create("r3", in_directory("b", "e")));
+    rig.request(destroy("r4", "b"));
+    assert_eq!(rig.drain(), [make_directory("d")]);
+    rig.directory_made();
+    assert_eq!(
+        rig.drain(),
+        [
+            created("r1", ""),
+            spawn(A1),
+            created("r2", "node with name 'a' already exists"),
+            make_directory("e"),
+        ]
+    );
+    rig.directory_made();
+    let b1 = child(2, 1);
+    assert_eq!(
+        rig.drain(),
+        [created("r3", ""), spawn(b1), destroyed("r4", true)]
+    );
+}
+
+#[test]
+fn unknown_names_are_refused_and_empty_ones_mean_all() {
+    let mut rig = Rig::new();
+    rig.request(restart("r1", "x"));
+    rig.request(destroy("r2", "x"));
+    rig.request(restart("r3", ""));
+    rig.request(destroy("r4", ""));
+    assert_eq!(
+        rig.drain(),
+        [
+            restarted("r1", false),
+            destroyed("r2", false),
+            restarted("r3", true),
+            destroyed("r4", true),
+        ]
+    );
+    assert_eq!(rig.status("x"), BTreeMap::new());
+    rig.run("a", A1, 100);
+    rig.run("b", child(2, 1), 200);
+    assert_eq!(rig.status("").len(), 2);
+    assert_eq!(rig.status("b").len(), 1);
+    rig.request(destroy("r5", ""));
+    assert_eq!(
+        rig.drain(),
+        [term(A1, 100), term(child(2, 1), 200), destroyed("r5", true)]
+    );
+    assert_eq!(rig.status(""), BTreeMap::new());
+}
+
+#[test]
+fn the_former_life_is_told_after_the_new_one_is_announced() {
+    let mut rig = Rig::new();
+    rig.run("a", A1, 100);
+    rig.request(restart("r1", "a"));
+    assert_eq!(
+        rig.drain(),
+        [tell(A1, "restart a\0"), restarted("r1", true)]
+    );
+
+    rig.printed(A1, Stream::Stderr, "[a] received term");
+    rig.printed(A1, Stream::Stderr, "ination signal\n[a] bye\n");
+    rig.printed(A1, Stream::Stdout, "[a] 1\n");
+    assert_eq!(
+        rig.drain(),
+        [
+            line("a", Stream::Stderr, "received termination signal"),
+            line("a", Stream::Stderr, "bye"),
+            line("a", Stream::Stdout, "1"),
+        ]
+    );
+    assert_eq!(
+        rig.pid("a"),
+        Some(Some(101)),
+        "the dead process is still listed"
+    );
+
+    rig.message(A1, "status a 102\0");
+    assert_eq!(
+        rig.drain(),
+        [
+            node_status("a", 102),
+            node_exit("a", "1", "received termination signal\nbye"),
+            open("a", None),
+        ]
+    );
+    rig.message(A1, "status a 103\0");
+    assert_eq!(rig.drain(), [node_status("a", 103), open("a", None)]);
+}
+
+#[test]
+fn a_flood_of_restarts_does_not_pile_up_before_a_busy_stem() {
+    let mut rig = Rig::new();
+    rig.run("a", A1, 100);
+    for _ in 0..50 {
+        rig.request(restart("r", "a"));
+    }
+    let told = rig
+        .drain()
+        .into_iter()
+        .filter(|o| *o == tell(A1, "restart a\0"));
+    assert_eq!(told.count(), 2);
+    rig.message(A1, "status a 102\0");
+    rig.drain();
+    rig.request(restart("r", "a"));
+    assert_eq!(rig.drain(), [tell(A1, "restart a\0"), restarted("r", true)]);
+}
+
+#[test]
+fn a_create_waits_for_the_former_stem_of_its_name_and_nobody_else_does() {
+    let mut rig = Rig::new();
+    rig.run("a", A1, 100);
+    rig.request(destroy("r1", "a"));
+    assert_eq!(rig.drain(), [term(A1, 100), destroyed("r1", true)]);
+
+    rig.request(create("r2", NodeConfig::named("a")));
+    assert_eq!(rig.drain(), [created("r2", "")]);
+    assert_eq!(rig.pid("a"), Some(None));
+    rig.request(create("r3", NodeConfig::named("b")));
+    assert_eq!(rig.drain(), [created("r3", ""), spawn(child(3, 1))]);
+
+    rig.host(exited(A1, 100, Ending::Status(0)));
+    assert_eq!(
+        rig.drain(),
+        [sweep(A1, 100), close("a"), spawn(child(2, 1))]
+    );
+}
+
+#[test]
+fn a_node_destroyed_while_it_waits_never_starts() {
+    let mut rig = Rig::new();
+    rig.run("a", A1, 100);
+    rig.request(destroy("r1", "a"));
+    rig.request(create("r2", NodeConfig::named("a")));
+    rig.request(destroy("r3", "a"));
+    rig.request(create("r4", NodeConfig::named("a")));
+    rig.drain();
+    rig.host(exited(A1, 100, Ending::Status(0)));
+    assert_eq!(
+        rig.drain(),
+        [sweep(A1, 100), close("a"), spawn(child(3, 1))]
+    );
+}
+
+#[test]
+fn a_stem_that_ignores_sigterm_is_killed_after_thirty_seconds() {
+    let mut rig = Rig::new();
+    rig.run("a", A1, 100);
+    rig.request(destroy("r1", "a"));
+    rig.drain();
+    assert_eq!(rig.due(), Some(secs(30)));
+    rig.wait(secs(30));
+    assert_eq!(rig.drain(), [kill(A1, 100)]);
+    assert_eq!(rig.due(), None);
+}
+
+#[test]
+fn a_stem_that_dies_is_replaced_when_its_orphans_are_gone() {
+    let mut rig = Rig::new();
+    rig.run("a", A1, 100);
+    rig.wait(secs(100));
+    rig.host(exited(A1, 100, Ending::Signal(9)));
+    assert_eq!(rig.drain(), [kill(A1, 100)]);
+    assert_eq!(rig.due(), Some(secs(1)));
+    rig.wait(secs(1));
+    let a2 = child(1, 2);
+    assert_eq!(rig.drain(), [spawn(a2)]);
+    rig.message(A1, "status a 5\0");
+    rig.host(exited(A1, 100, Ending::Signal(9)));
+    assert_eq!(
+        rig.drain(),
+        [],
+        "late words of the former stem count for nothing"
+    );
+    assert_eq!(rig.pid("a"), Some(Some(101)), "the last known one");
+}
+
+#[test]
+fn an_exit_with_another_pid_is_not_believed() {
+    let mut rig = Rig::new();
+    rig.run("a", A1, 100);
+    rig.host(exited(A1, 99, Ending::Status(0)));
+    assert_eq!(rig.drain(), []);
+    assert_eq!(rig.due(), None);
+}
+
+#[test]
+fn a_missing_zeek_is_tried_again_with_growing_delays() {
+    let mut rig = Rig::new();
+    rig.request(create("r1", NodeConfig::named("a")));
+    rig.drain();
+    for (generation, wait) in (1..).zip([1, 1, 1, 2, 2, 2, 4]) {
+        rig.host(HostInput::SpawnFailed {
+            child: child(1, generation),
+            reason: "cannot run /opt/zeek/bin/zeek: not found".into(),
+        });
+        assert_eq!(rig.due(), Some(secs(wait)));
+        rig.wait(secs(wait));
+        assert_eq!(rig.drain(), [spawn(child(1, generation + 1))]);
+    }
+}
+
+#[test]
+fn stop_request_ends_all_units_in_parallel_and_then_the_supervisor() {
+    let mut rig = Rig::new();
+    rig.run("a", A1, 100);
+    rig.run("b", child(2, 1), 200);
+    rig.request(create("r", NodeConfig::named("c")));
+    rig.drain();
+    rig.request(SupervisorRequest::Stop {});
+    assert_eq!(rig.drain(), [term(A1, 100), term(child(2, 1), 200)]);
+    rig.request(create("r", NodeConfig::named("d")));
+    assert_eq!(rig.drain(), [], "nothing starts any more");
+
+    rig.host(exited(child(2, 1), 200, Ending::Status(0)));
+    assert_eq!(rig.drain(), [sweep(child(2, 1), 200), close("b")]);
+    rig.host(spawned(child(3, 1), 300));
+    assert_eq!(rig.drain(), [term(child(3, 1), 300)]);
+    rig.host(exited(child(3, 1), 300, Ending::Signal(15)));
+    assert_eq!(rig.drain(), [sweep(child(3, 1), 300), close("c")]);
+    rig.host(exited(A1, 100, Ending::Status(0)));
+    assert_eq!(rig.drain(), [sweep(A1, 100), close("a"), Output::Stopped]);
+    rig.handle(Input::Shutdown);
+    assert_eq!(rig.drain(), []);
+}
+
+#[test]
+fn a_supervisor_without_units_stops_at_once() {
+    let mut rig = Rig::new();
+    rig.handle(Input::Shutdown);
+    assert_eq!(rig.drain(), [Output::Stopped]);
+}
+
+#[test]
+fn own_programs_are_started_listed_revived_and_stopped() {
+    let mut node = in_directory("agent", "/state/nodes/agent");
+    node.env
+        .insert("ZEEK_MANAGEMENT_NODE".into(), "AGENT".into());
+    let argv = ["zeek-mgmt", "agent", "-v"].map(String::from).to_vec();
+    let mut rig = Rig::with_own(vec![OwnUnit { node, argv }]);
+    let launch = Launch {
+        program: "zeek-mgmt".into(),
+        args: vec!["agent".into(), "-v".into()],
+        env: vec![("ZEEK_MANAGEMENT_NODE".into(), "AGENT".into())],
+        directory: Some("/state/nodes/agent".into()),
+        control: Control::Absent,
+    };
+    let start = |child| {
+        host(HostOutput::Spawn {
+            child,
+            launch: launch.clone(),
+        })
+    };
+    assert_eq!(rig.drain(), [start(A1)]);
+
+    let files = open("agent", Some("/state/nodes/agent"));
+    rig.host(spawned(A1, 100));
+    assert_eq!(rig.drain(), [node_status("agent", 100), files.clone()]);
+    assert_eq!(rig.pid("agent"), Some(Some(100)));
+    rig.printed(A1, Stream::Stdout, "hello\n[agent] x\nno newline");
+    rig.drain();
+
+    rig.host(exited(A1, 100, Ending::Status(0)));
+    assert_eq!(
+        rig.drain(),
+        [line("agent", Stream::Stdout, "no newline"), kill(A1, 100)]
+    );
+    rig.wait(secs(1));
+    let second = child(1, 2);
+    assert_eq!(rig.drain(), [start(second)]);
+    rig.host(spawned(second, 110));
+    let told = node_exit("agent", "hello\n[agent] x\nno newline", "");
+    assert_eq!(rig.drain(), [node_status("agent", 110), told, files]);
+
+    rig.request(restart("r1", "agent"));
+    assert_eq!(rig.drain(), [term(second, 110), restarted("r1", true)]);
+    rig.host(exited(second, 110, Ending::Status(0)));
+    assert_eq!(rig.drain(), [sweep(second, 110), start(child(1, 3))]);
+    rig.host(spawned(child(1, 3), 120));
+    rig.drain();
+    rig.handle(Input::Shutdown);
+    assert_eq!(rig.due(), Some(secs(26)));
+    rig.wait(secs(26));
+    assert_eq!(
+        rig.drain(),
+        [term(child(1, 3), 120), kill(child(1, 3), 120)]
+    );
+}
+
+#[test]
+fn words_of_the_stem_itself_are_not_taken_for_the_nodes() {
+    let mut rig = Rig::new();
+    rig.run("a", A1, 100);
+    rig.printed(
+        A1,
+        Stream::Stderr,
+        "fatal error: failed to locate script: x\n",
+    );
+    rig.message(A1, "status b 7\0error what?\0nonsense\0");
+    assert_eq!(rig.drain(), []);
+}
