@@ -31,17 +31,22 @@
 //!
 //! # Parts
 //!
-//! [`supervisor::Supervisor`] is the machine; [`host`] is its side towards the operating system;
-//! [`settings`] says what to run.
+//! [`Supervisor`] is the machine over all units, [`host`] its side towards the operating system.
+//! [`SupervisorProcess`] adds the Broker endpoint; it is the whole program but for sockets, child
+//! processes and the clock, which `io` adds (feature `io`). [`settings`] says what to run.
 
 pub mod api;
 mod backoff;
 pub mod host;
+#[cfg(feature = "io")]
+pub mod io;
 mod output;
+pub mod process;
 pub mod settings;
 pub mod stem;
 pub mod supervisor;
 mod unit;
 
+pub use process::SupervisorProcess;
 pub use settings::{OwnUnit, Settings};
 pub use supervisor::Supervisor;

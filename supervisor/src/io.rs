@@ -1,0 +1,81 @@
+//! The only part of this crate that touches the operating system: child processes, their pipes and
+//! signals, directories, the nodes' output files, the clock.
+//!
+//! [`run::run`] is the program; [`Host`] does what [`crate::host::HostOutput`] orders.
+
+mod child;
+mod files;
+pub mod run;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use crate::host::{HostInput, HostOutput};
+use child::Children;
+use files::Files;
+
+/// The operating system as the supervisor sees it.
+///
+/// Dropping it kills all children.
+#[derive(Debug)]
+pub struct Host {
+    children: Children,
+    files: Files,
+    /// What is known without waiting.
+    ready: VecDeque<HostInput>,
+}
+
+impl Host {
+    /// A host without children.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            children: Children::new(),
+            files: Files::default(),
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Does what the supervisor ordered. Must be called within a tokio runtime.
+    pub fn apply(&mut self, output: HostOutput) {
+        match output {
+            HostOutput::MakeDirectory { path } => {
+                let made = std::fs::create_dir_all(PathBuf::from(path));
+                let result = made.map_err(|error| error.to_string());
+                self.ready.push_back(HostInput::DirectoryMade { result });
+            }
+            HostOutput::Spawn { child, launch } => {
+                let input = self.children.spawn(child, &launch);
+                self.ready.push_back(input);
+            }
+            HostOutput::Tell { child, message } => self.children.tell(child, message),
+            HostOutput::Signal {
+                child,
+                pid,
+                target,
+                signal,
+            } => self.children.signal(child, pid, target, signal),
+            HostOutput::OpenFiles { node, directory } => {
+                self.files.open(node, directory.as_deref());
+            }
+            HostOutput::WriteLine { node, stream, line } => self.files.write(&node, stream, &line),
+            HostOutput::CloseFiles { node } => self.files.close(&node),
+        }
+    }
+
+    /// Waits for what happens next. Cancel safe.
+    pub async fn next(&mut self) -> HostInput {
+        match self.ready.pop_front() {
+            Some(input) => input,
+            None => self.children.next().await,
+        }
+    }
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self::new()
+    }
+}

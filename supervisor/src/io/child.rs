@@ -1,0 +1,358 @@
+//! Child processes: one task each, which reads its pipes, writes its orders and waits for its end.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use command_fds::{CommandFdExt, FdMapping};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, kill_process, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use crate::host::{ChildId, Control, Ending, HostInput, Launch, Signal, Stream, Target};
+
+/// Reports that may wait for [`Children::next`]; times [`READ_SIZE`], in bytes.
+const NEWS: usize = 64;
+
+const READ_SIZE: usize = 8 * 1024;
+
+/// How long the output of an ended child is still read while somebody holds its pipes open.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Reads before a status message is passed on, so that what was printed before it stays before it.
+const READS_BEFORE_MESSAGE: usize = 8;
+
+/// The living children.
+#[derive(Debug)]
+pub(super) struct Children {
+    orders: BTreeMap<ChildId, mpsc::UnboundedSender<Bytes>>,
+    sender: mpsc::Sender<HostInput>,
+    receiver: mpsc::Receiver<HostInput>,
+}
+
+impl Children {
+    pub(super) fn new() -> Self {
+        let (sender, receiver) = mpsc::channel(NEWS);
+        Self {
+            orders: BTreeMap::new(),
+            sender,
+            receiver,
+        }
+    }
+
+    /// Starts a child; returns `Spawned` or `SpawnFailed`.
+    pub(super) fn spawn(&mut self, child: ChildId, launch: &Launch) -> HostInput {
+        match start(launch) {
+            Ok(started) => {
+                let pid = started.pid;
+                let (sender, orders) = mpsc::unbounded_channel();
+                self.orders.insert(child, sender);
+                let watch = Watch::new(child, started, orders, self.sender.clone());
+                // The task ends with its child, which `kill_on_drop` sees to if the runtime ends.
+                tokio::spawn(watch.run());
+                HostInput::Spawned { child, pid }
+            }
+            Err(error) => {
+                let program = launch.program.display();
+                let reason = format!("cannot run {program}: {error}");
+                HostInput::SpawnFailed { child, reason }
+            }
+        }
+    }
+
+    /// Queues a message for a stem. The supervisor sees to it that they are few.
+    pub(super) fn tell(&self, child: ChildId, message: Bytes) {
+        if let Some(orders) = self.orders.get(&child) {
+            // Fails if the child has ended; its `Exited` is on its way.
+            let _ = orders.send(message);
+        }
+    }
+
+    pub(super) fn signal(&self, child: ChildId, pid: u32, target: Target, signal: Signal) {
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+            return;
+        };
+        let number = match signal {
+            Signal::Term => rustix::process::Signal::TERM,
+            Signal::Kill => rustix::process::Signal::KILL,
+        };
+        let sent = match target {
+            Target::Process if !self.orders.contains_key(&child) => return,
+            Target::Process => kill_process(pid, number),
+            Target::Group => kill_process_group(pid, number),
+        };
+        match sent {
+            // Nobody is left.
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => warn!(%child, ?pid, ?signal, %error, "signal cannot be sent"),
+        }
+    }
+
+    /// Waits for the next report. Cancel safe.
+    pub(super) async fn next(&mut self) -> HostInput {
+        let input = self.receiver.recv().await;
+        let input = input.expect("the sender beside the receiver is never dropped");
+        if let HostInput::Exited { child, .. } = &input {
+            self.orders.remove(child);
+        }
+        input
+    }
+}
+
+/// A child and our ends of its pipes.
+struct Started {
+    process: Child,
+    pid: u32,
+    stdout: ChildStdout,
+    stderr: ChildStderr,
+    control: Option<ControlPipes>,
+}
+
+/// The stem protocol's pipes (API §10.1).
+struct ControlPipes {
+    /// From the stem.
+    up: pipe::Receiver,
+    /// To the stem.
+    down: pipe::Sender,
+}
+
+fn start(launch: &Launch) -> io::Result<Started> {
+    let mut command = Command::new(&launch.program);
+    command
+        .args(&launch.args)
+        .envs(launch.env.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    if let Some(directory) = &launch.directory {
+        std::fs::create_dir_all(directory)?;
+        command.current_dir(directory);
+    }
+    let control = match launch.control {
+        Control::Absent => None,
+        Control::Stem => Some(ControlPipes::attach(&mut command)?),
+    };
+    let mut process = command.spawn()?;
+    let missing = || io::Error::other("the new process has no pipes");
+    Ok(Started {
+        pid: process.id().ok_or_else(missing)?,
+        stdout: process.stdout.take().ok_or_else(missing)?,
+        stderr: process.stderr.take().ok_or_else(missing)?,
+        process,
+        control,
+    })
+}
+
+impl ControlPipes {
+    /// Gives the command all four ends, as a stem expects them, and keeps our two.
+    fn attach(command: &mut Command) -> io::Result<Self> {
+        let (up_read, up_write) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (down_read, down_write) = pipe_with(PipeFlags::CLOEXEC)?;
+        let ends = [
+            up_read.try_clone()?,
+            up_write,
+            down_read,
+            down_write.try_clone()?,
+        ];
+        let numbers = 3..;
+        let mappings = numbers
+            .zip(ends)
+            .map(|(child_fd, parent_fd): (i32, OwnedFd)| FdMapping {
+                parent_fd,
+                child_fd,
+            });
+        command
+            .fd_mappings(mappings.collect())
+            .map_err(io::Error::other)?;
+        command.env("ZEEK_STEM", format!("{},3,4,5,6", std::process::id()));
+        Ok(Self {
+            up: pipe::Receiver::from_owned_fd(up_read)?,
+            down: pipe::Sender::from_owned_fd(down_write)?,
+        })
+    }
+}
+
+/// The task of one child.
+struct Watch {
+    child: ChildId,
+    pid: u32,
+    process: Child,
+    stdout: Source<ChildStdout>,
+    stderr: Source<ChildStderr>,
+    up: Source<pipe::Receiver>,
+    down: Option<pipe::Sender>,
+    unsent: BytesMut,
+    orders: mpsc::UnboundedReceiver<Bytes>,
+    news: mpsc::Sender<HostInput>,
+}
+
+impl Watch {
+    fn new(
+        child: ChildId,
+        started: Started,
+        orders: mpsc::UnboundedReceiver<Bytes>,
+        news: mpsc::Sender<HostInput>,
+    ) -> Self {
+        let (up, down) = match started.control {
+            Some(pipes) => (Some(pipes.up), Some(pipes.down)),
+            None => (None, None),
+        };
+        Self {
+            child,
+            pid: started.pid,
+            process: started.process,
+            stdout: Source::new(Some(started.stdout)),
+            stderr: Source::new(Some(started.stderr)),
+            up: Source::new(up),
+            down,
+            unsent: BytesMut::new(),
+            orders,
+            news,
+        }
+    }
+
+    /// Reports what the child does until it ends, its end last. Ends early, and kills the child, if
+    /// nobody listens any more.
+    async fn run(mut self) {
+        let ending = loop {
+            tokio::select! {
+                ended = self.process.wait() => break ending(ended),
+                chunk = self.stdout.chunk() => self.report_printed(Stream::Stdout, chunk).await,
+                chunk = self.stderr.chunk() => self.report_printed(Stream::Stderr, chunk).await,
+                chunk = self.up.chunk() => {
+                    self.read_on(READS_BEFORE_MESSAGE).await;
+                    self.report_message(chunk).await;
+                }
+                order = self.orders.recv() => match order {
+                    Some(message) => self.unsent.extend_from_slice(&message),
+                    None => return,
+                },
+                () = send(&mut self.down, &mut self.unsent) => {}
+            }
+        };
+        // What is in the pipes comes before the end of the child; but a grandchild may hold them.
+        let last_words = async {
+            while self.stdout.is_open() || self.stderr.is_open() || self.up.is_open() {
+                tokio::select! {
+                    chunk = self.stdout.chunk() => self.report_printed(Stream::Stdout, chunk).await,
+                    chunk = self.stderr.chunk() => self.report_printed(Stream::Stderr, chunk).await,
+                    chunk = self.up.chunk() => self.report_message(chunk).await,
+                }
+            }
+        };
+        if timeout(LAST_WORDS, last_words).await.is_err() {
+            debug!(child = %self.child, "somebody holds the pipes of an ended child");
+        }
+        let (child, pid) = (self.child, self.pid);
+        self.report(HostInput::Exited { child, pid, ending }).await;
+    }
+
+    /// Passes on what can be read from the outputs without waiting.
+    async fn read_on(&mut self, limit: usize) {
+        for _ in 0..limit {
+            tokio::select! {
+                biased;
+                chunk = self.stdout.chunk() => self.report_printed(Stream::Stdout, chunk).await,
+                chunk = self.stderr.chunk() => self.report_printed(Stream::Stderr, chunk).await,
+                () = std::future::ready(()) => return,
+            }
+        }
+    }
+
+    async fn report_printed(&self, stream: Stream, chunk: Bytes) {
+        let child = self.child;
+        if !chunk.is_empty() {
+            self.report(HostInput::Printed {
+                child,
+                stream,
+                chunk,
+            })
+            .await;
+        }
+    }
+
+    async fn report_message(&self, chunk: Bytes) {
+        let child = self.child;
+        if !chunk.is_empty() {
+            self.report(HostInput::Message { child, chunk }).await;
+        }
+    }
+
+    async fn report(&self, input: HostInput) {
+        // Fails when the program ends; then `orders` is closed too.
+        let _ = self.news.send(input).await;
+    }
+}
+
+/// Something to read from until it ends.
+struct Source<R> {
+    reader: Option<R>,
+    buffer: BytesMut,
+}
+
+impl<R: AsyncRead + Unpin> Source<R> {
+    fn new(reader: Option<R>) -> Self {
+        Self {
+            reader,
+            buffer: BytesMut::new(),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.reader.is_some()
+    }
+
+    /// The next bytes; empty once, at the end; after that it waits for ever. Cancel safe.
+    async fn chunk(&mut self) -> Bytes {
+        let Some(reader) = &mut self.reader else {
+            return std::future::pending().await;
+        };
+        self.buffer.reserve(READ_SIZE);
+        match reader.read_buf(&mut self.buffer).await {
+            Ok(0) => self.reader = None,
+            Ok(_) => {}
+            Err(error) => {
+                debug!(%error, "pipe cannot be read");
+                self.reader = None;
+            }
+        }
+        self.buffer.split().freeze()
+    }
+}
+
+/// Writes some of `unsent`; waits for ever if there is nothing to write. Cancel safe.
+async fn send(down: &mut Option<pipe::Sender>, unsent: &mut BytesMut) {
+    let Some(pipe) = down else {
+        return std::future::pending().await;
+    };
+    if unsent.is_empty() {
+        return std::future::pending().await;
+    }
+    if let Err(error) = pipe.write_buf(unsent).await {
+        debug!(%error, "stem cannot be told");
+        unsent.clear();
+        *down = None;
+    }
+}
+
+fn ending(ended: io::Result<ExitStatus>) -> Ending {
+    let Ok(status) = ended else {
+        return Ending::Unknown;
+    };
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ending::Status(code),
+        (None, Some(signal)) => Ending::Signal(signal),
+        (None, None) => Ending::Unknown,
+    }
+}
