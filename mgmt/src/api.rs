@@ -19,6 +19,12 @@ pub const AGENT_TOPIC_PREFIX: Topic = Topic::from_static("zeek/management/agent"
 /// Agent ↔ nodes.
 pub const NODE_TOPIC: Topic = Topic::from_static("zeek/management/node");
 
+/// The script whose presence makes a stock process tree run a controller.
+pub const CONTROLLER_SCRIPT: &str = "policy/frameworks/management/controller";
+
+/// The script whose presence makes a stock process tree run an agent.
+pub const AGENT_SCRIPT: &str = "policy/frameworks/management/agent";
+
 /// The topic of one agent.
 ///
 /// # Errors

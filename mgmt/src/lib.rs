@@ -3,6 +3,8 @@
 pub mod agent;
 pub mod api;
 pub mod controller;
+#[cfg(feature = "io")]
+pub mod io;
 pub mod model;
 pub mod request;
 pub mod settings;

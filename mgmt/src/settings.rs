@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use broker_proto::peering::PeerAddr;
-pub use resolve::{SettingError, Sources};
+pub use resolve::{SettingError, Sources, is_option};
 
 /// Everything the programs are told.
 #[derive(Clone, Debug, Eq, PartialEq)]

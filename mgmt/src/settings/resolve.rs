@@ -65,11 +65,18 @@ const OPTIONS: &[&str] = &[
     "Management::state_dir",
 ];
 
+/// Whether controller or agent read this option.
+pub fn is_option(name: &str) -> bool {
+    OPTIONS.contains(&name)
+}
+
 impl Sources {
     /// The options among the assignments that have no effect on controller and agent.
     pub fn unknown_options(&self) -> impl Iterator<Item = &str> {
-        let names = self.assignments.keys().map(String::as_str);
-        names.filter(|name| !OPTIONS.contains(name))
+        self.assignments
+            .keys()
+            .map(String::as_str)
+            .filter(|name| !is_option(name))
     }
 
     /// The value of an option, else of a variable, with the name it was found under.

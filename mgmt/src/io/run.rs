@@ -1,0 +1,181 @@
+//! The pumps: each turns the outputs of one process into what the operating system does, and what
+//! happens there into its inputs.
+
+use std::future;
+use std::io;
+use std::time::Instant;
+
+use broker_proto::IdGen;
+use broker_proto::io::entropy;
+use broker_proto::io::tls::{Acceptor, Connector, TlsError};
+use broker_proto::io::transport::Transport;
+use broker_proto::peering::{self, PeerAddr};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+use zeek_client_compat::hub;
+use zeek_client_compat::io::server::{Limits, Server};
+
+use crate::agent::process::AgentProcess;
+use crate::controller::process::{ControllerProcess, Input, Output};
+use crate::settings::{AgentSettings, BrokerTls, ControllerSettings};
+
+/// Why a program could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// TLS could not be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[from] TlsError),
+    /// The signal handlers could not be installed.
+    #[error("cannot handle signals")]
+    Signals(#[source] io::Error),
+    /// The WebSocket port is not to be had.
+    #[error("cannot listen for clients on {addr}")]
+    Listen {
+        /// Where.
+        addr: PeerAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, RunError> {
+        let on = |kind| signal(kind).map_err(RunError::Signals);
+        let (terminate, interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+        Ok(Self {
+            terminate,
+            interrupt,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        info!("told to stop");
+    }
+}
+
+/// Runs a controller until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If TLS, the signal handlers or the WebSocket port are not to be had. The Broker port is tried
+/// again every second, as stock does.
+pub async fn controller(settings: ControllerSettings, tls: BrokerTls) -> Result<(), RunError> {
+    let mut signals = Signals::new()?;
+    let acceptor = Acceptor::self_signed()?;
+    let mut transport = Transport::new(connector(tls)?, acceptor.clone());
+    let mut server = match &settings.listen_websocket {
+        Some(addr) => Some(listen_websocket(addr, acceptor).await?),
+        None => None,
+    };
+    warn_if_open(settings.listen.iter().chain(&settings.listen_websocket));
+    let mut ids = IdGen::new(entropy::seed());
+    let version = concat!("zeek-mgmt-", env!("CARGO_PKG_VERSION"));
+    let id = ids.endpoint_id();
+    let mut process = ControllerProcess::new(settings, version, id, ids, Instant::now());
+    loop {
+        while let Some(output) = process.poll_output() {
+            match (output, &mut server) {
+                (Output::Broker(peering::Output::Stopped), _) => return Ok(()),
+                (Output::Broker(output), _) => transport.apply(output),
+                (Output::WebSocket(output), Some(server)) => server.apply(output),
+                (Output::WebSocket(_), None) => {}
+            }
+        }
+        let deadline = process.poll_timeout();
+        let input = tokio::select! {
+            input = transport.next() => Some(Input::Broker(input)),
+            input = next_client(&mut server) => Some(Input::WebSocket(input)),
+            () = signals.next() => Some(Input::Shutdown),
+            () = until(deadline) => None,
+        };
+        match input {
+            Some(input) => process.handle(Instant::now(), input),
+            None => process.handle_timeout(Instant::now()),
+        }
+    }
+}
+
+/// Runs an agent until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If TLS or the signal handlers are not to be had.
+pub async fn agent(settings: AgentSettings, tls: BrokerTls) -> Result<(), RunError> {
+    let mut signals = Signals::new()?;
+    let mut transport = Transport::new(connector(tls)?, Acceptor::self_signed()?);
+    warn_if_open([&settings.listen]);
+    let mut ids = IdGen::new(entropy::seed());
+    let id = ids.endpoint_id();
+    let mut process = AgentProcess::new(settings, id, ids, Instant::now());
+    loop {
+        while let Some(output) = process.poll_output() {
+            if output == peering::Output::Stopped {
+                return Ok(());
+            }
+            transport.apply(output);
+        }
+        let deadline = process.poll_timeout();
+        let input = tokio::select! {
+            input = transport.next() => Some(input),
+            () = signals.next() => Some(peering::Input::Shutdown),
+            () = until(deadline) => None,
+        };
+        match input {
+            Some(input) => process.handle(Instant::now(), input),
+            None => process.handle_timeout(Instant::now()),
+        }
+    }
+}
+
+fn connector(tls: BrokerTls) -> Result<Connector, TlsError> {
+    match tls {
+        BrokerTls::Off => Ok(Connector::cleartext()),
+        BrokerTls::Anonymous => Connector::anonymous(),
+    }
+}
+
+async fn listen_websocket(addr: &PeerAddr, acceptor: Acceptor) -> Result<Server, RunError> {
+    let server = Server::bind(addr, acceptor, Limits::default()).await;
+    let server = server.map_err(|source| RunError::Listen {
+        addr: addr.clone(),
+        source,
+    })?;
+    info!(%addr, "listening for clients");
+    Ok(server)
+}
+
+/// Whoever reaches an open port may run code on the sensors (API §12.1 D26).
+fn warn_if_open<'a>(listeners: impl IntoIterator<Item = &'a PeerAddr>) {
+    for addr in listeners {
+        let loopback = addr
+            .host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback());
+        if !loopback && addr.host != "localhost" {
+            warn!(%addr, "this port takes peers without authentication from other hosts");
+        }
+    }
+}
+
+async fn next_client(server: &mut Option<Server>) -> hub::Input {
+    match server {
+        Some(server) => server.next().await,
+        None => future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => future::pending().await,
+    }
+}
