@@ -85,7 +85,7 @@ pub async fn controller(settings: ControllerSettings, tls: BrokerTls) -> Result<
     loop {
         while let Some(output) = process.poll_output() {
             match (output, &mut server) {
-                (Output::Broker(peering::Output::Stopped), _) => return Ok(()),
+                (Output::Broker(peering::Output::Stopped), _) => return finish(server).await,
                 (Output::Broker(output), _) => transport.apply(output),
                 (Output::WebSocket(output), Some(server)) => server.apply(output),
                 (Output::WebSocket(_), None) => {}
@@ -164,6 +164,14 @@ fn warn_if_open<'a>(listeners: impl IntoIterator<Item = &'a PeerAddr>) {
             warn!(%addr, "this port takes peers without authentication from other hosts");
         }
     }
+}
+
+/// Lets clients read what was sent to them.
+async fn finish(server: Option<Server>) -> Result<(), RunError> {
+    if let Some(server) = server {
+        server.finish().await;
+    }
+    Ok(())
 }
 
 async fn next_client(server: &mut Option<Server>) -> hub::Input {
