@@ -133,10 +133,11 @@ fn run(target: Target, input: &[u8], what: &str) {
     }
 }
 
-/// Every codec vector, and what was said on a WebSocket and on a peering of a real Zeek.
+/// Every codec vector, and what a real Zeek said on WebSockets, peerings and a stem's pipe.
 fn seeds() -> Vec<Seed> {
     let mut seeds = vectors();
     seeds.extend(recorded());
+    seeds.push(stem());
     seeds
 }
 
@@ -212,6 +213,18 @@ fn vectors() -> Vec<Seed> {
         seeds.push(Seed::new(name, target, bytes));
     }
     seeds
+}
+
+/// All that a real stem said on its status pipe.
+fn stem() -> Seed {
+    let transcript = read_json("tests/transcripts/stem/transcript.json");
+    let messages = transcript["messages"].as_array().unwrap().iter();
+    let texts = messages.filter(|m| m["pipe"] == "status");
+    let mut bytes = vec![5];
+    for message in texts {
+        bytes.extend_from_slice(message["text"].as_str().unwrap().as_bytes());
+    }
+    Seed::new("stem".into(), &["stem"], bytes)
 }
 
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {

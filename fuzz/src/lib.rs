@@ -19,6 +19,7 @@ use mgmt::api::agent::{AgentRequest, AgentResponse};
 use mgmt::api::controller::{ControllerRequest, ControllerResponse};
 use mgmt::api::node::{NodeRequest, NodeResponse};
 use supervisor::api::{ExitEvent, NodeStatusEvent, SupervisorRequest, SupervisorResponse};
+use supervisor::stem::{Decoder, Message, Report};
 use zeek_client_compat::json::{decode, encode, parse};
 
 /// One parser's obligations.
@@ -34,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("json", json),
     ("peering", machines::peering),
     ("session", machines::session),
+    ("stem", stem),
 ];
 
 /// A byte stream cut into frames (WIRE §2). The first byte says how it is chopped up on arrival,
@@ -209,4 +211,22 @@ pub fn json(input: &[u8]) {
 fn read_json(input: &[u8]) -> Option<Data> {
     let text = std::str::from_utf8(input).ok()?;
     decode(&parse(text).ok()?).ok()
+}
+
+/// A stem's status pipe (API §10.2), in chunks as long as the first byte says, which must make no
+/// difference.
+pub fn stem(input: &[u8]) {
+    let Some((&first, stream)) = input.split_first() else {
+        return;
+    };
+    let whole = Decoder::default().push(stream);
+    let mut decoder = Decoder::default();
+    let chunks = stream.chunks(usize::from(first).max(1));
+    let chopped: Vec<_> = chunks.flat_map(|chunk| decoder.push(chunk)).collect();
+    assert_eq!(whole, chopped, "how the stream is cut changes the messages");
+    for message in whole {
+        if let Ok(Message::Error { text }) = message {
+            Report::parse("worker-01", &text);
+        }
+    }
 }
