@@ -112,7 +112,7 @@ pub fn value(envelope: &Envelope) -> Option<Data> {
 }
 
 /// After these a side sends envelopes (WIRE §4.2).
-fn is_last(msg: &HandshakeMsg) -> bool {
+pub fn is_last(msg: &HandshakeMsg) -> bool {
     matches!(
         msg,
         HandshakeMsg::OriginatorAck | HandshakeMsg::ResponderSynAck(_)

@@ -18,8 +18,8 @@ const SYSTEM_CRATES: [&str; 12] = [
     "libc",
 ];
 
-/// What of the system a path reaches, if it does. Tests may start a clock: their time moves by
-/// hand from there.
+/// What of the system a path reaches, if it does. Tests may start a clock, from which their time
+/// moves by hand, and read the recordings.
 pub(crate) fn system_access(path: &str, in_test: bool) -> Option<&'static str> {
     let segments: Vec<&str> = path.split("::").collect();
     let first = segments.first().copied().unwrap_or_default();
@@ -38,11 +38,11 @@ pub(crate) fn system_access(path: &str, in_test: bool) -> Option<&'static str> {
     }
     let module = segments.get(..2)?;
     match *module {
+        ["std", "fs"] if in_test => None,
         ["std", "fs"] | ["std", "os"] => Some("files"),
         ["std", "process"] => Some("processes"),
         ["std", "thread"] => Some("threads"),
         ["std", "env"] => Some("the environment"),
-        ["fs", "read" | "write" | "read_to_string" | "create_dir_all"] => Some("files"),
         ["thread", "spawn" | "sleep"] => Some("threads"),
         _ => None,
     }

@@ -1,0 +1,12 @@
+//! Against the real thing: the stock zeek-client, and recorded sessions of Zeek 8.0.10.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests may unwrap and index, and start their clocks somewhere"
+)]
+
+mod replay;
+mod transcripts;
+mod unify;
