@@ -15,8 +15,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::host::{ChildId, Control, Ending, HostInput, Launch, Signal, Stream, Target};
 
@@ -37,6 +38,8 @@ pub(super) struct Children {
     orders: BTreeMap<ChildId, mpsc::UnboundedSender<Bytes>>,
     sender: mpsc::Sender<HostInput>,
     receiver: mpsc::Receiver<HostInput>,
+    /// One task each; dropping a task kills its child.
+    tasks: JoinSet<()>,
 }
 
 impl Children {
@@ -46,6 +49,7 @@ impl Children {
             orders: BTreeMap::new(),
             sender,
             receiver,
+            tasks: JoinSet::new(),
         }
     }
 
@@ -57,8 +61,7 @@ impl Children {
                 let (sender, orders) = mpsc::unbounded_channel();
                 self.orders.insert(child, sender);
                 let watch = Watch::new(child, started, orders, self.sender.clone());
-                // The task ends with its child, which `kill_on_drop` sees to if the runtime ends.
-                tokio::spawn(watch.run());
+                self.tasks.spawn(watch.run());
                 HostInput::Spawned { child, pid }
             }
             Err(error) => {
@@ -99,8 +102,16 @@ impl Children {
 
     /// Waits for the next report. Cancel safe.
     pub(super) async fn next(&mut self) -> HostInput {
-        let input = self.receiver.recv().await;
-        let input = input.expect("the sender beside the receiver is never dropped");
+        let input = loop {
+            tokio::select! {
+                Some(input) = self.receiver.recv() => break input,
+                Some(ended) = self.tasks.join_next() => {
+                    if let Err(failure) = ended {
+                        error!(%failure, "the task of a child failed");
+                    }
+                }
+            }
+        };
         if let HostInput::Exited { child, .. } = &input {
             self.orders.remove(child);
         }
