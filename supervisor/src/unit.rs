@@ -49,9 +49,22 @@ pub(crate) struct Unit {
     stdout: Printed,
     stderr: Printed,
     restarts_ahead: u8,
+    early: Early,
     /// Why it could not be started, if that was said already.
     complaint: Option<String>,
 }
+
+/// Lines that a stem's first node printed before its status was read.
+#[derive(Debug)]
+enum Early {
+    /// There was no status yet.
+    Held(Vec<(Stream, Bytes)>),
+    /// There was one.
+    Passed,
+}
+
+/// Lines held for one status; a status is never far behind.
+const MAX_EARLY: usize = 100;
 
 impl Unit {
     /// A node that gets a stem. It starts when [`Unit::on_name_free`] says so.
@@ -100,6 +113,7 @@ impl Unit {
             stdout: Printed::default(),
             stderr: Printed::default(),
             restarts_ahead: 0,
+            early: Early::Passed,
             complaint: None,
         }
     }
@@ -191,6 +205,7 @@ impl Unit {
                 self.on_line(stream, line, out);
             }
         }
+        self.keep_early(out);
         match (self.state, self.launch.control) {
             (State::Running { .. }, Control::Stem) => {
                 warn!(node = self.name(), pid, %ending, "stem died, and its node with it");
@@ -270,6 +285,17 @@ impl Unit {
         }
         let directory = self.config.directory.clone();
         push(out, HostOutput::OpenFiles { node, directory });
+        self.keep_early(out);
+    }
+
+    /// Status and output come on different pipes. What a fresh stem's node prints is of its first
+    /// life, even if it is read before the status that announces it (API §12.3 D62).
+    fn keep_early(&mut self, out: &mut VecDeque<Output>) {
+        if let Early::Held(lines) = std::mem::replace(&mut self.early, Early::Passed) {
+            for (stream, line) in lines {
+                self.keep(stream, line, out);
+            }
+        }
     }
 
     fn on_line(&mut self, stream: Stream, line: Bytes, out: &mut VecDeque<Output>) {
@@ -284,7 +310,17 @@ impl Unit {
                 }
             },
         };
-        debug!(node = self.name(), stream = stream.file_name(), line = %String::from_utf8_lossy(&line));
+        let text = String::from_utf8_lossy(&line);
+        debug!(node = self.name(), stream = stream.file_name(), line = %text);
+        match &mut self.early {
+            Early::Held(lines) if lines.len() < MAX_EARLY => lines.push((stream, line)),
+            Early::Held(_) => {}
+            Early::Passed => self.keep(stream, line, out),
+        }
+    }
+
+    /// Remembers a line of the current life.
+    fn keep(&mut self, stream: Stream, line: Bytes, out: &mut VecDeque<Output>) {
         self.printed(stream).tail.push(line.clone());
         let node = self.config.name.clone();
         push(out, HostOutput::WriteLine { node, stream, line });
@@ -344,6 +380,9 @@ impl Unit {
         self.child.generation += 1;
         self.messages = Decoder::default();
         self.restarts_ahead = 0;
+        if self.launch.control == Control::Stem {
+            self.early = Early::Held(Vec::new());
+        }
         let child = self.child;
         let launch = self.launch.clone();
         push(out, HostOutput::Spawn { child, launch });

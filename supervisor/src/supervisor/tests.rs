@@ -375,3 +375,30 @@ fn words_of_the_stem_itself_are_not_taken_for_the_nodes() {
     rig.message(A1, "status b 7\0error what?\0nonsense\0");
     assert_eq!(rig.drain(), []);
 }
+
+#[test]
+fn what_a_quick_node_prints_before_its_status_is_of_its_own_life() {
+    let mut rig = Rig::new();
+    rig.run("a", A1, 100);
+    rig.printed(A1, Stream::Stderr, "[a] last words\n");
+    rig.host(exited(A1, 100, Ending::Signal(9)));
+    rig.wait(secs(1));
+    let a2 = child(1, 2);
+    rig.host(spawned(a2, 200));
+    rig.drain();
+    rig.printed(a2, Stream::Stdout, "[a] hello\n");
+    assert_eq!(rig.drain(), []);
+    rig.message(a2, "status a 201\0");
+    assert_eq!(
+        rig.drain(),
+        [
+            node_status("a", 201),
+            node_exit("a", "", "last words"),
+            open("a", None),
+            line("a", Stream::Stdout, "hello"),
+        ]
+    );
+    rig.message(a2, "status a 202\0");
+    let told = node_exit("a", "hello", "");
+    assert_eq!(rig.drain(), [node_status("a", 202), told, open("a", None)]);
+}
