@@ -11,7 +11,7 @@ use broker_proto::peering::{self, Endpoint, Options};
 use broker_proto::zeek::{Event, EventError};
 use broker_proto::{EndpointId, IdGen, Topic};
 use bytes::Bytes;
-use tracing::{debug, info, trace, warn};
+use tracing::{debug, trace, warn};
 
 use crate::api::{EXIT_TOPIC, NODE_STATUS_TOPIC, SupervisorRequest, TOPIC};
 use crate::host::{HostInput, HostOutput};
@@ -126,10 +126,10 @@ impl SupervisorProcess {
         match output {
             peering::Output::Deliver { payload, from, .. } => self.on_message(now, &payload, from),
             peering::Output::PeerUp { id, network } => {
-                info!(peer = %id, remote = %network.remote, "peer connected");
+                debug!(peer = %id, remote = %network.remote, "peer connected");
             }
             peering::Output::PeerDown { id, reason } => {
-                info!(peer = %id, reason, "peer lost");
+                debug!(peer = %id, reason, "peer lost");
             }
             peering::Output::PeerUnreachable { addr, reason } => {
                 debug!(%addr, reason, "peer unreachable");
