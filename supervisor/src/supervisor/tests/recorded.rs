@@ -139,12 +139,11 @@ fn worker_lives() -> [String; 2] {
 }
 
 fn recorded() -> Vec<Value> {
-    let path = concat!(
+    let text = include_str!(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../tests/transcripts/stem/transcript.json"
-    );
-    let text = std::fs::read_to_string(path).unwrap();
-    let transcript: Value = serde_json::from_str(&text).unwrap();
+    ));
+    let transcript: Value = serde_json::from_str(text).unwrap();
     transcript["messages"].as_array().unwrap().clone()
 }
 
