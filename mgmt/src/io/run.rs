@@ -10,6 +10,7 @@ use broker_proto::io::entropy;
 use broker_proto::io::tls::{Acceptor, Connector, TlsError};
 use broker_proto::io::transport::Transport;
 use broker_proto::peering::{self, PeerAddr};
+use supervisor::api::MANAGEMENT_NODE_VARIABLE;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 use zeek_client_compat::hub;
@@ -46,7 +47,13 @@ struct Signals {
 }
 
 impl Signals {
+    /// A program that a supervisor started also ends with that supervisor, as a supervised node
+    /// does (API §9.3 S6).
     fn new() -> Result<Self, RunError> {
+        if std::env::var_os(MANAGEMENT_NODE_VARIABLE).is_some() {
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+                .map_err(|error| RunError::Signals(error.into()))?;
+        }
         let on = |kind| signal(kind).map_err(RunError::Signals);
         let (terminate, interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
         Ok(Self {
@@ -149,7 +156,6 @@ async fn listen_websocket(addr: &PeerAddr, acceptor: Acceptor) -> Result<Server,
         addr: addr.clone(),
         source,
     })?;
-    info!(%addr, "listening for clients");
     Ok(server)
 }
 
