@@ -6,13 +6,14 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use broker_proto::ByteString;
 use bytes::Bytes;
 use tracing::{debug, error, info, trace, warn};
 
 use crate::api::{ExitEvent, NodeConfig, NodeOutputs, NodeStatus, NodeStatusEvent};
 use crate::backoff::Backoff;
 use crate::host::{ChildId, Control, Ending, HostOutput, Launch, Signal, Stream, Target};
-use crate::output::{self, Printed};
+use crate::output::{self, Printed, Tail};
 use crate::settings::{OwnUnit, Settings};
 use crate::stem::{self, Decoder, Message, Report};
 use crate::supervisor::Output;
@@ -50,6 +51,8 @@ pub(crate) struct Unit {
     stderr: Printed,
     restarts_ahead: u8,
     early: Early,
+    /// What a stem said itself before its node started.
+    stem_words: Tail,
     /// Why it could not be started, if that was said already.
     complaint: Option<String>,
 }
@@ -114,6 +117,7 @@ impl Unit {
             stderr: Printed::default(),
             restarts_ahead: 0,
             early: Early::Passed,
+            stem_words: Tail::default(),
             complaint: None,
         }
     }
@@ -184,6 +188,7 @@ impl Unit {
             debug!(node = self.name(), reason, "node still cannot be started");
         } else {
             error!(node = self.name(), reason, "node cannot be started");
+            self.tell_failure(&reason, out);
             self.complaint = Some(reason);
         }
         self.step(now, Event::Failed, out);
@@ -205,8 +210,12 @@ impl Unit {
                 self.on_line(stream, line, out);
             }
         }
-        self.keep_early(out);
         match (self.state, self.launch.control) {
+            (State::Running { .. }, Control::Stem) if matches!(self.early, Early::Held(_)) => {
+                let reason = format!("zeek ended before it started the node: {ending}");
+                warn!(node = self.name(), pid, reason, "node did not start");
+                self.tell_failure(&reason, out);
+            }
             (State::Running { .. }, Control::Stem) => {
                 warn!(node = self.name(), pid, %ending, "stem died, and its node with it");
             }
@@ -215,6 +224,7 @@ impl Unit {
             }
             (_, _) => info!(node = self.name(), pid, %ending, "stopped"),
         }
+        self.keep_early(out);
         self.step(now, Event::Exited, out);
     }
 
@@ -272,6 +282,7 @@ impl Unit {
             pid: pid.into(),
         };
         out.push_back(Output::NodeStatus { event });
+        self.stem_words.take();
         if !self.stdout.tail.is_empty() || !self.stderr.tail.is_empty() {
             let outputs = NodeOutputs {
                 stdout: self.stdout.tail.take(),
@@ -286,6 +297,21 @@ impl Unit {
         let directory = self.config.directory.clone();
         push(out, HostOutput::OpenFiles { node, directory });
         self.keep_early(out);
+    }
+
+    /// The node never started: its agent is told why in place of last words, so that a client sees
+    /// more than a time-out.
+    fn tell_failure(&mut self, reason: &str, out: &mut VecDeque<Output>) {
+        self.stem_words
+            .push(Bytes::copy_from_slice(reason.as_bytes()));
+        let stderr = self.stem_words.take();
+        let node = self.config.name.clone();
+        let outputs = NodeOutputs {
+            stdout: ByteString::default(),
+            stderr,
+        };
+        let event = ExitEvent::NotifyNodeExit { node, outputs };
+        out.push_back(Output::NodeExit { event });
     }
 
     /// Status and output come on different pipes. What a fresh stem's node prints is of its first
@@ -304,8 +330,11 @@ impl Unit {
             Control::Stem => match output::of_node(&self.config.name, &line) {
                 Some(text) => line.slice_ref(text),
                 None => {
-                    let line = String::from_utf8_lossy(&line);
-                    warn!(node = self.name(), %line, "stem prints");
+                    let text = String::from_utf8_lossy(&line);
+                    warn!(node = self.name(), line = %text, "stem prints");
+                    if matches!(self.early, Early::Held(_)) {
+                        self.stem_words.push(line);
+                    }
                     return;
                 }
             },

@@ -135,13 +135,14 @@ impl Agent {
     }
 
     /// What comes with the first start of a deployment are the last words of a node that an
-    /// earlier one had created under the same name (API §12.2 D40).
+    /// earlier one had created under the same name (API §12.2 D40). What comes before any start is
+    /// why there is none.
     pub(super) fn on_exit(&mut self, message: ExitEvent) {
         let ExitEvent::NotifyNodeExit {
             node: name,
             outputs,
         } = message;
-        let node = self.nodes.get_mut(&name).filter(|node| node.starts > 1);
+        let node = self.nodes.get_mut(&name).filter(|node| node.starts != 1);
         if let Some(node) = node {
             node.outputs = Some(outputs);
         }

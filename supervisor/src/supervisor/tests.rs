@@ -261,19 +261,34 @@ fn an_exit_with_another_pid_is_not_believed() {
 }
 
 #[test]
-fn a_missing_zeek_is_tried_again_with_growing_delays() {
+fn a_missing_zeek_is_told_once_and_tried_again_with_growing_delays() {
     let mut rig = Rig::new();
     rig.request(create("r1", NodeConfig::named("a")));
     rig.drain();
+    let reason = "cannot run /opt/zeek/bin/zeek: not found";
+    let mut told = vec![node_exit("a", "", reason)];
     for (generation, wait) in (1..).zip([1, 1, 1, 2, 2, 2, 4]) {
         rig.host(HostInput::SpawnFailed {
             child: child(1, generation),
-            reason: "cannot run /opt/zeek/bin/zeek: not found".into(),
+            reason: reason.into(),
         });
+        assert_eq!(rig.drain(), std::mem::take(&mut told));
         assert_eq!(rig.due(), Some(secs(wait)));
         rig.wait(secs(wait));
         assert_eq!(rig.drain(), [spawn(child(1, generation + 1))]);
     }
+}
+
+#[test]
+fn a_stem_that_ends_before_its_node_started_leaves_its_own_words() {
+    let mut rig = Rig::new();
+    rig.request(create("r1", NodeConfig::named("a")));
+    rig.host(spawned(A1, 100));
+    rig.drain();
+    rig.printed(A1, Stream::Stderr, "failed to locate script: x\n");
+    rig.host(exited(A1, 100, Ending::Status(1)));
+    let words = "failed to locate script: x\nzeek ended before it started the node: status 1";
+    assert_eq!(rig.drain(), [node_exit("a", "", words), kill(A1, 100)]);
 }
 
 #[test]
