@@ -10,3 +10,4 @@
 mod replay;
 mod transcripts;
 mod unify;
+mod zeek_client;
