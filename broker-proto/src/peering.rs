@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 pub use interface::{Input, LinkId, Options, Output, PeerAddr, PeerNetwork};
 
@@ -268,8 +268,12 @@ impl Endpoint {
             | LinkState::Parked { .. }
             | LinkState::Closing => Ended::Failed,
         };
-        if matches!(link.state, LinkState::Handshake { .. }) {
-            debug!(peer = %link.label(), reason, "link closed during the handshake");
+        // A dialed link's end is told as `PeerUnreachable`.
+        if matches!(
+            (id, &link.state),
+            (LinkId::Accepted(_), LinkState::Handshake { .. })
+        ) {
+            info!(peer = %link.label(), reason, "link closed during the handshake");
         }
         self.teardown(now, id, reason, how);
         self.links.remove(&id);
