@@ -27,6 +27,8 @@ pub const CONTROLLER: &str = "controller";
 
 /// From start to a listening port, and from there to a connected agent.
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// From an event to its line in a log.
+const LOG_LIMIT: Duration = Duration::from_secs(5);
 /// From SIGTERM to the end; the slowest part is a node that ignores it (API §9.4).
 const STOP_LIMIT: Duration = Duration::from_secs(40);
 
@@ -206,6 +208,28 @@ impl Tree {
     /// What `zeek-mgmt run` wrote to standard error.
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// The lines that a process of the tree wrote to standard error, controller and agent included.
+    pub fn log_of(&self, node: &str) -> Vec<String> {
+        let path = self.state_folder().join(format!("nodes/{node}/stderr"));
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Waits until a line of a process contains all of these, and returns every such line.
+    pub fn lines_of(&self, node: &str, parts: &[&str]) -> Vec<String> {
+        let fits = |line: &String| parts.iter().all(|part| line.contains(part));
+        let found = || {
+            self.log_of(node)
+                .into_iter()
+                .filter(fits)
+                .collect::<Vec<_>>()
+        };
+        wait_until(LOG_LIMIT, || {
+            Some(found()).filter(|lines| !lines.is_empty())
+        });
+        found()
     }
 
     /// The process id of `zeek-mgmt run`.

@@ -109,7 +109,7 @@ impl WebSocket {
         self.stream.write_all(&frame)
     }
 
-    /// Waits for the next message; pings are answered on the way.
+    /// Waits for the next message; pings and a close are answered on the way.
     ///
     /// # Errors
     /// If nothing comes within 10 s, or a frame is malformed.
@@ -121,6 +121,8 @@ impl WebSocket {
             match opcode {
                 TEXT => return Ok(Answer::Text(String::from_utf8_lossy(&payload).into_owned())),
                 CLOSE => {
+                    // The server may be gone by now.
+                    let _ = self.frame(CLOSE, &payload);
                     let code = payload
                         .first_chunk()
                         .map(|bytes| u16::from_be_bytes(*bytes));
