@@ -10,4 +10,5 @@
 mod replay;
 mod transcripts;
 mod unify;
+mod zeek;
 mod zeek_client;

@@ -53,7 +53,17 @@ impl Ids {
                 let entries = entries.map(|(k, v)| Some((self.translate(k)?, self.translate(v)?)));
                 entries.collect::<Option<_>>().map(Data::Table)
             }
-            other => Some(other.clone()),
+            other @ (Data::None
+            | Data::Boolean(_)
+            | Data::Count(_)
+            | Data::Integer(_)
+            | Data::Real(_)
+            | Data::Address(_)
+            | Data::Subnet(_)
+            | Data::Port(_)
+            | Data::Timestamp(_)
+            | Data::Timespan(_)
+            | Data::Enum(_)) => Some(other.clone()),
         }
     }
 
