@@ -14,16 +14,32 @@ use crate::command;
 pub struct BuildDir {
     target: PathBuf,
     profile: String,
+    running: Running,
+}
+
+/// What the running program is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Running {
+    /// A test: Cargo has built this package's programs for it.
+    Test,
+    /// A program: Cargo was only asked for that one.
+    Program,
 }
 
 /// Built programs.
 #[derive(Clone, Debug)]
 pub struct Binaries {
-    /// `zeek-mgmt`.
+    /// `zeek-mgmt`, by the name that it has in this package.
     pub mgmt: PathBuf,
     /// `zeek-standin`.
     pub standin: PathBuf,
 }
+
+const MGMT: &str = "zeek-mgmt-tested";
+const STANDIN: &str = "zeek-standin";
+
+/// A release build on a slow machine.
+const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 
 impl BuildDir {
     /// From the path of the running program.
@@ -32,8 +48,8 @@ impl BuildDir {
     /// If it is not in a folder such as Cargo uses.
     pub fn current() -> io::Result<Self> {
         let program = env::current_exe()?;
-        let folders = program.ancestors().skip(1);
-        let mut folders = folders.skip_while(|folder| folder.ends_with("deps"));
+        let mut folders = program.ancestors().skip(1).peekable();
+        let test = folders.next_if(|folder| folder.ends_with("deps"));
         let profile = folders.next().and_then(Path::file_name);
         let (Some(profile), Some(target)) = (profile, folders.next()) else {
             let text = format!("{} is not in a build directory", program.display());
@@ -42,6 +58,7 @@ impl BuildDir {
         Ok(Self {
             target: target.to_owned(),
             profile: profile.to_string_lossy().into_owned(),
+            running: test.map_or(Running::Program, |_| Running::Test),
         })
     }
 
@@ -50,36 +67,55 @@ impl BuildDir {
         &self.target
     }
 
-    fn build(&self) -> io::Result<Binaries> {
+    fn binaries(&self) -> io::Result<Binaries> {
+        if self.running == Running::Program {
+            self.build()?;
+        }
+        let folder = self.target.join(&self.profile);
+        Ok(Binaries {
+            mgmt: folder.join(MGMT),
+            standin: folder.join(STANDIN),
+        })
+    }
+
+    /// Builds the programs of this package; everything below them is there.
+    fn build(&self) -> io::Result<()> {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--workspace"]);
-        build.args(["--bin", "zeek-mgmt", "--bin", "zeek-standin"]);
+        build.args(["build", "--quiet", "--package", env!("CARGO_PKG_NAME")]);
+        build.args(["--bin", MGMT, "--bin", STANDIN]);
         build.arg("--target-dir").arg(&self.target);
         match self.profile.as_str() {
             "debug" => {}
             profile => _ = build.args(["--profile", profile]),
         }
+        // What Cargo says of the running program would count as a change of environment: ring's
+        // build script watches these variables, and everything above ring would be built again.
+        let told = env::vars_os().map(|(name, _)| name);
+        let told = told.filter(|name| is_about_a_package(&name.to_string_lossy()));
+        told.for_each(|name| _ = build.env_remove(name));
         build.current_dir(crate::folder());
-        let built = command::run(&mut build, Duration::from_secs(1800))?;
-        if built.code != Some(0) {
-            return Err(io::Error::other(built.stderr));
+        let built = command::run(&mut build, BUILD_LIMIT)?;
+        if built.code == Some(0) {
+            return Ok(());
         }
-        let folder = self.target.join(&self.profile);
-        Ok(Binaries {
-            mgmt: folder.join("zeek-mgmt"),
-            standin: folder.join("zeek-standin"),
-        })
+        Err(io::Error::other(built.stderr))
     }
 }
 
-/// The programs, built once in a process and with the profile of the running program.
+fn is_about_a_package(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"]
+        .iter()
+        .any(|prefix| variable.starts_with(prefix))
+}
+
+/// The programs, built with the profile of the running one.
 ///
 /// # Errors
 /// If the build fails; the text is Cargo's.
 pub fn built() -> io::Result<Binaries> {
     static BUILT: OnceLock<Result<Binaries, String>> = OnceLock::new();
-    let build = || BuildDir::current().and_then(|dir| dir.build());
+    let build = || BuildDir::current().and_then(|dir| dir.binaries());
     let built = BUILT.get_or_init(|| build().map_err(|error| error.to_string()));
     built.clone().map_err(io::Error::other)
 }
