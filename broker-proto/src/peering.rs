@@ -4,14 +4,18 @@
 //! [`Endpoint`] is fed [`Input`]s and the time and hands out [`Output`]s. It owns no socket: the
 //! caller opens, reads and writes links as told. Payloads are opaque bytes here.
 
+mod counters;
 mod establish;
 mod handshake;
+mod interest;
 mod interface;
+mod leave;
 mod link;
 mod outbox;
 mod registry;
 mod retry;
 mod router;
+mod timers;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -20,17 +24,21 @@ use std::time::Instant;
 use bytes::Bytes;
 use tracing::{info, warn};
 
-pub use interface::{Input, LinkId, Options, Output, PeerAddr, PeerNetwork};
+pub use counters::{Counters, Cut, PeerCounters, Refused};
+pub use interface::{
+    EmptyPrefix, Forwarding, Input, LinkId, Options, Output, OverflowPolicy, PeerAddr, PeerNetwork,
+};
 
 use crate::codec::frame::{FrameDecoder, put_frame};
 use crate::codec::handshake::{DropConn, HandshakeMsg};
 use crate::topic::Filter;
 use crate::{ByteString, EndpointId, IdGen};
 use handshake::{Handshake, hello};
-use link::{Link, LinkState};
-use outbox::Outbox;
+use link::{Establishing, Generation, Link, LinkState, Question};
+use outbox::{Outbox, Pushed};
 use registry::Registry;
-use retry::{Dials, Ended, Removed};
+use retry::{Dials, Ended};
+use timers::Timers;
 
 #[cfg(test)]
 mod tests;
@@ -42,10 +50,14 @@ pub struct Endpoint {
     options: Options,
     ids: IdGen,
     filter: Filter,
+    generation: Generation,
     links: BTreeMap<LinkId, Link>,
     registry: Registry,
     dials: Dials,
     next_dialed: u64,
+    timers: Timers,
+    /// What is over; [`Self::counters`] adds the peers of the moment.
+    counters: Counters,
     life: Life,
     out: VecDeque<Output>,
 }
@@ -65,10 +77,13 @@ impl Endpoint {
             options,
             ids,
             filter: Filter::default(),
+            generation: Generation::default(),
             links: BTreeMap::new(),
             registry: Registry::default(),
             dials: Dials::default(),
             next_dialed: 0,
+            timers: Timers::default(),
+            counters: Counters::default(),
             life: Life::Running,
             out: VecDeque::new(),
         }
@@ -87,6 +102,21 @@ impl Endpoint {
         })
     }
 
+    /// What happened since the endpoint was made, all peers together.
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.counters;
+        for peering in self.links.values().filter_map(Link::peering) {
+            counters.messages += peering.counters;
+        }
+        counters
+    }
+
+    /// What came from and went to one peer since it is established.
+    pub fn peer_counters(&self, peer: EndpointId) -> Option<PeerCounters> {
+        let link = self.links.get(&self.registry.link(peer)?)?;
+        link.peering().map(|peering| peering.counters)
+    }
+
     /// One thing happened. `now` never goes back.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
@@ -100,7 +130,9 @@ impl Endpoint {
             Input::Opened { link, remote } => self.on_opened(now, link, remote),
             Input::Bytes { link, chunk } => self.on_bytes(now, link, &chunk),
             Input::Sent { link, messages } => {
-                if let Some(known) = self.links.get_mut(&link) {
+                if let Some(known) = self.links.get_mut(&link)
+                    && !matches!(known.state, LinkState::Closing)
+                {
                     known.outbox.sent(messages);
                     self.flush(link);
                 }
@@ -108,10 +140,11 @@ impl Endpoint {
             Input::Closed { link, reason } => self.on_closed(now, link, &reason),
             Input::Subscribe { topic } => {
                 if self.filter.extend(topic) {
+                    self.generation.advance();
                     self.announce();
                 }
             }
-            Input::Publish { topic, payload } => self.publish(topic, payload),
+            Input::Publish { topic, payload } => self.publish(now, topic, payload),
             Input::Unpeer { addr } => self.unpeer(now, &addr),
             Input::Shutdown => self.shutdown(now),
         }
@@ -120,23 +153,8 @@ impl Endpoint {
 
     /// A deadline of [`Self::poll_timeout`] has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let due = |link: &Link| link.deadline().is_some_and(|at| at <= now);
-        let links: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| due(link))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in links {
-            let Some(link) = self.links.get(&id) else {
-                continue;
-            };
-            if link.peering().is_some() {
-                self.end(now, id, "no answer to our goodbye", Ended::Cut);
-            } else {
-                warn!(peer = %link.label(), "handshake timed out");
-                self.end(now, id, "handshake timed out", Ended::Failed);
-            }
+        while let Some(link) = self.timers.pop_due(now) {
+            self.on_deadline(now, link);
         }
         self.dial_due(now);
         self.check_stopped();
@@ -149,11 +167,31 @@ impl Endpoint {
 
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.links
-            .values()
-            .filter_map(Link::deadline)
-            .chain(self.dials.next_due())
-            .min()
+        let deadlines = self.timers.next().into_iter();
+        deadlines.chain(self.dials.next_due()).min()
+    }
+
+    fn on_deadline(&mut self, now: Instant, id: LinkId) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        match &link.state {
+            LinkState::Handshake(_) => {
+                warn!(peer = %link.label(), "handshake timed out");
+                self.counters.refused.timed_out += 1;
+                self.end(now, id, "handshake timed out", Ended::Failed);
+            }
+            LinkState::Peered(peering) => match &peering.question {
+                Question::Bye(_) => self.end(now, id, "no answer to our goodbye", Ended::Cut),
+                Question::Alive(_) => {
+                    warn!(peer = %link.label(), "dead link, its peer connects anew");
+                    self.counters.cut.replaced += 1;
+                    self.end(now, id, "no answer to our ping", Ended::Lost);
+                }
+                Question::None => {}
+            },
+            LinkState::Dialing | LinkState::Parked { .. } | LinkState::Closing => {}
+        }
     }
 
     fn dial_due(&mut self, now: Instant) {
@@ -172,7 +210,7 @@ impl Endpoint {
     }
 
     fn new_link(&self, remote: SocketAddr, dialed: Option<PeerAddr>, state: LinkState) -> Link {
-        let outbox = Outbox::new(self.options.outbox);
+        let outbox = Outbox::new(&self.options);
         Link {
             remote,
             dialed,
@@ -183,29 +221,55 @@ impl Endpoint {
     }
 
     fn on_opened(&mut self, now: Instant, id: LinkId, remote: SocketAddr) {
-        let dialed = self.links.remove(&id).and_then(|link| link.dialed);
-        let first = match (id, &dialed) {
+        let dialed = match (id, self.links.get_mut(&id)) {
             (LinkId::Dialed(_), None) => return self.out.push_back(Output::Close { link: id }),
-            (LinkId::Dialed(_), Some(_)) => hello(self.id),
-            (LinkId::Accepted(_), _) => HandshakeMsg::Probe,
+            (LinkId::Accepted(_), None) => None,
+            (_, Some(link)) if matches!(link.state, LinkState::Dialing) => link.dialed.take(),
+            // Told to close in the meantime.
+            (_, Some(_)) => return,
         };
-        let state = if dialed.is_some() {
-            Handshake::Dialed
+        let (state, first) = if dialed.is_some() {
+            (Handshake::Dialed, hello(self.id))
         } else {
-            Handshake::Accepted
+            (Handshake::Accepted, HandshakeMsg::Probe)
         };
-        let deadline = now + self.options.handshake_timeout;
-        let state = LinkState::Handshake {
-            state,
-            announced: Filter::default(),
-            deadline,
-        };
+        let announced = Generation::default();
+        let state = LinkState::Handshake(Establishing { state, announced });
+        let has_room = dialed.is_some() || self.has_room(remote);
         let link = self.new_link(remote, dialed, state);
         self.links.insert(id, link);
         if self.life != Life::Running {
-            return self.end(now, id, "shutting down", Ended::Failed);
+            return self.turn_away(now, id);
         }
+        if !has_room {
+            warn!(%remote, link = %id, "too many links are in their handshake, this one is refused");
+            return self.end(now, id, "too many pending links", Ended::Failed);
+        }
+        self.timers.set(id, now + self.options.handshake_timeout);
         self.send(id, &first);
+    }
+
+    /// Whether one more link may be accepted from there (WIRE §11).
+    fn has_room(&mut self, remote: SocketAddr) -> bool {
+        let is_pending = |link: &&Link| match link.state {
+            LinkState::Handshake(_) | LinkState::Parked { .. } => link.dialed.is_none(),
+            LinkState::Dialing | LinkState::Peered(_) | LinkState::Closing => false,
+        };
+        let source = remote.ip().to_canonical();
+        let (mut all, mut from_source) = (0, 0);
+        for link in self.links.values().filter(is_pending) {
+            all += 1;
+            from_source += usize::from(link.remote.ip().to_canonical() == source);
+        }
+        if all >= self.options.pending_links {
+            self.counters.refused.pending += 1;
+            return false;
+        }
+        if from_source >= self.options.pending_links_per_source {
+            self.counters.refused.pending_from_source += 1;
+            return false;
+        }
+        true
     }
 
     fn on_bytes(&mut self, now: Instant, id: LinkId, chunk: &[u8]) {
@@ -221,7 +285,7 @@ impl Endpoint {
                 return;
             };
             let limit = match link.state {
-                LinkState::Handshake { .. } => self.options.limits.handshake_frame,
+                LinkState::Handshake(_) => self.options.limits.handshake_frame,
                 LinkState::Peered(_) => self.options.limits.frame,
                 // What a parked peer says is kept unread; it has nothing to say but drop_conn.
                 LinkState::Dialing | LinkState::Parked { .. } | LinkState::Closing => {
@@ -233,7 +297,13 @@ impl Endpoint {
                 Ok(Some(frame)) => self.on_frame(now, id, frame),
                 Err(error) => {
                     warn!(peer = %link.label(), %error, "closing the link");
-                    let how = link.peering().map_or(Ended::Failed, |_| Ended::Cut);
+                    let how = if link.peering().is_some() {
+                        self.counters.cut.oversized += 1;
+                        Ended::Cut
+                    } else {
+                        self.counters.refused.oversized += 1;
+                        Ended::Failed
+                    };
                     return self.end(now, id, &error.to_string(), how);
                 }
             }
@@ -247,6 +317,7 @@ impl Endpoint {
             return;
         };
         if matches!(link.state, LinkState::Parked { .. }) && link.decoder.pending().len() > limit {
+            self.counters.refused.oversized += 1;
             self.end(
                 now,
                 id,
@@ -261,17 +332,17 @@ impl Endpoint {
             return;
         };
         let how = match &link.state {
-            LinkState::Peered(peering) if peering.leaving.is_some() => Ended::Cut,
+            LinkState::Peered(peering) if peering.is_leaving() => Ended::Cut,
             LinkState::Peered(_) => Ended::Lost,
             LinkState::Dialing
-            | LinkState::Handshake { .. }
+            | LinkState::Handshake(_)
             | LinkState::Parked { .. }
             | LinkState::Closing => Ended::Failed,
         };
         // A dialed link's end is told as `PeerUnreachable`.
         if matches!(
             (id, &link.state),
-            (LinkId::Accepted(_), LinkState::Handshake { .. })
+            (LinkId::Accepted(_), LinkState::Handshake(_))
         ) {
             info!(peer = %link.label(), reason, "link closed during the handshake");
         }
@@ -292,7 +363,9 @@ impl Endpoint {
         let claimed = link.claimed();
         let state = std::mem::replace(&mut link.state, LinkState::Closing);
         let dialed = link.dialed.take();
+        self.timers.clear(id);
         if let LinkState::Peered(peering) = state {
+            self.counters.messages += peering.counters;
             info!(peer = %peering.peer, reason, "peering ended");
             let reason = reason.to_owned();
             self.out.push_back(Output::PeerDown {
@@ -301,19 +374,45 @@ impl Endpoint {
             });
         }
         if let Some(peer) = claimed {
-            self.release(now, id, peer);
+            self.release(now, id, peer, how);
         }
-        if let Some(addr) = dialed {
-            let wanted = self.dials.ended(now, &addr, id, how);
-            if wanted && how == Ended::Failed {
-                let reason = reason.to_owned();
-                self.out.push_back(Output::PeerUnreachable { addr, reason });
-            }
+        if let Some(addr) = dialed
+            && self.dials.ended(now, &addr, id, how)
+        {
+            self.on_dial_ended(addr, reason, how);
         }
         self.dial_due(now);
     }
 
-    fn release(&mut self, now: Instant, id: LinkId, peer: EndpointId) {
+    fn on_dial_ended(&mut self, addr: PeerAddr, reason: &str, how: Ended) {
+        match how {
+            Ended::Failed => {
+                let reason = reason.to_owned();
+                self.out.push_back(Output::PeerUnreachable { addr, reason });
+            }
+            Ended::Redundant(peer) => {
+                info!(%addr, %peer, "the peer at this address is connected already");
+                self.adopt(addr, peer);
+            }
+            Ended::Lost | Ended::Cut | Ended::Overflow => {}
+        }
+    }
+
+    /// A link that serves no address takes over one whose own link was redundant, so that its loss
+    /// leads to a redial (WIRE §4.4).
+    fn adopt(&mut self, addr: PeerAddr, peer: EndpointId) {
+        let Some(id) = self.registry.link(peer) else {
+            return;
+        };
+        if let Some(link) = self.links.get_mut(&id)
+            && link.dialed.is_none()
+        {
+            self.dials.serve(&addr, id);
+            link.dialed = Some(addr);
+        }
+    }
+
+    fn release(&mut self, now: Instant, id: LinkId, peer: EndpointId, how: Ended) {
         for parked in self.registry.release(peer, id) {
             self.send_drop(parked, 40, "the handshake it waited for failed".into());
             self.end(
@@ -324,44 +423,7 @@ impl Endpoint {
             );
         }
         if self.registry.link(peer).is_none() {
-            self.dials.uncover(now, peer);
-        }
-    }
-
-    fn unpeer(&mut self, now: Instant, addr: &PeerAddr) {
-        let link = match self.dials.remove(addr) {
-            Some(Removed::Link(link)) => Some(link),
-            Some(Removed::Peer(peer)) => self.registry.link(peer),
-            None => None,
-        };
-        if let Some(link) = link {
-            self.leave(now, link);
-        }
-    }
-
-    fn shutdown(&mut self, now: Instant) {
-        if self.life != Life::Running {
-            return;
-        }
-        self.life = Life::Leaving;
-        self.dials.clear();
-        let links: Vec<LinkId> = self.links.keys().copied().collect();
-        links.into_iter().for_each(|link| self.leave(now, link));
-    }
-
-    /// Leaves a peer in good order, or ends what is not yet a peering.
-    fn leave(&mut self, now: Instant, id: LinkId) {
-        let Some(link) = self.links.get(&id) else {
-            return;
-        };
-        match &link.state {
-            LinkState::Peered(_) => self.say_bye(now, id),
-            LinkState::Handshake { .. } | LinkState::Parked { .. } => {
-                self.end(now, id, "shutting down", Ended::Failed);
-            }
-            LinkState::Dialing | LinkState::Closing => {
-                self.out.push_back(Output::Close { link: id });
-            }
+            self.dials.uncover(now, peer, how);
         }
     }
 
@@ -379,7 +441,10 @@ impl Endpoint {
     }
 
     fn send(&mut self, id: LinkId, msg: &HandshakeMsg) {
-        self.send_frame(id, put_frame(|out| msg.put(out)));
+        if let Some(link) = self.links.get_mut(&id) {
+            link.outbox.push_kept(put_frame(|out| msg.put(out)));
+        }
+        self.flush(id);
     }
 
     fn send_drop(&mut self, id: LinkId, code: u8, description: ByteString) {
@@ -394,14 +459,32 @@ impl Endpoint {
         );
     }
 
-    fn send_frame(&mut self, id: LinkId, frame: Bytes) {
+    /// Queues a message for a peer, within the limits of its outbox.
+    fn send_message(&mut self, now: Instant, id: LinkId, frame: Bytes) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        if let Some(dropped) = link.outbox.push(frame)
-            && dropped.is_power_of_two()
-        {
-            warn!(peer = %link.label(), dropped, "peer does not read; oldest messages dropped");
+        let pushed = link.outbox.push(frame);
+        let Some(peering) = link.peering_mut() else {
+            return;
+        };
+        peering.counters.sent += 1;
+        match pushed {
+            Pushed::Queued => {}
+            Pushed::Dropped(count) => {
+                let before = peering.counters.overflowed;
+                peering.counters.overflowed += count;
+                let (peer, dropped) = (peering.peer, peering.counters.overflowed);
+                if before.checked_ilog2() != dropped.checked_ilog2() {
+                    warn!(%peer, dropped, "peer does not read, messages for it are dropped");
+                }
+            }
+            Pushed::Full => {
+                warn!(peer = %peering.peer, "peer does not read, its link is cut");
+                peering.counters.overflowed += 1;
+                self.counters.cut.overflow += 1;
+                return self.end(now, id, "peer does not read", Ended::Overflow);
+            }
         }
         self.flush(id);
     }

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use tracing::{debug, info, warn};
 
 use super::handshake::{Handshake, HandshakeError, Local, Step};
-use super::link::{LinkState, Peering, Strikes};
+use super::interest::{self, Interest};
+use super::link::{Establishing, Generation, LinkState, Peering, Question, Strikes};
 use super::registry::Verdict;
 use super::retry::Ended;
-use super::{Endpoint, Life, LinkId, Options, Output, network};
+use super::{Endpoint, LinkId, Options, Output, PeerCounters, network};
 use crate::EndpointId;
 use crate::codec::handshake::HandshakeMsg;
 use crate::topic::Filter;
@@ -20,11 +21,7 @@ impl Endpoint {
             return;
         };
         match std::mem::replace(&mut link.state, LinkState::Closing) {
-            LinkState::Handshake {
-                state,
-                announced,
-                deadline,
-            } => {
+            LinkState::Handshake(Establishing { state, announced }) => {
                 // Failures below find the peer that this handshake had claimed in the registry.
                 let claimed = state.peer();
                 let me = Local {
@@ -33,7 +30,7 @@ impl Endpoint {
                 };
                 let step = decode(&frame, &self.options).and_then(|msg| state.step(msg, me));
                 match step {
-                    Ok(step) => self.advance(now, id, step, announced, deadline),
+                    Ok(step) => self.advance(now, id, step, announced),
                     Err(error) => self.fail(now, id, claimed, &error),
                 }
             }
@@ -49,50 +46,28 @@ impl Endpoint {
         }
     }
 
-    fn advance(
-        &mut self,
-        now: Instant,
-        id: LinkId,
-        step: Step,
-        announced: Filter,
-        deadline: Instant,
-    ) {
+    fn advance(&mut self, now: Instant, id: LinkId, step: Step, announced: Generation) {
         match step {
-            Step::Next { state, send } => self.proceed(id, state, send, announced, deadline),
+            Step::Next { state, send } => self.proceed(id, state, &send, announced),
             Step::Claim {
                 peer,
                 role,
                 state,
                 send,
             } => match self.registry.claim(peer, role, id) {
-                Verdict::Go => self.proceed(id, state, send, announced, deadline),
+                Verdict::Go => self.proceed(id, state, &send, announced),
                 Verdict::Park => {
                     debug!(%peer, link = %id, "one more link to a connecting peer is on hold");
+                    self.timers.clear(id);
                     self.set_state(id, LinkState::Parked { peer });
                 }
                 Verdict::Drop { code, description } => {
-                    debug!(%peer, link = %id, "one more link to a known peer is refused");
-                    self.send_drop(id, code, description.into());
-                    let known = code == 39;
-                    let how = if known {
-                        Ended::Redundant(peer)
-                    } else {
-                        Ended::Failed
-                    };
-                    self.end(now, id, description, how);
+                    self.refuse(now, id, peer, code, description);
+                    self.check_alive(now, peer);
                 }
             },
             Step::Done { peer, filter, send } => {
-                self.set_state(
-                    id,
-                    LinkState::Peered(Peering {
-                        peer,
-                        filter,
-                        announced,
-                        leaving: None,
-                        strikes: Strikes::default(),
-                    }),
-                );
+                self.establish(id, peer, filter, announced);
                 send.iter().for_each(|msg| self.send(id, msg));
                 self.on_peered(now, id, peer);
             }
@@ -103,9 +78,8 @@ impl Endpoint {
         &mut self,
         id: LinkId,
         state: Handshake,
-        send: Vec<HandshakeMsg>,
-        announced: Filter,
-        deadline: Instant,
+        send: &[HandshakeMsg],
+        announced: Generation,
     ) {
         let tells_filter = |msg: &HandshakeMsg| {
             matches!(
@@ -113,23 +87,53 @@ impl Endpoint {
                 HandshakeMsg::OriginatorSyn(_) | HandshakeMsg::ResponderSynAck(_)
             )
         };
-        let told = send.iter().any(tells_filter);
-        let announced = if told { self.filter.clone() } else { announced };
-        self.set_state(
-            id,
-            LinkState::Handshake {
-                state,
-                announced,
-                deadline,
-            },
-        );
+        let announced = if send.iter().any(tells_filter) {
+            self.generation
+        } else {
+            announced
+        };
+        let running = Establishing { state, announced };
+        self.set_state(id, LinkState::Handshake(running));
         send.iter().for_each(|msg| self.send(id, msg));
+    }
+
+    /// Turns down one more link to a peer that is connecting or connected (WIRE §4.4).
+    fn refuse(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        peer: EndpointId,
+        code: u8,
+        description: &'static str,
+    ) {
+        debug!(%peer, link = %id, code, "one more link to a known peer is refused");
+        self.counters.refused.redundant += 1;
+        self.send_drop(id, code, description.into());
+        // The responder's refusal counts as failure: the originator does not know of a link.
+        let how = if code == 39 {
+            Ended::Redundant(peer)
+        } else {
+            Ended::Failed
+        };
+        self.end(now, id, description, how);
+    }
+
+    fn establish(&mut self, id: LinkId, peer: EndpointId, filter: Filter, announced: Generation) {
+        self.timers.clear(id);
+        let peering = Peering {
+            peer,
+            wants: Interest::from(filter),
+            announced,
+            question: Question::None,
+            strikes: Strikes::default(),
+            counters: PeerCounters::default(),
+        };
+        self.set_state(id, LinkState::Peered(peering));
     }
 
     fn on_peered(&mut self, now: Instant, id: LinkId, peer: EndpointId) {
         for parked in self.registry.peered(peer) {
-            self.send_drop(parked, 39, "redundant connection".into());
-            self.end(now, parked, "redundant connection", Ended::Redundant(peer));
+            self.refuse(now, parked, peer, 39, "redundant connection");
         }
         let Some(link) = self.links.get(&id) else {
             return;
@@ -137,11 +141,7 @@ impl Endpoint {
         let network = network(link);
         info!(%peer, remote = %network.remote, "peered");
         self.out.push_back(Output::PeerUp { id: peer, network });
-        if self.life == Life::Running {
-            self.announce();
-        } else {
-            self.say_bye(now, id);
-        }
+        self.announce_to(id);
     }
 
     fn fail(
@@ -157,6 +157,7 @@ impl Endpoint {
                 .link(drop.sender)
                 .is_some_and(|link| link != id);
             if drop.code == 39 && known {
+                self.counters.refused.by_peer += 1;
                 return self.end(
                     now,
                     id,
@@ -168,12 +169,13 @@ impl Endpoint {
         if let Some(link) = self.links.get(&id) {
             warn!(peer = %link.label(), %error, "handshake failed");
         }
+        *error.counter(&mut self.counters.refused) += 1;
         if let Some((code, description)) = error.drop_conn() {
             self.send_drop(id, code, description);
         }
         // `on_frame` has taken the state away, so the claim is released here.
         if let Some(peer) = claimed {
-            self.release(now, id, peer);
+            self.release(now, id, peer, Ended::Failed);
         }
         self.end(now, id, &error.to_string(), Ended::Failed);
     }
@@ -183,6 +185,10 @@ fn decode(frame: &Bytes, options: &Options) -> Result<HandshakeMsg, HandshakeErr
     if frame.is_empty() {
         return Err(HandshakeError::EmptyFrame);
     }
-    HandshakeMsg::decode(frame, &options.limits)
-        .map_err(|error| HandshakeError::undecodable(frame, error))
+    let msg = HandshakeMsg::decode(frame, &options.limits)
+        .map_err(|error| HandshakeError::undecodable(frame, error))?;
+    if let HandshakeMsg::OriginatorSyn(filter) | HandshakeMsg::ResponderSynAck(filter) = &msg {
+        interest::admit(filter, options)?;
+    }
+    Ok(msg)
 }

@@ -1,5 +1,7 @@
 //! One link before it is a peering (WIRE §4.2).
 
+use super::Refused;
+use super::interest::FilterError;
 use crate::codec::handshake::{DropConn, HandshakeMsg, VERSION};
 use crate::codec::{DecodeError, DecodeErrorKind};
 use crate::topic::Filter;
@@ -77,7 +79,9 @@ pub(super) enum HandshakeError {
         state: &'static str,
         got: &'static str,
     },
-    #[error("peer dropped the connection: {} (code {})", .0.description, .0.code)]
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    #[error("peer dropped the connection: {} (code {})", excerpt(&.0.description), .0.code)]
     Dropped(DropConn),
     #[error("peer has endpoint id {0}, which is nil or our own")]
     InvalidId(EndpointId),
@@ -126,9 +130,33 @@ impl HandshakeError {
             Self::InvalidId(_) | Self::IdChanged { .. } | Self::WrongOriginator(_) => {
                 Some((3, self.to_string().into()))
             }
+            Self::Filter(_) => Some((20, self.to_string().into())),
             Self::Dropped(_) | Self::EmptyFrame | Self::OutOfOrder { .. } => None,
         }
     }
+
+    /// The counter of this reason.
+    pub(super) fn counter<'a>(&self, refused: &'a mut Refused) -> &'a mut u64 {
+        match self {
+            Self::Decode { .. } if matches!(self.drop_conn(), Some((2, _))) => &mut refused.version,
+            Self::Decode { .. } | Self::EmptyFrame => &mut refused.malformed,
+            Self::OutOfOrder { .. } => &mut refused.out_of_order,
+            Self::Filter(_) => &mut refused.filter,
+            Self::Dropped(_) => &mut refused.by_peer,
+            Self::InvalidId(_) | Self::IdChanged { .. } | Self::WrongOriginator(_) => {
+                &mut refused.identity
+            }
+        }
+    }
+}
+
+/// The start of a text that a stranger sent, fit for a log.
+fn excerpt(text: &ByteString) -> String {
+    let text = text.to_lossy();
+    text.chars()
+        .take(128)
+        .flat_map(char::escape_debug)
+        .collect()
 }
 
 impl Handshake {

@@ -180,15 +180,81 @@ pub enum Output {
     Stopped,
 }
 
-/// What an endpoint may be told beyond its inputs. The defaults are Zeek's.
+/// What happens when more waits for a peer than its outbox holds (WIRE §6.8). Answers to pings, the
+/// own filter and goodbyes are not subject to it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OverflowPolicy {
+    /// The message that waits longest is dropped, as Zeek 7.2 and later do.
+    #[default]
+    DropOldest,
+    /// The message that does not fit is dropped.
+    DropNewest,
+    /// The link is cut without a goodbye, and this endpoint does not dial the address again unless
+    /// it is told to. Zeek 7.1 and plain Broker endpoints do that.
+    Disconnect,
+}
+
+/// Whether peers get what other peers sent (WIRE §6.3).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Forwarding {
+    /// Nothing received is passed on, as Zeek runs.
+    #[default]
+    Off,
+    /// Data and store commands go on to every other peer that wants them, or to the one they are
+    /// addressed to, unread. The endpoint must subscribe to what it shall pass on: filters of peers
+    /// are not told to other peers. The peerings must form a tree: nothing stops a message from
+    /// going round in a circle.
+    On,
+}
+
+/// Whether a peer may ask for everything (WIRE §11).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum EmptyPrefix {
+    /// The empty topic in a filter matches every topic, as in stock.
+    #[default]
+    Allowed,
+    /// A filter with the empty topic is refused.
+    Refused,
+}
+
+/// What an endpoint may be told beyond its inputs. What stock has is Zeek's by default; the other
+/// limits are those of WIRE §11.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Options {
-    /// From `Opened` to the end of the handshake.
+    /// From `Opened` to the end of the handshake; 10 s by default.
     pub handshake_timeout: Duration,
-    /// How long a leaving endpoint waits for the pong (WIRE §6.6).
+    /// How long a leaving endpoint waits for the pong (WIRE §6.6); 3 s by default.
     pub bye_timeout: Duration,
-    /// Messages queued per peer before the oldest is dropped (WIRE §6.8).
+    /// How long a peer may take to answer a ping after one more link came under its id; then the
+    /// link it has is taken for dead and ended. 5 s by default.
+    pub alive_timeout: Duration,
+    /// Accepted links that may be in their handshake at a time; 1024 by default.
+    pub pending_links: usize,
+    /// The same for links from one address; 256 by default, as all nodes may share a host.
+    pub pending_links_per_source: usize,
+    /// Messages queued per peer before `overflow` applies (WIRE §6.8); 8192 by default.
     pub outbox: usize,
+    /// Bytes queued per peer before `overflow` applies; 256 MiB by default, which has no match in
+    /// stock.
+    pub outbox_bytes: usize,
+    /// What happens then.
+    pub overflow: OverflowPolicy,
+    /// Answers to pings queued per peer; the newest stay. 16 by default.
+    pub pongs: usize,
+    /// Largest payload of a ping that is answered, in bytes; 4 KiB by default, stock sends 11.
+    pub ping_bytes: usize,
+    /// Bad messages a peer may send within `strike_window`; one more ends the peering. 16 by
+    /// default.
+    pub strikes: u32,
+    /// 60 s by default.
+    pub strike_window: Duration,
+    /// Largest sum of topic lengths of a peer's filter, in bytes; 1 MiB by default. The number of
+    /// topics is in `limits`.
+    pub filter_bytes: usize,
+    /// Whether a peer may ask for everything.
+    pub empty_prefix: EmptyPrefix,
+    /// Whether peers get what other peers sent.
+    pub forwarding: Forwarding,
     /// What peers may make the endpoint hold.
     pub limits: Limits,
 }
@@ -198,7 +264,19 @@ impl Default for Options {
         Self {
             handshake_timeout: Duration::from_secs(10),
             bye_timeout: Duration::from_secs(3),
+            alive_timeout: Duration::from_secs(5),
+            pending_links: 1024,
+            pending_links_per_source: 256,
             outbox: 8192,
+            outbox_bytes: 256 << 20,
+            overflow: OverflowPolicy::DropOldest,
+            pongs: 16,
+            ping_bytes: 4 << 10,
+            strikes: 16,
+            strike_window: Duration::from_secs(60),
+            filter_bytes: 1 << 20,
+            empty_prefix: EmptyPrefix::Allowed,
+            forwarding: Forwarding::Off,
             limits: Limits::default(),
         }
     }

@@ -1,25 +1,22 @@
 //! One link: its frames, its queue, and its state.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::PeerAddr;
 use super::handshake::Handshake;
+use super::interest::Interest;
 use super::outbox::Outbox;
+use super::{Options, PeerAddr, PeerCounters};
 use crate::EndpointId;
 use crate::codec::frame::FrameDecoder;
-use crate::topic::Filter;
-
-/// How many undecodable or foreign envelopes a peer may send within [`STRIKE_WINDOW`].
-const MAX_STRIKES: u32 = 16;
-const STRIKE_WINDOW: Duration = Duration::from_secs(60);
 
 /// A link that is open.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) remote: SocketAddr,
+    /// The address that this link serves: as dialed, or one whose own link was redundant.
     pub(super) dialed: Option<PeerAddr>,
     pub(super) decoder: FrameDecoder,
     pub(super) outbox: Outbox,
@@ -31,11 +28,7 @@ pub(super) enum LinkState {
     /// The caller is opening it.
     Dialing,
     /// Phases 1 and 2.
-    Handshake {
-        state: Handshake,
-        announced: Filter,
-        deadline: Instant,
-    },
+    Handshake(Establishing),
     /// Waits for another link's handshake with the same peer.
     Parked { peer: EndpointId },
     /// Phase 3.
@@ -44,23 +37,45 @@ pub(super) enum LinkState {
     Closing,
 }
 
+/// A handshake that runs.
+#[derive(Debug)]
+pub(super) struct Establishing {
+    pub(super) state: Handshake,
+    pub(super) announced: Generation,
+}
+
+/// Counts the changes of our own filter; zero is no filter at all.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Generation(u64);
+
+impl Generation {
+    pub(super) fn advance(&mut self) {
+        self.0 += 1;
+    }
+}
+
 /// An established peering.
 #[derive(Debug)]
 pub(super) struct Peering {
     pub(super) peer: EndpointId,
     /// What the peer wants.
-    pub(super) filter: Filter,
-    /// What the peer was told that we want.
-    pub(super) announced: Filter,
-    pub(super) leaving: Option<Bye>,
+    pub(super) wants: Interest,
+    /// Which of our filters the peer was told.
+    pub(super) announced: Generation,
+    pub(super) question: Question,
     pub(super) strikes: Strikes,
+    pub(super) counters: PeerCounters,
 }
 
-/// We said goodbye and wait for the pong (WIRE §6.6).
-#[derive(Debug)]
-pub(super) struct Bye {
-    pub(super) token: Bytes,
-    pub(super) deadline: Instant,
+/// What we have asked the peer with a ping, by the ping's payload.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Question {
+    /// Nothing.
+    None,
+    /// Whether it is alive, as somebody else comes under its id (WIRE §11).
+    Alive(Bytes),
+    /// We said goodbye; the link ends with the pong (WIRE §6.6).
+    Bye(Bytes),
 }
 
 /// Counts a peer's bad envelopes.
@@ -72,34 +87,26 @@ pub(super) struct Strikes {
 
 impl Strikes {
     /// Notes one more; returns whether it was one too many.
-    pub(super) fn strike(&mut self, now: Instant) -> bool {
-        let running = self.since.is_some_and(|since| now < since + STRIKE_WINDOW);
+    pub(super) fn strike(&mut self, now: Instant, options: &Options) -> bool {
+        let running = |since| now < since + options.strike_window;
+        let running = self.since.is_some_and(running);
         if !running {
             *self = Self {
                 since: Some(now),
                 count: 0,
             };
         }
-        self.count += 1;
-        self.count > MAX_STRIKES
+        self.count = self.count.saturating_add(1);
+        self.count > options.strikes
     }
 }
 
 impl Link {
-    /// When this link needs attention without anything arriving.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        match &self.state {
-            LinkState::Handshake { deadline, .. } => Some(*deadline),
-            LinkState::Peered(peering) => peering.leaving.as_ref().map(|bye| bye.deadline),
-            LinkState::Dialing | LinkState::Parked { .. } | LinkState::Closing => None,
-        }
-    }
-
     /// The established peering, if it is one.
     pub(super) fn peering(&self) -> Option<&Peering> {
         match &self.state {
             LinkState::Peered(peering) => Some(peering),
-            LinkState::Handshake { .. }
+            LinkState::Handshake(_)
             | LinkState::Dialing
             | LinkState::Parked { .. }
             | LinkState::Closing => None,
@@ -110,7 +117,7 @@ impl Link {
     pub(super) fn peering_mut(&mut self) -> Option<&mut Peering> {
         match &mut self.state {
             LinkState::Peered(peering) => Some(peering),
-            LinkState::Handshake { .. }
+            LinkState::Handshake(_)
             | LinkState::Dialing
             | LinkState::Parked { .. }
             | LinkState::Closing => None,
@@ -120,7 +127,7 @@ impl Link {
     /// The peer whose registry entry this link has a part in.
     pub(super) fn claimed(&self) -> Option<EndpointId> {
         match &self.state {
-            LinkState::Handshake { state, .. } => state.peer(),
+            LinkState::Handshake(running) => running.state.peer(),
             LinkState::Parked { peer } => Some(*peer),
             LinkState::Peered(peering) => Some(peering.peer),
             LinkState::Dialing | LinkState::Closing => None,

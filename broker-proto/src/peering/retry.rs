@@ -1,6 +1,6 @@
 //! Whom to dial, and when to dial again (WIRE §4.6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::{LinkId, PeerAddr};
@@ -10,6 +10,8 @@ use crate::EndpointId;
 #[derive(Debug, Default)]
 pub(super) struct Dials {
     dials: BTreeMap<PeerAddr, Dial>,
+    /// Those to be dialed, by time.
+    due: BTreeSet<(Instant, PeerAddr)>,
 }
 
 #[derive(Debug)]
@@ -24,7 +26,7 @@ enum DialState {
     Due(Instant),
     /// A link is being opened or is open.
     Open(LinkId),
-    /// The peer behind it is connected by another link.
+    /// The peer behind it is connected by another address.
     Covered(EndpointId),
 }
 
@@ -37,6 +39,8 @@ pub(super) enum Ended {
     Lost,
     /// It was a peering and this endpoint ended it.
     Cut,
+    /// It was a peering and this endpoint ended it because the peer does not read.
+    Overflow,
     /// It turned out redundant with the link to this peer.
     Redundant(EndpointId),
 }
@@ -44,39 +48,51 @@ pub(super) enum Ended {
 impl Dials {
     /// Wants a peering with `addr`; only a new retry interval counts if it is wanted already.
     pub(super) fn add(&mut self, now: Instant, addr: PeerAddr, retry: Option<Duration>) {
-        let dial = Dial {
-            retry,
-            state: DialState::Due(now),
-        };
-        self.dials
-            .entry(addr)
-            .and_modify(|known| known.retry = retry)
-            .or_insert(dial);
+        if let Some(known) = self.dials.get_mut(&addr) {
+            known.retry = retry;
+            return;
+        }
+        self.due.insert((now, addr.clone()));
+        let state = DialState::Due(now);
+        self.dials.insert(addr, Dial { retry, state });
     }
 
-    /// Wants it no more; returns its link.
-    pub(super) fn remove(&mut self, addr: &PeerAddr) -> Option<Removed> {
+    /// Wants it no more; returns the link that served it.
+    pub(super) fn remove(&mut self, addr: &PeerAddr) -> Option<LinkId> {
         match self.dials.remove(addr)?.state {
-            DialState::Due(_) => None,
-            DialState::Open(link) => Some(Removed::Link(link)),
-            DialState::Covered(peer) => Some(Removed::Peer(peer)),
+            DialState::Due(at) => {
+                self.due.remove(&(at, addr.clone()));
+                None
+            }
+            DialState::Open(link) => Some(link),
+            DialState::Covered(_) => None,
         }
     }
 
     /// Wants nothing any more.
     pub(super) fn clear(&mut self) {
         self.dials.clear();
+        self.due.clear();
     }
 
     /// The next address that is due, now marked as having this link.
     pub(super) fn pop_due(&mut self, now: Instant, link: LinkId) -> Option<PeerAddr> {
-        let due = |dial: &Dial| matches!(dial.state, DialState::Due(at) if at <= now);
-        let (addr, dial) = self.dials.iter_mut().find(|(_, dial)| due(dial))?;
-        dial.state = DialState::Open(link);
-        Some(addr.clone())
+        if self.due.first().is_none_or(|(at, _)| *at > now) {
+            return None;
+        }
+        let (_, addr) = self.due.pop_first()?;
+        self.serve(&addr, link);
+        Some(addr)
     }
 
-    /// A dialed link is gone. Returns whether its address was wanted.
+    /// From here on this link serves `addr`, whoever opened it.
+    pub(super) fn serve(&mut self, addr: &PeerAddr, link: LinkId) {
+        if let Some(dial) = self.dials.get_mut(addr) {
+            dial.state = DialState::Open(link);
+        }
+    }
+
+    /// A link that served an address is gone. Returns whether the address was wanted.
     pub(super) fn ended(
         &mut self,
         now: Instant,
@@ -90,42 +106,43 @@ impl Dials {
         if !matches!(dial.state, DialState::Open(open) if open == link) {
             return false;
         }
-        dial.state = match (how, dial.retry) {
-            (Ended::Redundant(peer), _) => DialState::Covered(peer),
-            (Ended::Lost, Some(_)) => DialState::Due(now),
-            (Ended::Failed | Ended::Cut, Some(retry)) => DialState::Due(now + retry),
-            (Ended::Failed | Ended::Lost | Ended::Cut, None) => {
+        let due = match (how, dial.retry) {
+            (Ended::Redundant(peer), _) => {
+                dial.state = DialState::Covered(peer);
+                return true;
+            }
+            (Ended::Lost, Some(_)) => now,
+            (Ended::Failed | Ended::Cut, Some(retry)) => now + retry,
+            (Ended::Overflow, Some(_))
+            | (Ended::Failed | Ended::Lost | Ended::Cut | Ended::Overflow, None) => {
                 self.dials.remove(addr);
                 return true;
             }
         };
+        dial.state = DialState::Due(due);
+        self.due.insert((due, addr.clone()));
         true
     }
 
-    /// A peer is gone: what it covered is dialed again.
-    pub(super) fn uncover(&mut self, now: Instant, peer: EndpointId) {
-        for dial in self.dials.values_mut() {
-            if matches!(dial.state, DialState::Covered(covered) if covered == peer) {
-                dial.state = DialState::Due(now);
+    /// A peer is gone: what it covered is dialed again, unless the link was cut for overflow or one
+    /// attempt was all that was asked for.
+    pub(super) fn uncover(&mut self, now: Instant, peer: EndpointId, how: Ended) {
+        let due = &mut self.due;
+        self.dials.retain(|addr, dial| {
+            if !matches!(dial.state, DialState::Covered(covered) if covered == peer) {
+                return true;
             }
-        }
+            if how == Ended::Overflow || dial.retry.is_none() {
+                return false;
+            }
+            dial.state = DialState::Due(now);
+            due.insert((now, addr.clone()));
+            true
+        });
     }
 
     /// When the next address is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let due = self.dials.values().filter_map(|dial| match dial.state {
-            DialState::Due(at) => Some(at),
-            DialState::Open(_) | DialState::Covered(_) => None,
-        });
-        due.min()
+        self.due.first().map(|(at, _)| *at)
     }
-}
-
-/// What an address that is wanted no more was connected by.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Removed {
-    /// Its own link.
-    Link(LinkId),
-    /// Another link to this peer.
-    Peer(EndpointId),
 }

@@ -2,19 +2,17 @@
 
 use std::time::Instant;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use tracing::{trace, warn};
 
-use super::link::{Bye, LinkState};
+use super::interest::{self, FilterError, Interest};
+use super::link::Peering;
 use super::retry::Ended;
-use super::{Endpoint, LinkId, Output};
+use super::{Endpoint, Forwarding, LinkId, Output, PeerCounters};
 use crate::EndpointId;
 use crate::codec::envelope::{Envelope, MessageKind, TTL};
 use crate::codec::{DecodeError, Excerpt, decode_filter, encode_filter};
 use crate::topic::{INTERNAL_TOPIC, Topic};
-
-/// How the payload of a goodbye starts (WIRE §6.6).
-const BYE: &[u8] = b"BYE";
 
 /// Why an envelope is dropped.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -25,8 +23,21 @@ enum EnvelopeError {
     ForeignSender(EndpointId),
     #[error("undecodable filter: {0}")]
     Filter(#[source] DecodeError),
-    #[error("data on the local topic {0}")]
-    LocalTopic(Topic),
+    #[error("{0}")]
+    FilterRefused(#[from] FilterError),
+    #[error("message on a topic that belongs inside one endpoint")]
+    LocalTopic,
+}
+
+impl EnvelopeError {
+    fn counter<'a>(&self, counters: &'a mut PeerCounters) -> &'a mut u64 {
+        match self {
+            Self::Undecodable(_) => &mut counters.undecodable,
+            Self::ForeignSender(_) => &mut counters.foreign_sender,
+            Self::Filter(_) | Self::FilterRefused(_) => &mut counters.bad_filter,
+            Self::LocalTopic => &mut counters.local_topic,
+        }
+    }
 }
 
 impl Endpoint {
@@ -47,10 +58,12 @@ impl Endpoint {
             return;
         };
         warn!(peer = %link.label(), %error, frame = %Excerpt(frame), "message dropped");
-        if link
-            .peering_mut()
-            .is_some_and(|peering| peering.strikes.strike(now))
-        {
+        let Some(peering) = link.peering_mut() else {
+            return;
+        };
+        *error.counter(&mut peering.counters) += 1;
+        if peering.strikes.strike(now, &self.options) {
+            self.counters.cut.strikes += 1;
             self.end(now, id, "too many bad messages", Ended::Cut);
         }
     }
@@ -65,67 +78,106 @@ impl Endpoint {
         if envelope.sender != peer {
             return Err(EnvelopeError::ForeignSender(envelope.sender));
         }
-        if !envelope.receiver.is_nil() && envelope.receiver != self.id {
-            trace!(%peer, receiver = %envelope.receiver, "message for somebody else");
-            return Ok(());
-        }
+        let is_for_all = envelope.receiver.is_nil();
+        let is_for_us = is_for_all || envelope.receiver == self.id;
         match envelope.kind {
-            MessageKind::Data => self.deliver(peer, envelope)?,
-            MessageKind::RoutingUpdate => {
-                let filter = decode_filter(&envelope.payload, &self.options.limits)
-                    .map_err(EnvelopeError::Filter)?;
-                if let Some(peering) = self.links.get_mut(&id).and_then(|l| l.peering_mut()) {
-                    peering.filter = filter;
+            MessageKind::Data | MessageKind::Command => {
+                if envelope.topic.is_local() {
+                    return Err(EnvelopeError::LocalTopic);
+                }
+                if is_for_all || !is_for_us {
+                    self.forward(now, id, &envelope);
+                }
+                if is_for_us && envelope.kind == MessageKind::Data {
+                    self.deliver(id, peer, envelope);
                 }
             }
-            MessageKind::Ping => {
-                self.send_internal(id, peer, MessageKind::Pong, envelope.payload);
+            MessageKind::RoutingUpdate | MessageKind::Ping | MessageKind::Pong if !is_for_us => {
+                trace!(%peer, receiver = %envelope.receiver, "message for somebody else");
+                self.count(id, |counters| counters.misaddressed += 1);
             }
+            MessageKind::RoutingUpdate => self.on_routing_update(id, &envelope.payload)?,
+            MessageKind::Ping => self.on_ping(id, peer, envelope.payload),
             MessageKind::Pong => self.on_pong(now, id, &envelope.payload),
-            MessageKind::Command => trace!(%peer, topic = %envelope.topic, "store command"),
         }
         Ok(())
     }
 
-    fn deliver(&mut self, peer: EndpointId, envelope: Envelope) -> Result<(), EnvelopeError> {
-        let Envelope { topic, payload, .. } = envelope;
-        if topic.is_local() {
-            return Err(EnvelopeError::LocalTopic(topic));
+    /// Replaces the peer's filter if the new one is good to its last byte (WIRE §6.1).
+    fn on_routing_update(&mut self, id: LinkId, payload: &[u8]) -> Result<(), EnvelopeError> {
+        let filter = decode_filter(payload, &self.options.limits).map_err(EnvelopeError::Filter)?;
+        interest::admit(&filter, &self.options)?;
+        if let Some(peering) = self.peering_mut(id) {
+            peering.wants = Interest::from(filter);
         }
+        Ok(())
+    }
+
+    fn on_ping(&mut self, id: LinkId, peer: EndpointId, payload: Bytes) {
+        if payload.len() > self.options.ping_bytes {
+            trace!(%peer, bytes = payload.len(), "ping is too large to be answered");
+            return self.count(id, |counters| counters.pings_dropped += 1);
+        }
+        let pong = self.internal(peer, MessageKind::Pong, payload);
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let dropped = u64::from(link.outbox.push_pong(pong));
+        self.count(id, |counters| {
+            counters.pings_answered += 1 - dropped;
+            counters.pings_dropped += dropped;
+        });
+        self.flush(id);
+    }
+
+    fn deliver(&mut self, id: LinkId, from: EndpointId, envelope: Envelope) {
+        let Envelope { topic, payload, .. } = envelope;
         if self.filter.matches(&topic) {
+            self.count(id, |counters| counters.delivered += 1);
             self.out.push_back(Output::Deliver {
                 topic,
                 payload,
-                from: peer,
+                from,
             });
         }
-        Ok(())
     }
 
-    fn on_pong(&mut self, now: Instant, id: LinkId, payload: &Bytes) {
-        let Some(peering) = self.links.get(&id).and_then(|link| link.peering()) else {
+    /// Passes on what the peer of the link `from` sent to others (WIRE §6.3).
+    fn forward(&mut self, now: Instant, from: LinkId, envelope: &Envelope) {
+        let is_sendable = !envelope.topic.as_bytes().is_empty() && !envelope.payload.is_empty();
+        if self.options.forwarding == Forwarding::Off || !is_sendable {
+            if !envelope.receiver.is_nil() {
+                self.count(from, |counters| counters.misaddressed += 1);
+            }
             return;
-        };
-        if peering
-            .leaving
-            .as_ref()
-            .is_some_and(|bye| bye.token == *payload)
-        {
-            self.end(now, id, "unpeered", Ended::Cut);
         }
+        let mut links = if envelope.receiver.is_nil() {
+            self.interested(&envelope.topic)
+        } else {
+            self.registry.link(envelope.receiver).into_iter().collect()
+        };
+        links.retain(|link| *link != from && self.peering(*link).is_some());
+        if links.is_empty() {
+            return;
+        }
+        self.count(from, |counters| counters.relayed += 1);
+        let relayed = Envelope {
+            sender: self.id,
+            ttl: TTL,
+            topic: envelope.topic.clone(),
+            payload: envelope.payload.clone(),
+            ..*envelope
+        };
+        self.send_to(now, links, &relayed.to_frame());
     }
 
     /// Sends what is published to every peer that wants it (WIRE §6.3).
-    pub(super) fn publish(&mut self, topic: Topic, payload: Bytes) {
+    pub(super) fn publish(&mut self, now: Instant, topic: Topic, payload: Bytes) {
         if topic.as_bytes().is_empty() || payload.is_empty() || topic.is_local() {
             warn!(%topic, "not published: peers may not get this");
             return;
         }
-        let wants = |id: &LinkId| {
-            let peering = self.links.get(id).and_then(|link| link.peering());
-            peering.is_some_and(|peering| peering.filter.matches(&topic))
-        };
-        let links: Vec<LinkId> = self.links.keys().copied().filter(wants).collect();
+        let links = self.interested(&topic);
         if links.is_empty() {
             return;
         }
@@ -143,48 +195,50 @@ impl Endpoint {
             warn!(topic = %envelope.topic, bytes = frame.len(), "not published: too large");
             return;
         }
-        links
-            .into_iter()
-            .for_each(|link| self.send_frame(link, frame.clone()));
+        self.send_to(now, links, &frame);
     }
 
     /// Tells every peer the filter that has been told another one, or none (WIRE §6.1).
     pub(super) fn announce(&mut self) {
-        let mut stale = Vec::new();
-        for (id, link) in &mut self.links {
-            if let LinkState::Peered(peering) = &mut link.state
-                && peering.announced != self.filter
-            {
-                peering.announced = self.filter.clone();
-                stale.push((*id, peering.peer));
-            }
-        }
-        let payload = encode_filter(&self.filter);
-        for (id, peer) in stale {
-            self.send_internal(id, peer, MessageKind::RoutingUpdate, payload.clone());
-        }
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        links.into_iter().for_each(|link| self.announce_to(link));
     }
 
-    /// Starts to leave one peer (WIRE §6.6).
-    pub(super) fn say_bye(&mut self, now: Instant, id: LinkId) {
-        let mut token = BytesMut::from(BYE);
-        token.put_u64_le(self.ids.next_u64());
-        let token = token.freeze();
-        let deadline = now + self.options.bye_timeout;
-        let Some(peering) = self.links.get_mut(&id).and_then(|link| link.peering_mut()) else {
+    /// The same for one link, if it is a peering.
+    pub(super) fn announce_to(&mut self, id: LinkId) {
+        let current = self.generation;
+        let Some(peering) = self.peering_mut(id) else {
             return;
         };
-        if peering.leaving.is_none() {
-            let peer = peering.peer;
-            peering.leaving = Some(Bye {
-                token: token.clone(),
-                deadline,
-            });
-            self.send_internal(id, peer, MessageKind::Ping, token);
+        if std::mem::replace(&mut peering.announced, current) == current {
+            return;
+        }
+        let peer = peering.peer;
+        let update = encode_filter(&self.filter);
+        let update = self.internal(peer, MessageKind::RoutingUpdate, update);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.outbox.push_update(update);
+        }
+        self.flush(id);
+    }
+
+    /// The links of all peers whose filter matches.
+    fn interested(&self, topic: &Topic) -> Vec<LinkId> {
+        let links = self.links.iter().filter(|(_, link)| {
+            let peering = link.peering();
+            peering.is_some_and(|peering| peering.wants.matches(topic))
+        });
+        links.map(|(id, _)| *id).collect()
+    }
+
+    fn send_to(&mut self, now: Instant, links: Vec<LinkId>, frame: &Bytes) {
+        for link in links {
+            self.send_message(now, link, frame.clone());
         }
     }
 
-    fn send_internal(&mut self, id: LinkId, peer: EndpointId, kind: MessageKind, payload: Bytes) {
+    /// A frame that concerns nobody but the peer.
+    pub(super) fn internal(&self, peer: EndpointId, kind: MessageKind, payload: Bytes) -> Bytes {
         let (sender, receiver, topic) = (self.id, peer, INTERNAL_TOPIC);
         let envelope = Envelope {
             sender,
@@ -194,6 +248,20 @@ impl Endpoint {
             topic,
             payload,
         };
-        self.send_frame(id, envelope.to_frame());
+        envelope.to_frame()
+    }
+
+    fn peering(&self, id: LinkId) -> Option<&Peering> {
+        self.links.get(&id).and_then(|link| link.peering())
+    }
+
+    fn peering_mut(&mut self, id: LinkId) -> Option<&mut Peering> {
+        self.links.get_mut(&id).and_then(|link| link.peering_mut())
+    }
+
+    fn count(&mut self, id: LinkId, add: impl FnOnce(&mut PeerCounters)) {
+        if let Some(peering) = self.peering_mut(id) {
+            add(&mut peering.counters);
+        }
     }
 }

@@ -3,6 +3,9 @@ use std::time::Duration;
 use super::*;
 use crate::topic::Topic;
 
+mod limits;
+mod overflow;
+
 const LOW: [u8; 16] = [0, 0, 0, 0, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, 0];
 const MIDDLE: [u8; 16] = [0x80, 0, 0, 0, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, 1];
 const HIGH: [u8; 16] = [
@@ -338,20 +341,6 @@ fn a_second_link_to_a_peer_is_redundant() {
             up(HIGH, None),
         ]
     );
-    let third = LinkId::Accepted(2);
-    s.handle(Input::Opened {
-        link: third,
-        remote: remote(),
-    });
-    s.sends();
-    s.handle(Input::Bytes {
-        link: third,
-        chunk: hex(hello),
-    });
-    assert_eq!(
-        s.drain(),
-        [send(third, drop), Output::Close { link: third }]
-    );
 }
 
 #[test]
@@ -398,8 +387,8 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(own: [u8; 16], topic: &'static str, link: LinkId) -> Self {
-        let endpoint = Endpoint::new(id(own), Options::default(), IdGen::new(1));
+    fn new(own: [u8; 16], topic: &'static str, link: LinkId, options: Options) -> Self {
+        let endpoint = Endpoint::new(id(own), options, IdGen::new(1));
         let mut rig = Self {
             endpoint,
             link,
@@ -443,7 +432,11 @@ impl Rig {
 }
 
 fn dialer(own: [u8; 16], topic: &'static str) -> Rig {
-    let mut rig = Rig::new(own, topic, LinkId::Dialed(0));
+    dialer_with(own, topic, Options::default())
+}
+
+fn dialer_with(own: [u8; 16], topic: &'static str, options: Options) -> Rig {
+    let mut rig = Rig::new(own, topic, LinkId::Dialed(0), options);
     rig.handle(Input::Dial {
         addr: addr(),
         retry: Some(Duration::from_secs(1)),
@@ -463,7 +456,11 @@ fn dialer(own: [u8; 16], topic: &'static str) -> Rig {
 }
 
 fn acceptor(own: [u8; 16], topic: &'static str) -> Rig {
-    let mut rig = Rig::new(own, topic, LinkId::Accepted(0));
+    acceptor_with(own, topic, Options::default())
+}
+
+fn acceptor_with(own: [u8; 16], topic: &'static str, options: Options) -> Rig {
+    let mut rig = Rig::new(own, topic, LinkId::Accepted(0), options);
     rig.handle(Input::Opened {
         link: rig.link,
         remote: remote(),
@@ -473,7 +470,11 @@ fn acceptor(own: [u8; 16], topic: &'static str) -> Rig {
 
 /// HIGH, subscribed to "/foo/bar", has dialed MIDDLE, which wants "/test".
 fn peered_dialer() -> Rig {
-    let mut c = dialer(HIGH, "/foo/bar");
+    peered_dialer_with(Options::default())
+}
+
+fn peered_dialer_with(options: Options) -> Rig {
+    let mut c = dialer_with(HIGH, "/foo/bar", options);
     c.recv("00000016 08 5a45454b 80000000000040008000000000000001 01");
     c.recv("00000008 0a 01 05 2f74657374 00000001 0c");
     c.drain();
@@ -482,7 +483,11 @@ fn peered_dialer() -> Rig {
 
 /// MIDDLE, subscribed to "/test", has accepted LOW.
 fn peered_acceptor() -> Rig {
-    let mut s = acceptor(MIDDLE, "/test");
+    peered_acceptor_with(Options::default())
+}
+
+fn peered_acceptor_with(options: Options) -> Rig {
+    let mut s = acceptor_with(MIDDLE, "/test", options);
     s.recv("00000017 06 5a45454b 00000000000040008000000000000000 01 01");
     s.recv("00000016 08 5a45454b 00000000000040008000000000000000 01 00000002 0a 00 00000001 0c");
     s.drain();
