@@ -5,6 +5,8 @@ use crate::topic::Topic;
 
 mod limits;
 mod overflow;
+mod redundant;
+mod world;
 
 const LOW: [u8; 16] = [0, 0, 0, 0, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, 0];
 const MIDDLE: [u8; 16] = [0x80, 0, 0, 0, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, 1];
