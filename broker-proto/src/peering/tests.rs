@@ -3,7 +3,9 @@ use std::time::Duration;
 use super::*;
 use crate::topic::Topic;
 
+mod forwarding;
 mod limits;
+mod matrix;
 mod overflow;
 mod redundant;
 mod world;
@@ -97,37 +99,6 @@ fn the_first_envelope_may_share_a_segment_with_the_last_handshake_frame() {
     ));
     let deliver = deliver("/test", &[1, 1], LOW);
     assert_eq!(s.drain(), [up(LOW, None), deliver]);
-}
-
-#[test]
-fn every_wrong_opening_gets_its_drop_conn() {
-    // WIRE §4.1, the table of failed checks; the code follows the sender's id.
-    let cases = [
-        ("00000001 0d", "14"),
-        (
-            "00000017 06 4b45455a ffffffffffff4fffbfffffffffffffff 01 01",
-            "26",
-        ),
-        (
-            "00000017 06 5a45454b ffffffffffff4fffbfffffffffffffff c8 c9",
-            "02",
-        ),
-        (
-            "00000016 06 5a45454b ffffffffffff4fffbfffffffffffffff 01",
-            "14",
-        ),
-    ];
-    for (opening, code) in cases {
-        let mut s = acceptor(MIDDLE, "/test");
-        s.sends();
-        s.recv(opening);
-        let out = s.drain();
-        let [Output::Send { bytes, .. }, Output::Close { .. }] = out.as_slice() else {
-            panic!("{opening}: {out:?}");
-        };
-        assert_eq!(bytes[4..9], *hex("09 5a45454b"), "{opening}");
-        assert_eq!(bytes[25], hex(code)[0], "{opening}");
-    }
 }
 
 #[test]
@@ -368,17 +339,6 @@ fn a_peer_that_keeps_sending_garbage_loses_its_link() {
         reason: "too many bad messages".into(),
     };
     assert_eq!(s.drain(), [Output::Close { link: s.link }, down]);
-}
-
-#[test]
-fn our_own_id_is_no_peer() {
-    let mut s = acceptor(HIGH, "/test");
-    s.sends();
-    s.recv("00000017 06 5a45454b ffffffffffff4fffbfffffffffffffff 01 01");
-    assert!(matches!(
-        s.drain().as_slice(),
-        [Output::Send { .. }, Output::Close { .. }]
-    ));
 }
 
 /// An endpoint with one link, and a clock that moves by hand.
