@@ -15,6 +15,7 @@ mod outbox;
 mod registry;
 mod retry;
 mod router;
+mod routes;
 mod timers;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -38,6 +39,7 @@ use link::{Establishing, Generation, Link, LinkState, Question};
 use outbox::{Outbox, Pushed};
 use registry::Registry;
 use retry::{Dials, Ended};
+use routes::Routes;
 use timers::Timers;
 
 #[cfg(test)]
@@ -53,6 +55,7 @@ pub struct Endpoint {
     generation: Generation,
     links: BTreeMap<LinkId, Link>,
     registry: Registry,
+    routes: Routes,
     dials: Dials,
     next_dialed: u64,
     timers: Timers,
@@ -80,6 +83,7 @@ impl Endpoint {
             generation: Generation::default(),
             links: BTreeMap::new(),
             registry: Registry::default(),
+            routes: Routes::default(),
             dials: Dials::default(),
             next_dialed: 0,
             timers: Timers::default(),
@@ -366,6 +370,7 @@ impl Endpoint {
         self.timers.clear(id);
         if let LinkState::Peered(peering) = state {
             self.counters.messages += peering.counters;
+            self.routes.remove(id, &peering.wants);
             info!(peer = %peering.peer, reason, "peering ended");
             let reason = reason.to_owned();
             self.out.push_back(Output::PeerDown {

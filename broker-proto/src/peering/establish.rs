@@ -128,6 +128,7 @@ impl Endpoint {
             strikes: Strikes::default(),
             counters: PeerCounters::default(),
         };
+        self.routes.add(id, &peering.wants);
         self.set_state(id, LinkState::Peered(peering));
     }
 

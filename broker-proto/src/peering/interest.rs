@@ -3,10 +3,8 @@
 use super::{EmptyPrefix, Options};
 use crate::topic::{Filter, Topic};
 
-/// The prefixes of a filter, sorted and without those that another one covers.
-///
-/// So the only entry that can be a prefix of a topic is the greatest that is not above it: whatever
-/// sorts between a prefix and the topic starts with the prefix too, and would be covered.
+/// The prefixes of a filter, sorted and without those that another one covers. So at most one of
+/// them is a prefix of a topic.
 #[derive(Debug, Default)]
 pub(super) struct Interest(Vec<Topic>);
 
@@ -36,11 +34,9 @@ pub(super) fn admit(filter: &Filter, options: &Options) -> Result<(), FilterErro
 }
 
 impl Interest {
-    /// Whether a prefix of `topic` is in the filter.
-    pub(super) fn matches(&self, topic: &Topic) -> bool {
-        let above = self.0.partition_point(|entry| entry <= topic);
-        let candidate = above.checked_sub(1).and_then(|at| self.0.get(at));
-        candidate.is_some_and(|entry| entry.is_prefix_of(topic))
+    /// The prefixes.
+    pub(super) fn topics(&self) -> &[Topic] {
+        &self.0
     }
 }
 
@@ -59,17 +55,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interest_matches_what_its_filter_matches() {
-        let names = ["", "/", "/a", "/a/b", "/a/b/c", "/a0", "/ab", "/b", "zeek"];
-        let topics = names.map(Topic::from_static);
-        for chosen in 0_u32..1 << names.len() {
-            let picked = (0..names.len()).rev().filter(|i| chosen >> i & 1 == 1);
-            let filter = Filter::from_wire(picked.map(|i| topics[i].clone()).collect());
-            let interest = Interest::from(filter.clone());
-            for topic in &topics {
-                let wanted = filter.matches(topic);
-                assert_eq!(interest.matches(topic), wanted, "{topic} in {filter:?}");
-            }
-        }
+    fn an_interest_holds_no_prefix_of_another_one() {
+        let names = ["/b", "/a/b", "/a", "/ab", "/a0", "/b", "zeek/x"];
+        let filter = Filter::from_wire(names.map(Topic::from_static).into());
+        let interest = Interest::from(filter);
+        let expected = ["/a", "/b", "zeek/x"].map(Topic::from_static);
+        assert_eq!(interest.topics(), expected);
+        let everything = Filter::from_wire(["/b", ""].map(Topic::from_static).into());
+        let expected = [Topic::from_static("")];
+        assert_eq!(Interest::from(everything).topics(), expected);
     }
 }

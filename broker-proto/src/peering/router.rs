@@ -107,8 +107,10 @@ impl Endpoint {
     fn on_routing_update(&mut self, id: LinkId, payload: &[u8]) -> Result<(), EnvelopeError> {
         let filter = decode_filter(payload, &self.options.limits).map_err(EnvelopeError::Filter)?;
         interest::admit(&filter, &self.options)?;
-        if let Some(peering) = self.peering_mut(id) {
+        if let Some(peering) = self.links.get_mut(&id).and_then(|link| link.peering_mut()) {
+            self.routes.remove(id, &peering.wants);
             peering.wants = Interest::from(filter);
+            self.routes.add(id, &peering.wants);
         }
         Ok(())
     }
@@ -152,7 +154,7 @@ impl Endpoint {
             return;
         }
         let mut links = if envelope.receiver.is_nil() {
-            self.interested(&envelope.topic)
+            self.routes.matching(&envelope.topic)
         } else {
             self.registry.link(envelope.receiver).into_iter().collect()
         };
@@ -177,7 +179,7 @@ impl Endpoint {
             warn!(%topic, "not published: peers may not get this");
             return;
         }
-        let links = self.interested(&topic);
+        let links = self.routes.matching(&topic);
         if links.is_empty() {
             return;
         }
@@ -220,15 +222,6 @@ impl Endpoint {
             link.outbox.push_update(update);
         }
         self.flush(id);
-    }
-
-    /// The links of all peers whose filter matches.
-    fn interested(&self, topic: &Topic) -> Vec<LinkId> {
-        let links = self.links.iter().filter(|(_, link)| {
-            let peering = link.peering();
-            peering.is_some_and(|peering| peering.wants.matches(topic))
-        });
-        links.map(|(id, _)| *id).collect()
     }
 
     fn send_to(&mut self, now: Instant, links: Vec<LinkId>, frame: &Bytes) {
