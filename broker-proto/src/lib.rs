@@ -7,6 +7,7 @@ pub mod id_gen;
 #[cfg(feature = "io")]
 pub mod io;
 pub mod peering;
+pub mod tls;
 pub mod topic;
 pub mod zeek;
 

@@ -101,6 +101,10 @@ async fn greet(
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             debug!(%remote, %error, "an incoming link ended before it was open");
         }
+        // Both sides must be set alike, so somebody has to act.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            warn!(%remote, %error, "an incoming link was refused");
+        }
         Err(error) => info!(%remote, %error, "an incoming link failed before it was open"),
     }
 }

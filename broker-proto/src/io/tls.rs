@@ -1,25 +1,36 @@
 //! Cleartext and TLS behind one stream type (WIRE §7).
 //!
-//! [`Acceptor`] serves both on one port: a TLS client speaks first and its first byte tells. Its
-//! certificate is self-signed and made at start, which is all that Broker's certificate-less
-//! dialers ask for. [`Connector`] dials as the operator set it: in cleartext, or as stock Broker
-//! does without certificates, with anonymous ECDH. rustls knows no anonymous suites, so that one
-//! direction uses OpenSSL.
+//! [`connector_and_acceptor`] makes both sides of an endpoint from its operator's options. An
+//! [`Acceptor`] without certificates serves cleartext and TLS on one port: a TLS client speaks first
+//! and its first byte tells. Its certificate is self-signed and made at start, which is all that
+//! Broker's certificate-less dialers ask for. With certificates it takes nobody without one.
+//! A [`Connector`] dials as the operator set it: in cleartext, with certificates, or as stock Broker
+//! does without certificates, with anonymous ECDH.
+//!
+//! rustls speaks TLS wherever it can. OpenSSL dials anonymously, because rustls has no such suite,
+//! and takes over where rustls refuses the own certificate, key or CAs; which, is logged at start.
 
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
-use tokio_rustls::{rustls, server};
+use tokio_rustls::{TlsStream, rustls};
+
+use crate::tls::Tls;
 
 mod acceptor;
+mod backend;
 mod certificate;
 mod connector;
+mod explain;
+mod load;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub use acceptor::Acceptor;
 pub use connector::Connector;
@@ -36,6 +47,81 @@ pub enum TlsError {
     /// OpenSSL lacks what anonymous TLS needs.
     #[error("cannot set up anonymous TLS for dialing")]
     Dial(#[source] openssl::error::ErrorStack),
+    /// Certificates are wanted, but not all that it takes is given.
+    #[error("TLS with certificates needs {option}")]
+    Missing {
+        /// Stock's name of what is not set.
+        option: &'static str,
+    },
+    /// A file or directory that an option names cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is no PEM, or what is in it no certificate.
+    #[error("cannot read the certificates in {}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What OpenSSL says.
+        #[source]
+        source: openssl::error::ErrorStack,
+    },
+    /// A file has no certificate in it.
+    #[error("there is no certificate in {}", path.display())]
+    NoCertificate {
+        /// Which.
+        path: PathBuf,
+    },
+    /// No chain could ever end at one of the CAs given.
+    #[error("Broker::ssl_cafile and Broker::ssl_capath have no self-signed CA certificate")]
+    NoRoot,
+    /// The key is encrypted and no passphrase is set.
+    #[error("the key in {} is encrypted and Broker::ssl_passphrase is not set", path.display())]
+    Encrypted {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The key does not read, perhaps because the passphrase is another.
+    #[error("cannot read the private key in {} (is Broker::ssl_passphrase right?)", path.display())]
+    Key {
+        /// Where.
+        path: PathBuf,
+        /// What OpenSSL says.
+        #[source]
+        source: openssl::error::ErrorStack,
+    },
+    /// Certificate and key do not belong together.
+    #[error("the key in {} is not that of the certificate in {}", keyfile.display(), certificate.display())]
+    KeyMismatch {
+        /// Where the key is.
+        keyfile: PathBuf,
+        /// Where the certificate is.
+        certificate: PathBuf,
+    },
+    /// OpenSSL does not take certificate, key or CAs either.
+    #[error("cannot set up TLS with certificates")]
+    OpenSsl(#[source] openssl::error::ErrorStack),
+}
+
+/// Both sides of an endpoint, as its operator wants it. Reads the files that the options name.
+///
+/// # Errors
+/// If certificates are wanted and a file is missing, does not read or does not fit the others.
+pub fn connector_and_acceptor(options: &Tls) -> Result<(Connector, Acceptor), TlsError> {
+    match options {
+        Tls::Off => Ok((Connector::cleartext(), Acceptor::self_signed()?)),
+        Tls::Anonymous => Ok((Connector::anonymous()?, Acceptor::self_signed()?)),
+        Tls::Certificates(certificates) => {
+            let backend = backend::Backend::choose(certificates)?;
+            let connector = Connector::with_certificates(backend.clone(), certificates.name_check);
+            Ok((connector, Acceptor::with_certificates(backend)))
+        }
+    }
 }
 
 /// One open connection, TLS handshake included.
@@ -50,8 +136,8 @@ pub struct Stream {
 #[derive(Debug)]
 enum Inner {
     Clear(TcpStream),
-    Accepted(Box<server::TlsStream<TcpStream>>),
-    Dialed(Box<SslStream<TcpStream>>),
+    Rustls(Box<TlsStream<TcpStream>>),
+    OpenSsl(Box<SslStream<TcpStream>>),
 }
 
 impl Stream {
@@ -60,7 +146,7 @@ impl Stream {
     pub fn is_encrypted(&self) -> bool {
         match self.inner {
             Inner::Clear(_) => false,
-            Inner::Accepted(_) | Inner::Dialed(_) => true,
+            Inner::Rustls(_) | Inner::OpenSsl(_) => true,
         }
     }
 }
@@ -79,14 +165,15 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         let read = match &mut self.get_mut().inner {
             Inner::Clear(stream) => Pin::new(stream).poll_read(cx, buf),
-            Inner::Accepted(stream) => Pin::new(stream).poll_read(cx, buf),
-            Inner::Dialed(stream) => Pin::new(stream).poll_read(cx, buf),
+            Inner::Rustls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Inner::OpenSsl(stream) => Pin::new(stream).poll_read(cx, buf),
         };
         // How rustls reports a missing close_notify. OpenSSL is told to ignore it.
         match read {
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Poll::Ready(Ok(()))
             }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(explain::read_failure(error))),
             Poll::Ready(_) | Poll::Pending => read,
         }
     }
@@ -100,24 +187,24 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().inner {
             Inner::Clear(stream) => Pin::new(stream).poll_write(cx, buf),
-            Inner::Accepted(stream) => Pin::new(stream).poll_write(cx, buf),
-            Inner::Dialed(stream) => Pin::new(stream).poll_write(cx, buf),
+            Inner::Rustls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Inner::OpenSsl(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().inner {
             Inner::Clear(stream) => Pin::new(stream).poll_flush(cx),
-            Inner::Accepted(stream) => Pin::new(stream).poll_flush(cx),
-            Inner::Dialed(stream) => Pin::new(stream).poll_flush(cx),
+            Inner::Rustls(stream) => Pin::new(stream).poll_flush(cx),
+            Inner::OpenSsl(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().inner {
             Inner::Clear(stream) => Pin::new(stream).poll_shutdown(cx),
-            Inner::Accepted(stream) => Pin::new(stream).poll_shutdown(cx),
-            Inner::Dialed(stream) => Pin::new(stream).poll_shutdown(cx),
+            Inner::Rustls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Inner::OpenSsl(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -2,23 +2,37 @@
 
 use std::fmt;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openssl::ssl::{Ssl, SslContext};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio_openssl::SslStream;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::server::NoServerSessionStorage;
+use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use super::{Inner, Stream, TlsError, certificate};
+use super::backend::Backend;
+use super::{Inner, Stream, TlsError, certificate, explain};
 
-/// Turns accepted sockets into [`Stream`]s, TLS or not as the client chooses.
+/// Turns accepted sockets into [`Stream`]s: TLS or not as the client chooses, or only TLS with
+/// certificates on both sides.
 ///
 /// Clones share the certificate.
 #[derive(Clone)]
 pub struct Acceptor {
-    tls: TlsAcceptor,
+    mode: Mode,
+}
+
+#[derive(Clone)]
+enum Mode {
+    /// Cleartext, and TLS with a certificate that means nothing.
+    Anyone(TlsAcceptor),
+    /// Only TLS, and only peers with a certificate of a trusted CA.
+    Certified(Backend),
 }
 
 impl Acceptor {
@@ -42,7 +56,16 @@ impl Acceptor {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         let tls = TlsAcceptor::from(Arc::new(config));
-        Ok(Self { tls })
+        Ok(Self {
+            mode: Mode::Anyone(tls),
+        })
+    }
+
+    /// An acceptor that takes only TLS peers with a certificate of a trusted CA (WIRE §7.2).
+    pub(super) fn with_certificates(backend: Backend) -> Self {
+        Self {
+            mode: Mode::Certified(backend),
+        }
     }
 
     /// Waits for the client's first byte, then does the TLS handshake if it asks for one.
@@ -51,7 +74,9 @@ impl Acceptor {
     /// of it, so that a silent one holds nothing for ever.
     ///
     /// # Errors
-    /// If the client leaves, is too slow or fails the TLS handshake.
+    /// If the client leaves, is too slow or fails the TLS handshake. With certificates also if it
+    /// shows none, one that is not trusted or no longer valid, or speaks no TLS at all; the kind is
+    /// `PermissionDenied` then, and the text says what is missing.
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<Stream> {
         tokio::time::timeout(ACCEPT_LIMIT, self.greet(tcp))
             .await
@@ -73,11 +98,16 @@ impl Acceptor {
             ));
         }
         // A cleartext Broker frame would have to be over 350 MB to begin like this.
-        if first == [TLS_HANDSHAKE] {
-            let tls = self.tls.accept(tcp).await.map_err(explain)?;
-            return Ok(Inner::Accepted(Box::new(tls)).into());
+        let is_tls = first == [TLS_HANDSHAKE];
+        match &self.mode {
+            Mode::Anyone(_) if !is_tls => Ok(Inner::Clear(tcp).into()),
+            Mode::Certified(_) if !is_tls => Err(explain::cleartext_refused()),
+            Mode::Anyone(tls) => with_rustls(tls, tcp).await,
+            Mode::Certified(Backend::Rustls { accepting, .. }) => {
+                with_rustls(&TlsAcceptor::from(accepting.clone()), tcp).await
+            }
+            Mode::Certified(Backend::OpenSsl(context)) => with_openssl(context, tcp).await,
         }
-        Ok(Inner::Clear(tcp).into())
     }
 }
 
@@ -87,12 +117,42 @@ impl fmt::Debug for Acceptor {
     }
 }
 
-fn explain(error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("TLS handshake failed: {error}"))
+async fn with_rustls(tls: &TlsAcceptor, tcp: TcpStream) -> io::Result<Stream> {
+    match tls.accept(tcp).into_fallible().await {
+        Ok(tls) => Ok(Inner::Rustls(Box::new(TlsStream::Server(tls))).into()),
+        Err((error, mut tcp)) => {
+            part(&mut tcp).await;
+            Err(explain::rustls_handshake(error))
+        }
+    }
+}
+
+async fn with_openssl(context: &SslContext, tcp: TcpStream) -> io::Result<Stream> {
+    let mut tls = SslStream::new(Ssl::new(context)?, tcp)?;
+    if let Err(error) = Pin::new(&mut tls).accept().await {
+        part(tls.get_mut()).await;
+        return Err(explain::openssl_handshake(error, tls.ssl().verify_result()));
+    }
+    Ok(Inner::OpenSsl(Box::new(tls)).into())
+}
+
+/// Lets the peer read why it was refused: closing a socket with unread bytes would reset the
+/// connection, which can cost the peer our alert. It may have begun to talk already.
+async fn part(tcp: &mut TcpStream) {
+    let ended = async {
+        tcp.shutdown().await?;
+        tokio::io::copy(&mut tcp.take(PARTING_BYTES), &mut tokio::io::sink()).await
+    };
+    // However it ends, the link is over.
+    let _ = tokio::time::timeout(PARTING_LIMIT, ended).await;
 }
 
 /// From accept to the end of the TLS handshake (WIRE §4.6; stock has no limit).
 pub(super) const ACCEPT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long, and for how many bytes, a refused peer is listened to.
+const PARTING_LIMIT: Duration = Duration::from_secs(1);
+const PARTING_BYTES: u64 = 64 * 1024;
 
 /// The record type that a ClientHello comes in.
 const TLS_HANDSHAKE: u8 = 0x16;

@@ -1,19 +1,26 @@
 //! The dialing side.
 
+use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{
-    self, Ssl, SslContext, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode, SslVersion,
+    Ssl, SslContext, SslMethod, SslOptions, SslRef, SslSessionCacheMode, SslVerifyMode, SslVersion,
 };
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_openssl::SslStream;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::{TlsConnector, TlsStream};
 
-use super::{Inner, Stream, TlsError};
+use super::backend::Backend;
+use super::{Inner, Stream, TlsError, explain};
 use crate::peering::PeerAddr;
+use crate::tls::NameCheck;
 
 /// Dials peers, in cleartext or with TLS. There is no negotiation: it must fit the peer (WIRE §7).
 #[derive(Clone, Debug)]
@@ -21,10 +28,21 @@ pub struct Connector {
     mode: Mode,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Mode {
     Cleartext,
     Anonymous(SslContext),
+    Certificates(Backend, NameCheck),
+}
+
+impl fmt::Debug for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cleartext => "Cleartext",
+            Self::Anonymous(_) => "Anonymous",
+            Self::Certificates(..) => "Certificates",
+        })
+    }
 }
 
 impl Connector {
@@ -51,6 +69,13 @@ impl Connector {
         })
     }
 
+    /// For peers with certificates of a trusted CA (WIRE §7.2).
+    pub(super) fn with_certificates(backend: Backend, name_check: NameCheck) -> Self {
+        Self {
+            mode: Mode::Certificates(backend, name_check),
+        }
+    }
+
     /// Connects to the first address of `addr` that answers, TLS handshake included.
     ///
     /// Looking the name up may take 5 s, TCP 5 s for each address, TLS 10 s. Stock allows TCP one
@@ -67,7 +92,7 @@ impl Connector {
         let mut kind = io::ErrorKind::NotFound;
         let mut reasons = Vec::new();
         for remote in remotes {
-            match self.connect_to(remote).await {
+            match self.connect_to(&addr.host, remote).await {
                 Ok(stream) => return Ok((stream, remote)),
                 Err(error) if remote.to_string() == addr.to_string() => {
                     kind = error.kind();
@@ -85,15 +110,52 @@ impl Connector {
         Err(failed(addr, kind, &reasons.join("; ")))
     }
 
-    async fn connect_to(&self, remote: SocketAddr) -> io::Result<Stream> {
+    async fn connect_to(&self, host: &str, remote: SocketAddr) -> io::Result<Stream> {
         let tcp = within(CONNECT_LIMIT, "connecting", open(remote)).await?;
+        let what = "the TLS handshake";
         match &self.mode {
             Mode::Cleartext => Ok(Inner::Clear(tcp).into()),
             Mode::Anonymous(context) => {
-                let handshake = handshake(context, tcp);
-                within(HANDSHAKE_LIMIT, "the TLS handshake", handshake).await
+                let handshake = with_openssl(Ssl::new(context)?, tcp);
+                within(HANDSHAKE_LIMIT, what, handshake).await
+            }
+            Mode::Certificates(Backend::Rustls { dialing, .. }, check) => {
+                let name = server_name(host, remote, *check)?;
+                let handshake = with_rustls(dialing.clone(), name, tcp);
+                within(HANDSHAKE_LIMIT, what, handshake).await
+            }
+            Mode::Certificates(Backend::OpenSsl(context), check) => {
+                let mut ssl = Ssl::new(context)?;
+                match check {
+                    NameCheck::Off => {}
+                    NameCheck::On => expect_name(&mut ssl, host)?,
+                }
+                within(HANDSHAKE_LIMIT, what, with_openssl(ssl, tcp)).await
             }
         }
+    }
+}
+
+/// rustls wants a name even if nobody looks at it; it is not sent.
+fn server_name(
+    host: &str,
+    remote: SocketAddr,
+    check: NameCheck,
+) -> io::Result<ServerName<'static>> {
+    match (ServerName::try_from(host.to_owned()), check) {
+        (Ok(name), _) => Ok(name),
+        (Err(_), NameCheck::Off) => Ok(ServerName::from(remote.ip())),
+        (Err(_), NameCheck::On) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "no certificate can have this name",
+        )),
+    }
+}
+
+fn expect_name(ssl: &mut SslRef, host: &str) -> Result<(), ErrorStack> {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => ssl.param_mut().set_ip(ip),
+        Err(_) => ssl.param_mut().set_host(host),
     }
 }
 
@@ -126,39 +188,24 @@ async fn open(remote: SocketAddr) -> io::Result<TcpStream> {
     Ok(tcp)
 }
 
-async fn handshake(context: &SslContext, tcp: TcpStream) -> io::Result<Stream> {
-    let ssl = Ssl::new(context)?;
+async fn with_openssl(ssl: Ssl, tcp: TcpStream) -> io::Result<Stream> {
     let mut tls = SslStream::new(ssl, tcp)?;
-    Pin::new(&mut tls).connect().await.map_err(explain)?;
-    Ok(Inner::Dialed(Box::new(tls)).into())
+    if let Err(error) = Pin::new(&mut tls).connect().await {
+        return Err(explain::openssl_handshake(error, tls.ssl().verify_result()));
+    }
+    Ok(Inner::OpenSsl(Box::new(tls)).into())
 }
 
-/// Tells a peer without TLS apart from one whose TLS does not fit.
-fn explain(error: ssl::Error) -> io::Error {
-    let stack = error.ssl_error().map_or(&[][..], ErrorStack::errors);
-    // What OpenSSL says if the answer is no TLS record, like the probe of a cleartext Broker.
-    if stack
-        .iter()
-        .any(|error| error.reason() == Some("wrong version number"))
-    {
-        return io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the peer does not speak TLS (TLS is on here, is it off there?)",
-        );
-    }
-    if stack.is_empty() && error.io_error().is_none() {
-        return io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "the peer closed the connection during the TLS handshake",
-        );
-    }
-    match error.into_io_error() {
-        Ok(error) => io::Error::new(error.kind(), format!("TLS handshake failed: {error}")),
-        Err(error) => io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("TLS handshake failed: {error}"),
-        ),
-    }
+async fn with_rustls(
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    tcp: TcpStream,
+) -> io::Result<Stream> {
+    let tls = TlsConnector::from(config)
+        .connect(name, tcp)
+        .await
+        .map_err(explain::rustls_handshake)?;
+    Ok(Inner::Rustls(Box::new(TlsStream::Client(tls))).into())
 }
 
 fn failed(addr: &PeerAddr, kind: io::ErrorKind, reason: &str) -> io::Error {

@@ -1,3 +1,8 @@
+mod authority;
+mod matrix;
+mod mismatch;
+mod stock;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -224,11 +229,11 @@ async fn open(listener: &TcpListener, connector: &Connector, addr: &PeerAddr) ->
 /// Protocol and cipher.
 fn agreed(stream: &Stream) -> (String, String) {
     match &stream.inner {
-        Inner::Dialed(tls) => {
+        Inner::OpenSsl(tls) => {
             let cipher = tls.ssl().current_cipher().unwrap();
             (tls.ssl().version_str().into(), cipher.name().into())
         }
-        Inner::Clear(_) | Inner::Accepted(_) => unreachable!("not dialed with TLS"),
+        Inner::Clear(_) | Inner::Rustls(_) => unreachable!("not by OpenSSL"),
     }
 }
 
