@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use broker_proto::peering::PeerAddr;
-pub use resolve::{SettingError, Sources, is_option};
+use broker_proto::tls::Tls;
+pub use resolve::{SettingError, Sources, TLS_PATHS, is_option};
 
 /// Everything the programs are told.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -18,19 +19,10 @@ pub struct Settings {
     pub agent: AgentSettings,
     /// Where a supervisor listens.
     pub supervisor: PeerAddr,
-    /// How Broker links are dialed. Accepting takes both, told apart by the first byte.
-    pub tls: BrokerTls,
+    /// How Broker links are protected, those of the supervisor included.
+    pub tls: Tls,
     /// Processes run in `nodes/<name>` below this directory.
     pub state_dir: PathBuf,
-}
-
-/// How Broker links are protected (WIRE §7).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum BrokerTls {
-    /// Not at all (`Broker::disable_ssl=T`).
-    Off,
-    /// Encrypted, without certificates: stock's default.
-    Anonymous,
 }
 
 /// Whether the controller hands out ports of one kind, and from where (API §7.2, §7.3).

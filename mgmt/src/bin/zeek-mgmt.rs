@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use mgmt::api::{AGENT_SCRIPT, CONTROLLER_SCRIPT};
 use mgmt::io::{run, sources};
-use mgmt::settings::{Settings, is_option};
+use mgmt::settings::{Settings, TLS_PATHS, is_option};
 use supervisor::api::{MANAGEMENT_NODE_VARIABLE, NodeConfig};
 use supervisor::{OwnUnit, Settings as SupervisorSettings};
 use tracing::warn;
@@ -92,20 +92,21 @@ fn start(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Run(args) => {
             let settings = node_settings(&args)?;
             let own = own_units(&args, &settings)?;
-            runtime.block_on(supervisor::io::run::run(supervise(args, &settings, own)))?;
+            let supervised = supervise(args, &settings, own);
+            runtime.block_on(supervisor::io::run::run(supervised, &settings.tls))?;
         }
         Command::Supervisor(args) => {
             let settings = node_settings(&args)?;
-            let settings = supervise(args, &settings, Vec::new());
-            runtime.block_on(supervisor::io::run::run(settings))?;
+            let supervised = supervise(args, &settings, Vec::new());
+            runtime.block_on(supervisor::io::run::run(supervised, &settings.tls))?;
         }
         Command::Controller(args) => {
             let settings = own_settings(args)?;
-            runtime.block_on(run::controller(settings.controller, settings.tls))?;
+            runtime.block_on(run::controller(settings.controller, &settings.tls))?;
         }
         Command::Agent(args) => {
             let settings = own_settings(args)?;
-            runtime.block_on(run::agent(settings.agent, settings.tls))?;
+            runtime.block_on(run::agent(settings.agent, &settings.tls))?;
         }
     }
     Ok(())
@@ -176,6 +177,7 @@ fn own_units(args: &NodeArgs, settings: &Settings) -> Result<Vec<OwnUnit>, Box<d
             "Management::state_dir".into(),
             state_dir.display().to_string(),
         );
+        make_absolute(&mut options)?;
         argv.extend(
             options
                 .into_iter()
@@ -184,6 +186,17 @@ fn own_units(args: &NodeArgs, settings: &Settings) -> Result<Vec<OwnUnit>, Box<d
         own.push(OwnUnit { node, argv });
     }
     Ok(own)
+}
+
+/// Controller and agent run in directories of their own, where relative paths lead elsewhere.
+fn make_absolute(options: &mut BTreeMap<String, String>) -> std::io::Result<()> {
+    for (option, value) in options {
+        let path = value.trim_matches('"');
+        if TLS_PATHS.contains(&option.as_str()) && !path.is_empty() {
+            *value = std::path::absolute(path)?.display().to_string();
+        }
+    }
+    Ok(())
 }
 
 fn assignments(args: &[String]) -> BTreeMap<String, String> {

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use broker_proto::IdGen;
 use broker_proto::io::entropy;
-use broker_proto::io::tls::{Acceptor, Connector, TlsError};
+use broker_proto::io::tls::{Acceptor, TlsError, connector_and_acceptor};
 use broker_proto::io::transport::Transport;
 use broker_proto::peering::{self, PeerAddr};
+use broker_proto::tls::Tls;
 use supervisor::api::MANAGEMENT_NODE_VARIABLE;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -18,7 +19,7 @@ use zeek_client_compat::io::server::{Limits, Server};
 
 use crate::agent::process::AgentProcess;
 use crate::controller::process::{ControllerProcess, Input, Output};
-use crate::settings::{AgentSettings, BrokerTls, ControllerSettings};
+use crate::settings::{AgentSettings, ControllerSettings};
 
 /// Why a program could not run.
 #[derive(Debug, thiserror::Error)]
@@ -76,15 +77,19 @@ impl Signals {
 /// # Errors
 /// If TLS, the signal handlers or the WebSocket port are not to be had. The Broker port is tried
 /// again every second, as stock does.
-pub async fn controller(settings: ControllerSettings, tls: BrokerTls) -> Result<(), RunError> {
+pub async fn controller(settings: ControllerSettings, tls: &Tls) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
-    let acceptor = Acceptor::self_signed()?;
-    let mut transport = Transport::new(connector(tls)?, acceptor.clone());
+    let (connector, acceptor) = connector_and_acceptor(tls)?;
+    let mut transport = Transport::new(connector, acceptor);
     let mut server = match &settings.listen_websocket {
-        Some(addr) => Some(listen_websocket(addr, acceptor).await?),
+        // Its clients have no Broker certificates.
+        Some(addr) => Some(listen_websocket(addr, Acceptor::self_signed()?).await?),
         None => None,
     };
-    warn_if_open(settings.listen.iter().chain(&settings.listen_websocket));
+    if !has_certificates(tls) {
+        warn_if_open(&settings.listen);
+    }
+    warn_if_open(&settings.listen_websocket);
     let mut ids = IdGen::new(entropy::seed());
     let version = concat!("zeek-mgmt-", env!("CARGO_PKG_VERSION"));
     let id = ids.endpoint_id();
@@ -116,10 +121,13 @@ pub async fn controller(settings: ControllerSettings, tls: BrokerTls) -> Result<
 ///
 /// # Errors
 /// If TLS or the signal handlers are not to be had.
-pub async fn agent(settings: AgentSettings, tls: BrokerTls) -> Result<(), RunError> {
+pub async fn agent(settings: AgentSettings, tls: &Tls) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
-    let mut transport = Transport::new(connector(tls)?, Acceptor::self_signed()?);
-    warn_if_open([&settings.listen]);
+    let (connector, acceptor) = connector_and_acceptor(tls)?;
+    let mut transport = Transport::new(connector, acceptor);
+    if !has_certificates(tls) {
+        warn_if_open([&settings.listen]);
+    }
     let mut ids = IdGen::new(entropy::seed());
     let id = ids.endpoint_id();
     let mut process = AgentProcess::new(settings, id, ids, Instant::now());
@@ -143,10 +151,10 @@ pub async fn agent(settings: AgentSettings, tls: BrokerTls) -> Result<(), RunErr
     }
 }
 
-fn connector(tls: BrokerTls) -> Result<Connector, TlsError> {
+fn has_certificates(tls: &Tls) -> bool {
     match tls {
-        BrokerTls::Off => Ok(Connector::cleartext()),
-        BrokerTls::Anonymous => Connector::anonymous(),
+        Tls::Certificates(_) => true,
+        Tls::Off | Tls::Anonymous => false,
     }
 }
 

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use broker_proto::peering::PeerAddr;
+use broker_proto::tls::{Certificates, NameCheck, Passphrase, Tls};
 
 use super::value;
-use super::{AgentSettings, AutoAssign, BrokerTls, ControllerSettings, Settings};
+use super::{AgentSettings, AutoAssign, ControllerSettings, Settings};
 
 /// Where settings come from.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -43,6 +44,11 @@ const OPTIONS: &[&str] = &[
     "Broker::default_listen_address",
     "Broker::default_port",
     "Broker::disable_ssl",
+    "Broker::ssl_cafile",
+    "Broker::ssl_capath",
+    "Broker::ssl_certificate",
+    "Broker::ssl_keyfile",
+    "Broker::ssl_passphrase",
     "Management::Agent::controller",
     "Management::Agent::default_port",
     "Management::Agent::listen_address",
@@ -63,6 +69,14 @@ const OPTIONS: &[&str] = &[
     "Management::connect_retry",
     "Management::default_address",
     "Management::state_dir",
+];
+
+/// The options that name a file or a directory of TLS, for programs that run elsewhere.
+pub const TLS_PATHS: &[&str] = &[
+    "Broker::ssl_cafile",
+    "Broker::ssl_capath",
+    "Broker::ssl_certificate",
+    "Broker::ssl_keyfile",
 ];
 
 /// Whether controller or agent read this option.
@@ -139,7 +153,6 @@ impl Settings {
     /// # Errors
     /// If a value is not of its option's type; the error names the option or variable.
     pub fn resolve(sources: &Sources) -> Result<Self, SettingError> {
-        let disable_ssl = sources.flag("Broker::disable_ssl")?.unwrap_or(false);
         Ok(Self {
             controller: controller(sources)?,
             agent: agent(sources)?,
@@ -147,14 +160,36 @@ impl Settings {
                 host: "127.0.0.1".into(),
                 port: supervisor_port(sources)?,
             },
-            tls: if disable_ssl {
-                BrokerTls::Off
-            } else {
-                BrokerTls::Anonymous
-            },
+            tls: tls(sources)?,
             state_dir: state_dir(sources)?,
         })
     }
+}
+
+/// As stock: off wins, and one of the five options is enough for certificates (WIRE §7).
+fn tls(sources: &Sources) -> Result<Tls, SettingError> {
+    if sources.flag("Broker::disable_ssl")?.unwrap_or(false) {
+        return Ok(Tls::Off);
+    }
+    // Empty is stock's default and means not set.
+    let given = |option: &str| {
+        let text = sources.text(option, None)?;
+        Ok(text.filter(|text| !text.is_empty()))
+    };
+    let path = |option: &str| Ok(given(option)?.map(PathBuf::from));
+    let certificates = Certificates {
+        certificate: path("Broker::ssl_certificate")?,
+        keyfile: path("Broker::ssl_keyfile")?,
+        passphrase: given("Broker::ssl_passphrase")?.map(Passphrase::new),
+        cafile: path("Broker::ssl_cafile")?,
+        capath: path("Broker::ssl_capath")?,
+        name_check: NameCheck::Off,
+    };
+    Ok(if certificates == Certificates::default() {
+        Tls::Anonymous
+    } else {
+        Tls::Certificates(certificates)
+    })
 }
 
 fn controller(sources: &Sources) -> Result<ControllerSettings, SettingError> {
@@ -361,7 +396,7 @@ mod tests {
         assert_eq!(settings.agent.supervisor, addr("127.0.0.1", 9999));
         assert_eq!(settings.agent.request_timeout, Duration::from_secs(5));
         assert_eq!(settings.state_dir, PathBuf::from("/opt/zeek/var/lib"));
-        assert_eq!(settings.tls, BrokerTls::Anonymous);
+        assert_eq!(settings.tls, Tls::Anonymous);
     }
 
     #[test]
@@ -379,7 +414,40 @@ mod tests {
         .unwrap();
         assert_eq!(settings.agent.name, "instance-1");
         assert_eq!(settings.agent.controller, Some(addr("127.0.0.1", 12150)));
-        assert_eq!(settings.tls, BrokerTls::Off);
+        assert_eq!(settings.tls, Tls::Off);
+    }
+
+    #[test]
+    fn one_of_the_five_options_is_enough_for_certificates() {
+        let tls = |assignments: &[_]| Settings::resolve(&sources(assignments, &[])).unwrap().tls;
+        let cafile = ("Broker::ssl_cafile", "\"/etc/zeek/ca.pem\"");
+        assert_eq!(
+            tls(&[cafile, ("Broker::ssl_certificate", "\"\"")]),
+            Tls::Certificates(Certificates {
+                cafile: Some("/etc/zeek/ca.pem".into()),
+                ..Certificates::default()
+            })
+        );
+        let all = [
+            cafile,
+            ("Broker::ssl_capath", "/etc/zeek/cas"),
+            ("Broker::ssl_certificate", "/etc/zeek/node.pem"),
+            ("Broker::ssl_keyfile", "/etc/zeek/node.key"),
+            ("Broker::ssl_passphrase", "\"open \\\"sesame\""),
+        ];
+        assert_eq!(
+            tls(&all),
+            Tls::Certificates(Certificates {
+                certificate: Some("/etc/zeek/node.pem".into()),
+                keyfile: Some("/etc/zeek/node.key".into()),
+                passphrase: Some(Passphrase::new("open \"sesame".into())),
+                cafile: Some("/etc/zeek/ca.pem".into()),
+                capath: Some("/etc/zeek/cas".into()),
+                name_check: NameCheck::Off,
+            })
+        );
+        assert_eq!(tls(&[cafile, ("Broker::disable_ssl", "T")]), Tls::Off);
+        assert_eq!(tls(&[("Broker::ssl_cafile", "")]), Tls::Anonymous);
     }
 
     #[test]

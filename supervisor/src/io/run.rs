@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use broker_proto::IdGen;
 use broker_proto::io::entropy;
-use broker_proto::io::tls::{Acceptor, Connector, TlsError};
+use broker_proto::io::tls::{TlsError, connector_and_acceptor};
 use broker_proto::io::transport::Transport;
+use broker_proto::tls::Tls;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep_until;
 
@@ -27,8 +28,9 @@ pub enum RunError {
 
 /// Runs a supervisor until SIGTERM, SIGINT or a stop request has ended all its units.
 ///
-/// Peers may connect in cleartext or with TLS. An address that is taken is tried again every
-/// second. Needs a tokio runtime with io and time.
+/// Peers may connect in cleartext or with TLS; if `tls` has certificates, only with one of their
+/// own. An address that is taken is tried again every second. Needs a tokio runtime with io and
+/// time.
 ///
 /// # Errors
 /// If it cannot start.
@@ -36,11 +38,11 @@ pub enum RunError {
     clippy::disallowed_methods,
     reason = "the pump is where the clock is read"
 )]
-pub async fn run(settings: Settings) -> Result<(), RunError> {
+pub async fn run(settings: Settings, tls: &Tls) -> Result<(), RunError> {
     let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    let acceptor = Acceptor::self_signed().map_err(RunError::Tls)?;
-    let mut transport = Transport::new(Connector::cleartext(), acceptor);
+    let (connector, acceptor) = connector_and_acceptor(tls).map_err(RunError::Tls)?;
+    let mut transport = Transport::new(connector, acceptor);
     let mut host = Host::new();
     let mut ids = IdGen::new(entropy::seed());
     let id = ids.endpoint_id();
