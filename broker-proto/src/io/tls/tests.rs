@@ -1,6 +1,7 @@
 mod authority;
 mod matrix;
 mod mismatch;
+mod peering;
 mod stock;
 
 use std::io;
