@@ -121,6 +121,13 @@ impl Endpoint {
         link.peering().map(|peering| peering.counters)
     }
 
+    /// How many messages wait in the queue of the peer that is furthest behind, not counting those
+    /// that the caller was told to send.
+    pub fn backlog(&self) -> usize {
+        let waiting = self.links.values().map(|link| link.outbox.len());
+        waiting.max().unwrap_or(0)
+    }
+
     /// One thing happened. `now` never goes back.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {

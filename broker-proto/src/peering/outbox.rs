@@ -112,6 +112,11 @@ impl Outbox {
         Some(frame)
     }
 
+    /// How many wait, not counting those handed to the caller.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// The caller has written this many.
     pub(super) fn sent(&mut self, messages: usize) {
         for size in self.in_flight.drain(..messages.min(self.in_flight.len())) {
