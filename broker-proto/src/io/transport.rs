@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinError, JoinSet};
 use tracing::{debug, error, info, warn};
@@ -113,11 +114,16 @@ impl Transport {
     pub async fn listen(&mut self, addr: &PeerAddr) -> io::Result<SocketAddr> {
         let listener = listen::bind(addr).await?;
         let local = listener.local_addr()?;
+        self.accept(listener);
+        info!(%local, "listening for peers");
+        Ok(local)
+    }
+
+    /// Accepts links from a socket that listens already.
+    pub fn accept(&mut self, listener: TcpListener) {
         let (acceptor, incoming) = (self.acceptor.clone(), self.incoming.sender.clone());
         self.tasks
             .spawn(listen::accept(listener, acceptor, incoming));
-        info!(%local, "listening for peers");
-        Ok(local)
     }
 
     /// Waits for what happens next: `Opened`, `Bytes`, `Sent` or `Closed`.
