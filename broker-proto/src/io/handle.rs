@@ -216,8 +216,17 @@ impl Handle {
     /// # Errors
     /// If the endpoint has ended.
     pub async fn subscribe(&self, topic: Topic) -> Result<Subscription, Gone> {
+        self.subscribe_all(vec![topic]).await
+    }
+
+    /// As [`Self::subscribe`], for several topics in one queue. What matches more than one of them
+    /// comes once.
+    ///
+    /// # Errors
+    /// If the endpoint has ended.
+    pub async fn subscribe_all(&self, topics: Vec<Topic>) -> Result<Subscription, Gone> {
         let (inbox, ask) = oneshot::channel();
-        self.tell(Command::Subscribe { topic, inbox }).await?;
+        self.tell(Command::Subscribe { topics, inbox }).await?;
         let messages = ask.await.map_err(|_| Gone)?;
         let limits = self.limits;
         Ok(Subscription { messages, limits })

@@ -28,7 +28,7 @@ pub(super) enum Command {
         addr: PeerAddr,
     },
     Subscribe {
-        topic: Topic,
+        topics: Vec<Topic>,
         inbox: oneshot::Sender<Reader<Message>>,
     },
     Publish {
@@ -59,7 +59,7 @@ pub(super) struct Pump {
 
 #[derive(Debug)]
 struct Subscriber {
-    topic: Topic,
+    topics: Vec<Topic>,
     inbox: Writer<Message>,
 }
 
@@ -144,7 +144,7 @@ impl Pump {
                 self.endpoint.handle(now, Input::Dial { addr, retry });
             }
             Command::Unpeer { addr } => self.endpoint.handle(now, Input::Unpeer { addr }),
-            Command::Subscribe { topic, inbox } => self.subscribe(now, topic, inbox),
+            Command::Subscribe { topics, inbox } => self.subscribe(now, topics, inbox),
             Command::Publish { topic, payload } => {
                 self.endpoint.handle(now, Input::Publish { topic, payload });
             }
@@ -163,22 +163,28 @@ impl Pump {
         }
     }
 
-    fn subscribe(&mut self, now: Instant, topic: Topic, inbox: oneshot::Sender<Reader<Message>>) {
+    fn subscribe(
+        &mut self,
+        now: Instant,
+        topics: Vec<Topic>,
+        inbox: oneshot::Sender<Reader<Message>>,
+    ) {
         let taken = Arc::clone(&self.taken);
         let (writer, reader) = queue::queue(self.inbox, self.overflow, taken);
-        let wanted = topic.clone();
+        for topic in topics.clone() {
+            self.endpoint.handle(now, Input::Subscribe { topic });
+        }
         self.subscribers.push(Subscriber {
-            topic,
+            topics,
             inbox: writer,
         });
-        self.endpoint
-            .handle(now, Input::Subscribe { topic: wanted });
         let _ = inbox.send(reader);
     }
 
     fn deliver(&mut self, message: &Message) {
         for subscriber in &mut self.subscribers {
-            if subscriber.topic.is_prefix_of(&message.topic) {
+            let mut topics = subscriber.topics.iter();
+            if topics.any(|topic| topic.is_prefix_of(&message.topic)) {
                 subscriber.inbox.add(message.clone());
             }
         }
@@ -194,9 +200,12 @@ impl Pump {
     fn flush(&mut self) {
         self.subscribers.retain(|s| !s.inbox.is_abandoned());
         self.watchers.retain(|watcher| !watcher.is_abandoned());
-        for Subscriber { topic, inbox } in &mut self.subscribers {
+        for Subscriber { topics, inbox } in &mut self.subscribers {
             if let Some(lost) = inbox.flush() {
-                warn!(%topic, lost, "subscriber does not read; oldest messages dropped");
+                warn!(
+                    ?topics,
+                    lost, "subscriber does not read; oldest messages dropped"
+                );
             }
         }
         for watcher in &mut self.watchers {
