@@ -35,7 +35,7 @@ enum Command {
     ///
     /// A lost peering is dialed again. What happens to the peering is told on standard error.
     Peer {
-        /// The endpoint, such as localhost:9999 or [::1]:9999.
+        /// The endpoint, such as localhost:9999. IPv6 addresses stand in brackets.
         #[arg(value_name = "HOST:PORT")]
         addr: PeerAddr,
         #[command(flatten)]
@@ -62,7 +62,7 @@ enum Command {
     ///
     /// Fails if the endpoint cannot be reached. Whether it subscribes to the topic is not told.
     Publish {
-        /// The endpoint, such as localhost:9999 or [::1]:9999.
+        /// The endpoint, such as localhost:9999. IPv6 addresses stand in brackets.
         #[arg(value_name = "HOST:PORT")]
         addr: PeerAddr,
         /// The topic.
