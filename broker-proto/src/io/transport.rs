@@ -32,6 +32,8 @@ pub struct Transport {
     connector: Connector,
     acceptor: Acceptor,
     links: BTreeMap<LinkId, Link>,
+    /// Links with frames that their tasks do not have yet.
+    pending: Vec<LinkId>,
     accepted: u64,
     tasks: JoinSet<()>,
     news: Channel<(LinkId, News)>,
@@ -48,7 +50,9 @@ struct Link {
 enum State {
     /// Dialing, or open.
     Live {
-        frames: mpsc::UnboundedSender<Bytes>,
+        /// Ordered since the last flush.
+        pending: Vec<Bytes>,
+        frames: mpsc::UnboundedSender<Vec<Bytes>>,
         close: oneshot::Sender<()>,
     },
     /// `Close` was ordered. Only `Closed` is still reported.
@@ -70,6 +74,7 @@ impl Transport {
             connector,
             acceptor,
             links: BTreeMap::new(),
+            pending: Vec::new(),
             accepted: 0,
             tasks: JoinSet::new(),
             news: Channel::new(NEWS),
@@ -81,9 +86,9 @@ impl Transport {
     ///
     /// Must be called within a tokio runtime. Never waits: an address that cannot be listened at is
     /// logged and tried again every second, as stock does (`Broker::default_listen_retry`); a failed
-    /// dial comes back as `Closed`. `Send` queues without limit; how much may be on its way is the
-    /// endpoint's business, which `Sent` tells it. Orders for an unknown link are ignored: it may
-    /// have closed in the meantime.
+    /// dial comes back as `Closed`. `Send` queues without limit, until [`Self::next`] or
+    /// [`Self::flush`]; how much may be on its way is the endpoint's business, which `Sent` tells it.
+    /// Orders for an unknown link are ignored: it may have closed in the meantime.
     pub fn apply(&mut self, output: Output) {
         match output {
             Output::Listen { addr } => {
@@ -104,6 +109,23 @@ impl Transport {
             | Output::PeerDown { .. }
             | Output::PeerUnreachable { .. }
             | Output::Stopped => {}
+        }
+    }
+
+    /// Lets the sockets' tasks have what was ordered, all of it at once: waking a task costs more
+    /// than most frames do. Only needed if [`Self::next`] is not called soon.
+    pub fn flush(&mut self) {
+        for link in self.pending.drain(..) {
+            if let Some(Link {
+                state: State::Live {
+                    pending, frames, ..
+                },
+                ..
+            }) = self.links.get_mut(&link)
+            {
+                // Fails if the task has ended; its `Closed` is on its way.
+                let _ = frames.send(std::mem::take(pending));
+            }
         }
     }
 
@@ -131,6 +153,7 @@ impl Transport {
     /// Every link that was dialed or reported as `Opened` ends in exactly one `Closed`. After
     /// `Close` was ordered, nothing but `Closed` comes from a link. Cancel safe.
     pub async fn next(&mut self) -> Input {
+        self.flush();
         loop {
             let input = tokio::select! {
                 Some((link, news)) = self.news.receiver.recv() => self.on_news(link, news),
@@ -200,7 +223,11 @@ impl Transport {
             closing,
         };
         let task = self.tasks.spawn(task(orders, self.news.sender.clone()));
-        let state = State::Live { frames, close };
+        let state = State::Live {
+            pending: Vec::new(),
+            frames,
+            close,
+        };
         self.links.insert(
             link,
             Link {
@@ -210,18 +237,21 @@ impl Transport {
         );
     }
 
-    fn send(&self, link: LinkId, bytes: Bytes) {
+    fn send(&mut self, link: LinkId, bytes: Bytes) {
         if let Some(Link {
-            state: State::Live { frames, .. },
+            state: State::Live { pending, .. },
             ..
-        }) = self.links.get(&link)
+        }) = self.links.get_mut(&link)
         {
-            // Fails if the task has ended; its `Closed` is on its way.
-            let _ = frames.send(bytes);
+            if pending.is_empty() {
+                self.pending.push(link);
+            }
+            pending.push(bytes);
         }
     }
 
     fn close(&mut self, link: LinkId) {
+        self.flush();
         let Some(entry) = self.links.get_mut(&link) else {
             return;
         };

@@ -95,6 +95,7 @@ impl Pump {
                 }
                 self.on_output(output, &mut transport);
             }
+            transport.flush();
             self.flush();
             let is_holding = self.subscribers.iter().any(|s| s.inbox.is_holding());
             let deadline = self.endpoint.poll_timeout();

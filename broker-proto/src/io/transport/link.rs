@@ -29,7 +29,7 @@ pub(super) enum News {
 #[derive(Debug)]
 pub(super) struct Orders {
     /// To be written, in order. Ends when the link shall close.
-    pub(super) frames: mpsc::UnboundedReceiver<Bytes>,
+    pub(super) frames: mpsc::UnboundedReceiver<Vec<Bytes>>,
     /// Comes as soon as the link shall close, even if the writer is stuck.
     pub(super) closing: oneshot::Receiver<()>,
 }
@@ -144,14 +144,14 @@ async fn read(
 async fn write(
     link: LinkId,
     mut writer: WriteHalf<Stream>,
-    mut frames: mpsc::UnboundedReceiver<Bytes>,
+    mut frames: mpsc::UnboundedReceiver<Vec<Bytes>>,
     news: &mpsc::Sender<(LinkId, News)>,
 ) -> io::Result<()> {
-    let mut batch = Vec::new();
+    let mut batches = Vec::new();
     let mut gathered = BytesMut::new();
-    while frames.recv_many(&mut batch, BATCH).await > 0 {
+    while frames.recv_many(&mut batches, BATCHES).await > 0 {
         let mut count = 0;
-        for frame in batch.drain(..) {
+        for frame in batches.drain(..).flatten() {
             if count > 0 && gathered.len() + frame.len() > WRITE_SIZE {
                 put(link, &mut writer, &gathered, count, news).await?;
                 gathered.clear();
@@ -193,8 +193,8 @@ const READ_SIZE_MIN: usize = 4 * 1024;
 /// Frames are gathered up to this size, in bytes. A larger frame is written as it is.
 const WRITE_SIZE: usize = 64 * 1024;
 
-/// Frames taken from the queue at a time.
-const BATCH: usize = 256;
+/// Flushes taken from the queue at a time.
+const BATCHES: usize = 64;
 
 /// How long the peer may take to end the stream after this side has.
 const LINGER: Duration = Duration::from_secs(1);
