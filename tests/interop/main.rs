@@ -1,4 +1,5 @@
-//! Against the real thing: the stock zeek-client, and recorded sessions of Zeek 8.0.10.
+//! Against the real thing: the stock zeek-client, recorded sessions of Zeek 8.0.10, and a Broker
+//! endpoint where one is given.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,6 +8,7 @@
     reason = "tests may unwrap and index, and start their clocks somewhere"
 )]
 
+mod broker;
 mod replay;
 mod transcripts;
 mod unify;
