@@ -4,6 +4,8 @@
 //! `BROKER_TLS=off`. Nothing is known of what it subscribes to, so what it sends back is told, not
 //! checked; that it keeps the peering through every kind of event is.
 
+#![allow(clippy::print_stdout, reason = "a test that does not run says so")]
+
 use std::env;
 use std::time::Duration;
 
