@@ -18,14 +18,21 @@ use broker_proto::Data;
 use broker_proto::codec::envelope::{Envelope, MessageKind};
 use broker_proto::codec::{Limits, data};
 use bytes::{BufMut, Bytes, BytesMut};
+use cpu_time::CpuTime;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::Value;
 
-criterion_group!(benches, decode, encode);
+mod cpu_time;
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(CpuTime);
+    targets = decode, encode
+}
 criterion_main!(benches);
 
 /// Bytes to [`Data`], and the time to free it again.
-fn decode(c: &mut Criterion) {
+fn decode(c: &mut Criterion<CpuTime>) {
     let limits = Limits::default();
     each(c, "decode", |payload| {
         black_box(data::decode(payload, &limits).unwrap());
@@ -33,7 +40,7 @@ fn decode(c: &mut Criterion) {
 }
 
 /// [`Data`] to bytes.
-fn encode(c: &mut Criterion) {
+fn encode(c: &mut Criterion<CpuTime>) {
     let mut group = c.benchmark_group("encode");
     for (name, payload) in payloads() {
         let value: Data = data::decode(&payload, &Limits::default()).unwrap();
@@ -46,7 +53,7 @@ fn encode(c: &mut Criterion) {
     group.finish();
 }
 
-fn each(c: &mut Criterion, group: &str, mut run: impl FnMut(&Bytes)) {
+fn each(c: &mut Criterion<CpuTime>, group: &str, mut run: impl FnMut(&Bytes)) {
     let mut group = c.benchmark_group(group);
     for (name, payload) in payloads() {
         group.throughput(Throughput::Bytes(size(&payload)));
