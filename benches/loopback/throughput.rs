@@ -12,7 +12,6 @@
     reason = "a benchmark's inputs are its own, and it reads the clock"
 )]
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -177,6 +176,6 @@ fn table(entries: u64) -> Data {
             Data::Count(n),
         )
     };
-    let entries: BTreeMap<Data, Data> = (0..entries).map(entry).collect();
+    let entries = (0..entries).map(entry).collect();
     Event::new("Bench::table", vec![Data::Table(entries)]).into_data()
 }

@@ -202,7 +202,7 @@ pub(crate) fn string(input: &[u8]) -> Parsed<'_, &[u8]> {
     take(len)(rest)
 }
 
-pub(crate) fn put_string(bytes: &[u8], out: &mut BytesMut) {
+pub(crate) fn put_string(bytes: &[u8], out: &mut impl BufMut) {
     varbyte::put(bytes.len(), out);
     out.put_slice(bytes);
 }

@@ -1,13 +1,14 @@
 //! Broker's value model (WIRE §3).
 
 pub mod net;
+pub mod sorted;
 pub mod text;
 pub mod time;
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
 
 pub use net::{Address, Port, Protocol, Subnet};
+pub use sorted::{Set, Table};
 pub use text::ByteString;
 pub use time::{Timespan, Timestamp};
 
@@ -43,9 +44,9 @@ pub enum Data {
     /// The name of an enum value, as in `Conn::LOG`.
     Enum(ByteString),
     /// Distinct values.
-    Set(BTreeSet<Self>),
+    Set(Set),
     /// Values by key.
-    Table(BTreeMap<Self, Self>),
+    Table(Table),
     /// Values in order; records travel as vectors too (WIRE §8.6).
     Vector(Vec<Self>),
 }

@@ -120,7 +120,9 @@ pub mod tls;
 pub mod topic;
 pub mod zeek;
 
-pub use data::{Address, ByteString, Data, Port, Protocol, Subnet, Timespan, Timestamp};
+pub use data::{
+    Address, ByteString, Data, Port, Protocol, Set, Subnet, Table, Timespan, Timestamp,
+};
 pub use endpoint_id::EndpointId;
 pub use id_gen::IdGen;
 pub use topic::{Filter, Topic};

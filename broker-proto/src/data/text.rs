@@ -1,36 +1,117 @@
 //! `ByteString`: what Broker calls a string.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// Bytes that are usually UTF-8 text. Broker checks no encoding (WIRE §3.5).
-#[derive(Clone, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ByteString(Box<[u8]>);
+///
+/// Up to 22 bytes need no memory of their own: most names, ids and addresses in messages are
+/// that short, and allocating them one by one was most of the time that decoding took.
+#[derive(Clone)]
+pub struct ByteString(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    /// The first `len` bytes count.
+    Inline {
+        len: u8,
+        bytes: [u8; INLINE],
+    },
+    Heap(Box<[u8]>),
+}
+
+/// As many bytes as fit without making the type larger than the boxed form does.
+const INLINE: usize = 22;
 
 impl ByteString {
     /// The bytes as they are.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Repr::Inline { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Repr::Heap(bytes) => bytes,
+        }
     }
 
     /// The text, if it is UTF-8.
     pub fn to_str(&self) -> Option<&str> {
-        std::str::from_utf8(&self.0).ok()
+        std::str::from_utf8(self.as_bytes()).ok()
     }
 
     /// The text, with U+FFFD in place of what is not UTF-8.
     pub fn to_lossy(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.0)
+        String::from_utf8_lossy(self.as_bytes())
     }
 
     /// Length in bytes.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.as_bytes().len()
     }
 
     /// Whether there is no byte at all.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.as_bytes().is_empty()
+    }
+
+    /// The first `len` bytes of `input`, if it has as many.
+    ///
+    /// A copy of fixed length is several times faster than one of few bytes, so a short string
+    /// takes what follows it in the input along, where nobody looks at it.
+    #[inline]
+    pub(crate) fn from_start(input: &[u8], len: usize) -> Option<Self> {
+        if let Some(bytes) = input.first_chunk::<INLINE>()
+            && len <= INLINE
+        {
+            let (len, bytes) = (u8::try_from(len).ok()?, *bytes);
+            return Some(Self(Repr::Inline { len, bytes }));
+        }
+        input.get(..len).map(Self::from)
+    }
+
+    #[inline]
+    fn inline(text: &[u8]) -> Option<Self> {
+        let mut bytes = [0; INLINE];
+        bytes.get_mut(..text.len())?.copy_from_slice(text);
+        let len = u8::try_from(text.len()).ok()?;
+        Some(Self(Repr::Inline { len, bytes }))
+    }
+}
+
+impl Default for ByteString {
+    fn default() -> Self {
+        Self(Repr::Inline {
+            len: 0,
+            bytes: [0; INLINE],
+        })
+    }
+}
+
+impl PartialEq for ByteString {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for ByteString {}
+
+impl Ord for ByteString {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl PartialOrd for ByteString {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for ByteString {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
@@ -48,24 +129,50 @@ impl fmt::Display for ByteString {
 
 impl From<&str> for ByteString {
     fn from(text: &str) -> Self {
-        Self(text.as_bytes().into())
+        Self::from(text.as_bytes())
     }
 }
 
 impl From<String> for ByteString {
     fn from(text: String) -> Self {
-        Self(text.into_bytes().into())
+        Self::from(text.into_bytes())
     }
 }
 
 impl From<&[u8]> for ByteString {
+    #[inline]
     fn from(bytes: &[u8]) -> Self {
-        Self(bytes.into())
+        Self::inline(bytes).unwrap_or_else(|| Self(Repr::Heap(bytes.into())))
     }
 }
 
 impl From<Vec<u8>> for ByteString {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
+        Self::inline(&bytes).unwrap_or_else(|| Self(Repr::Heap(bytes.into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_and_long_strings_differ_in_nothing_but_their_bytes() {
+        let texts: Vec<Vec<u8>> = (0..64_u8).map(|n| vec![b'x'; n.into()]).collect();
+        for (at, text) in texts.iter().enumerate() {
+            let string = ByteString::from(text.as_slice());
+            assert_eq!(string.as_bytes(), text.as_slice());
+            assert_eq!(string, ByteString::from(text.clone()));
+            assert_eq!((string.len(), string.is_empty()), (at, at == 0));
+            for (other_at, other) in texts.iter().enumerate() {
+                let other = ByteString::from(other.as_slice());
+                assert_eq!(string.cmp(&other), at.cmp(&other_at));
+            }
+        }
+    }
+
+    #[test]
+    fn a_string_is_no_larger_than_three_words() {
+        assert_eq!(size_of::<ByteString>(), 3 * size_of::<usize>());
     }
 }

@@ -122,13 +122,11 @@ fn texts(data: &Data) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     fn request(action: &[&str], nodes: &[&str]) -> Event {
         let action = action.iter().map(|&text| Data::string(text));
-        let nodes: BTreeSet<_> = nodes.iter().map(|&text| Data::string(text)).collect();
+        let nodes = nodes.iter().map(|&text| Data::string(text)).collect();
         let action = Data::Vector(action.collect());
         Event::new(
             "Management::Node::API::node_dispatch_request",

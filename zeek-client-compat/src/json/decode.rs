@@ -188,7 +188,7 @@ fn table(value: &Value) -> Result<Data, JsonError> {
             return Err(JsonError::from(JsonErrorKind::DuplicateKey).below(&format!(".data[{at}]")));
         }
     }
-    Ok(Data::Table(table))
+    Ok(Data::Table(table.into()))
 }
 
 fn table_entry(entry: &Value) -> Result<(Data, Data), JsonError> {
