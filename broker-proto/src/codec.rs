@@ -10,6 +10,7 @@ pub mod envelope;
 pub mod frame;
 pub mod handshake;
 pub mod varbyte;
+pub mod view;
 
 use std::fmt;
 

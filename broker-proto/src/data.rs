@@ -140,7 +140,8 @@ impl PartialEq for Data {
 
 impl Eq for Data {}
 
-fn cmp_reals(a: f64, b: f64) -> Ordering {
+/// Numerically; both zeros are equal, and NaN comes last.
+pub(crate) fn cmp_reals(a: f64, b: f64) -> Ordering {
     a.partial_cmp(&b)
         .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }

@@ -1,0 +1,63 @@
+//! Limits and refusals.
+
+use super::*;
+use crate::codec::DecodeErrorKind;
+use crate::data::Subnet;
+
+fn kind(bytes: &[u8], limits: &Limits) -> DecodeErrorKind {
+    decode(bytes, limits).unwrap_err().kind
+}
+
+#[test]
+fn nesting_ends_at_the_limit() {
+    let limits = Limits {
+        depth: 3,
+        ..Limits::default()
+    };
+    assert!(decode(&[14, 1, 14, 1, 14, 1, 0], &limits).is_ok());
+    assert_eq!(
+        kind(&[14, 1, 14, 1, 14, 1, 14, 0], &limits),
+        DecodeErrorKind::TooDeep
+    );
+}
+
+#[test]
+fn elements_are_counted_over_all_containers() {
+    let limits = Limits {
+        elements: 3,
+        ..Limits::default()
+    };
+    assert!(decode(&[14, 2, 14, 1, 0, 0], &limits).is_ok());
+    assert_eq!(
+        kind(&[14, 2, 14, 1, 0, 14, 1, 0], &limits),
+        DecodeErrorKind::TooMany
+    );
+}
+
+#[test]
+fn a_count_beyond_the_input_is_refused_before_allocating() {
+    let error = decode(&[14, 0xff, 0xff, 0xff, 0xff, 0x0f], &Limits::default()).unwrap_err();
+    let kind = DecodeErrorKind::SizeExceedsInput {
+        announced: 0xffff_ffff,
+        left: 0,
+    };
+    assert_eq!(error, DecodeError { offset: 1, kind });
+    assert_eq!(
+        error.to_string(),
+        "announced size 4294967295 exceeds the 0 bytes left at byte 1"
+    );
+}
+
+#[test]
+fn subnets_out_of_range_are_refused_and_host_bits_masked() {
+    let mut v4 = vec![
+        7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 168, 9, 77, 120,
+    ];
+    let want = Data::Subnet(Subnet::new("192.168.9.0".parse().unwrap(), 120).unwrap());
+    assert_eq!(decode(&v4, &Limits::default()), Ok(want));
+    v4[17] = 24;
+    assert_eq!(
+        kind(&v4, &Limits::default()),
+        DecodeErrorKind::SubnetLength(24)
+    );
+}
