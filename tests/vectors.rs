@@ -17,6 +17,8 @@ use broker_proto::codec::envelope::{Envelope, MessageKind};
 use broker_proto::codec::handshake::{DropConn, HandshakeMsg};
 use broker_proto::codec::{Limits, data, decode_filter, encode_filter};
 use broker_proto::peering::{Endpoint, Input, LinkId, Options, Output};
+use broker_proto::zeek::Message;
+use broker_proto::zeek::log::LogRecord;
 use broker_proto::{Data, EndpointId, Filter, IdGen, Topic};
 use bytes::Bytes;
 use harness::recorded::{self, Frame};
@@ -139,6 +141,83 @@ fn every_recorded_frame_decodes_and_encodes_to_the_same_bytes() {
         }
     }
     assert!(count > 1500, "only {count} frames");
+}
+
+#[test]
+fn every_recorded_message_is_zeeks_and_encodes_to_the_same_bytes() {
+    let (mut events, mut creates, mut writes) = (0, 0, 0);
+    for payload in recorded_payloads() {
+        let message = Message::decode(&payload, &Limits::default()).unwrap();
+        assert_eq!(message.clone().encode(), payload);
+        let members = match message {
+            Message::Batch(members) => members,
+            single => vec![single],
+        };
+        for member in members {
+            match member {
+                Message::Event(_) => events += 1,
+                Message::LogCreate(_) => creates += 1,
+                Message::LogWrite(write) => {
+                    let record = LogRecord::decode(write.record.as_bytes()).unwrap();
+                    assert_eq!(record.encode(), write.record);
+                    writes += 1;
+                }
+                other @ (Message::IdentifierUpdate { .. } | Message::Batch(_)) => {
+                    panic!("not known to be recorded: {other:?}")
+                }
+            }
+        }
+    }
+    let counts = (events, creates, writes);
+    assert!(events > 100 && creates > 10 && writes > 10, "{counts:?}");
+}
+
+#[test]
+fn messages_in_vectors_encode_to_the_same_bytes() {
+    let mut kinds = [0; 5];
+    for vector in vector::all() {
+        let Expect::Canonical(_) = vector.expect else {
+            continue;
+        };
+        let payload = match vector.kind {
+            Kind::Data => vector.bytes.into(),
+            Kind::Envelope => Envelope::decode(&vector.bytes.into()).unwrap().payload,
+            Kind::Handshake => continue,
+        };
+        let Ok(message) = Message::decode(&payload, &Limits::default()) else {
+            continue;
+        };
+        let kind = match &message {
+            Message::Event(_) => 0,
+            Message::LogCreate(_) => 1,
+            Message::LogWrite(write) => {
+                let record = LogRecord::decode(write.record.as_bytes()).unwrap();
+                assert_eq!(record.encode(), write.record, "{}", vector.name);
+                2
+            }
+            Message::IdentifierUpdate { .. } => 3,
+            Message::Batch(_) => 4,
+        };
+        kinds[kind] += 1;
+        assert_eq!(message.encode(), payload, "{}", vector.name);
+    }
+    assert!(kinds.iter().all(|count| *count > 0), "{kinds:?}");
+}
+
+/// What the data envelopes of all recordings carry.
+fn recorded_payloads() -> Vec<Bytes> {
+    let names = ["a2c", "c2a"].into_iter();
+    let connections = names.flat_map(|name| Transcript::read(name).connections);
+    let peerings = connections.filter(|c| c.kind == Protocol::Broker);
+    let frames = peerings.flat_map(|connection| {
+        let sides = [Side::Client, Side::Server].into_iter();
+        sides.flat_map(move |side| recorded::frames(&connection, side))
+    });
+    let payload = |(_, _, frame)| match frame {
+        Frame::Envelope(envelope) if envelope.kind == MessageKind::Data => Some(envelope.payload),
+        Frame::Envelope(_) | Frame::Handshake(_) => None,
+    };
+    frames.filter_map(payload).collect()
 }
 
 fn of_kind(kind: Kind) -> Vec<Vector> {

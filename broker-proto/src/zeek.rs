@@ -1,7 +1,11 @@
-//! What Zeek puts inside [`Data`](crate::Data): events (WIRE §8.2) and records (WIRE §8.6).
+//! What Zeek puts inside [`Data`](crate::Data): messages (WIRE §8.1), which are events, logs and
+//! batches of them, and records (WIRE §8.6).
 
 pub mod event;
+pub mod log;
+pub mod message;
 pub mod record;
 
 pub use event::{Event, EventError};
+pub use message::{Message, MessageError};
 pub use record::{ConvertError, FromData, ToData};
