@@ -14,7 +14,8 @@ use broker_proto::codec::frame::{FrameDecoder, put_frame};
 use broker_proto::codec::handshake::HandshakeMsg;
 use broker_proto::codec::view::View;
 use broker_proto::codec::{self, Limits};
-use broker_proto::zeek::{Event, EventError};
+use broker_proto::zeek::log::LogRecord;
+use broker_proto::zeek::{Event, EventError, Message as ZeekMessage};
 use bytes::{BufMut, Bytes};
 use mgmt::api::agent::{AgentRequest, AgentResponse};
 use mgmt::api::controller::{ControllerRequest, ControllerResponse};
@@ -153,6 +154,7 @@ pub fn event(input: &[u8]) {
     let Ok(value) = codec::data::decode(input, &Limits::default()) else {
         return;
     };
+    message(value.clone());
     let Ok(event) = Event::from_data(value) else {
         return;
     };
@@ -169,6 +171,30 @@ pub fn event(input: &[u8]) {
     typed::<SupervisorResponse>(&event);
     typed::<NodeStatusEvent>(&event);
     typed::<ExitEvent>(&event);
+}
+
+/// A value that may be any message of Zeek's (WIRE §8.1), with the records of its logs.
+fn message(value: Data) {
+    let Ok(message) = ZeekMessage::from_data(value) else {
+        return;
+    };
+    log_records(&message);
+    let again = ZeekMessage::from_data(message.clone().into_data());
+    assert_eq!(again, Ok(message));
+}
+
+fn log_records(message: &ZeekMessage) {
+    match message {
+        ZeekMessage::LogWrite(write) => {
+            if let Ok(record) = LogRecord::decode(write.record.as_bytes()) {
+                assert_eq!(record.encode(), write.record);
+            }
+        }
+        ZeekMessage::Batch(messages) => messages.iter().for_each(log_records),
+        ZeekMessage::Event(_)
+        | ZeekMessage::LogCreate(_)
+        | ZeekMessage::IdentifierUpdate { .. } => {}
+    }
 }
 
 fn typed<T>(event: &Event)
