@@ -26,6 +26,11 @@ enum Repr {
 const INLINE: usize = 22;
 
 impl ByteString {
+    pub(crate) const EMPTY: Self = Self(Repr::Inline {
+        len: 0,
+        bytes: [0; INLINE],
+    });
+
     /// The bytes as they are.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
@@ -55,19 +60,20 @@ impl ByteString {
         self.as_bytes().is_empty()
     }
 
-    /// The first `len` bytes of `input`, if it has as many.
+    /// Becomes the first `len` bytes of `input`, which has at least as many.
     ///
     /// A copy of fixed length is several times faster than one of few bytes, so a short string
     /// takes what follows it in the input along, where nobody looks at it.
-    #[inline]
-    pub(crate) fn from_start(input: &[u8], len: usize) -> Option<Self> {
-        if let Some(bytes) = input.first_chunk::<INLINE>()
-            && len <= INLINE
+    #[inline(always)]
+    pub(crate) fn set_start(&mut self, input: &[u8], len: u8) {
+        if let Repr::Inline { len: own, bytes } = &mut self.0
+            && usize::from(len) <= INLINE
+            && let Some(start) = input.first_chunk::<INLINE>()
         {
-            let (len, bytes) = (u8::try_from(len).ok()?, *bytes);
-            return Some(Self(Repr::Inline { len, bytes }));
+            (*own, *bytes) = (len, *start);
+            return;
         }
-        input.get(..len).map(Self::from)
+        *self = Self::from(input.get(..len.into()).unwrap_or_default());
     }
 
     #[inline]
@@ -81,10 +87,7 @@ impl ByteString {
 
 impl Default for ByteString {
     fn default() -> Self {
-        Self(Repr::Inline {
-            len: 0,
-            bytes: [0; INLINE],
-        })
+        Self::EMPTY
     }
 }
 

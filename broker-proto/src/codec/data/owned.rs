@@ -24,6 +24,9 @@ pub(super) struct Reader<'a> {
 /// The reader's `error` says why.
 struct Failed;
 
+/// What a container has in place of values that are still to be read. Most are strings.
+const PLACE: Data = Data::String(ByteString::EMPTY);
+
 type Read<T> = Result<T, Failed>;
 
 impl<'a> Reader<'a> {
@@ -38,49 +41,65 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn parse(mut self) -> Parsed<'a, Data> {
-        let mut out = Vec::with_capacity(1);
-        if let Ok(()) = self.value(&mut out)
-            && let Some(data) = out.pop()
-        {
+        let mut data = PLACE;
+        if let Ok(()) = self.fill(&mut data) {
             return Ok((self.rest, data));
         }
         let error = self.error.expect("a failed reader says why");
         Err(nom::Err::Failure(error))
     }
 
-    /// Appends one value. It is made where it stays: a value that is returned through two or
-    /// three functions is copied in each, and that took longer than all else together.
-    fn value(&mut self, out: &mut Vec<Data>) -> Read<()> {
+    /// Reads one value to its place in a container, which is there unless the input claimed
+    /// too much.
+    #[inline]
+    fn value(&mut self, items: &mut Vec<Data>, at: usize) -> Read<()> {
+        if at >= items.len() {
+            items.push(PLACE);
+        }
+        match items.get_mut(at) {
+            Some(place) => self.fill(place),
+            None => self.fail(self.rest, DecodeErrorKind::TooMany),
+        }
+    }
+
+    /// Reads one value to where it stays. One that is returned, or handed to `push`, is copied
+    /// there right after it was written, in pieces of another size; processors wait for that, and
+    /// it took longer than all else together.
+    fn fill(&mut self, slot: &mut Data) -> Read<()> {
         let at = self.rest;
         let [tag] = self.octets()?;
         match tag {
-            0 => out.push(Data::None),
+            0 => *slot = Data::None,
             1 => {
                 let [byte] = self.octets()?;
-                out.push(Data::Boolean(byte != 0));
+                *slot = Data::Boolean(byte != 0);
             }
-            2 => out.push(Data::Count(u64::from_be_bytes(self.octets()?))),
-            3 => out.push(Data::Integer(i64::from_be_bytes(self.octets()?))),
+            2 => *slot = Data::Count(u64::from_be_bytes(self.octets()?)),
+            3 => *slot = Data::Integer(i64::from_be_bytes(self.octets()?)),
             4 => {
                 let bits = u64::from_be_bytes(self.octets()?);
-                out.push(Data::Real(real_from_bits(bits)));
+                *slot = Data::Real(real_from_bits(bits));
             }
-            5 => out.push(Data::String(self.byte_string()?)),
-            6 => out.push(Data::Address(Address::from_octets(self.octets()?))),
-            7 => out.push(Data::Subnet(self.subnet()?)),
-            8 => out.push(Data::Port(self.port()?)),
+            // A place is an empty string already.
+            5 => self.byte_string(slot)?,
+            6 => *slot = Data::Address(Address::from_octets(self.octets()?)),
+            7 => *slot = Data::Subnet(self.subnet()?),
+            8 => *slot = Data::Port(self.port()?),
             9 => {
                 let ns = i64::from_be_bytes(self.octets()?);
-                out.push(Data::Timestamp(Timestamp(ns)));
+                *slot = Data::Timestamp(Timestamp(ns));
             }
             10 => {
                 let ns = i64::from_be_bytes(self.octets()?);
-                out.push(Data::Timespan(Timespan(ns)));
+                *slot = Data::Timespan(Timespan(ns));
             }
-            11 => out.push(Data::Enum(self.byte_string()?)),
-            12 => out.push(Data::Set(self.nested(Self::set)?)),
-            13 => out.push(Data::Table(self.nested(Self::table)?)),
-            14 => out.push(Data::Vector(self.nested(Self::vector)?)),
+            11 => {
+                *slot = Data::Enum(ByteString::EMPTY);
+                self.byte_string(slot)?;
+            }
+            12 => *slot = Data::Set(self.nested(Self::set)?),
+            13 => *slot = Data::Table(self.nested(Self::table)?),
+            14 => *slot = Data::Vector(self.nested(Self::vector)?),
             tag => {
                 let what = "value tag";
                 return self.fail(at, DecodeErrorKind::UnknownTag { what, tag });
@@ -101,17 +120,21 @@ impl<'a> Reader<'a> {
     }
 
     #[inline(always)]
-    fn byte_string(&mut self) -> Read<ByteString> {
+    fn byte_string(&mut self, slot: &mut Data) -> Read<()> {
+        let (Data::String(text) | Data::Enum(text)) = slot else {
+            return Ok(());
+        };
         // Nearly every length is one byte.
         if let Some((&len, rest)) = self.rest.split_first()
             && len < 0x80
             && let Some(after) = rest.get(len.into()..)
-            && let Some(string) = ByteString::from_start(rest, len.into())
         {
+            text.set_start(rest, len);
             self.rest = after;
-            return Ok(string);
+            return Ok(());
         }
-        self.take(string).map(ByteString::from)
+        *text = ByteString::from(self.take(string)?);
+        Ok(())
     }
 
     fn subnet(&mut self) -> Read<Subnet> {
@@ -149,16 +172,19 @@ impl<'a> Reader<'a> {
 
     fn set(&mut self) -> Read<Set> {
         let (count, mut items) = self.announced(1, 1)?;
-        for left in (0..count).rev() {
+        for n in 0..count {
             let at = self.rest;
-            self.value(&mut items)?;
-            let [.., last, item] = items.as_slice() else {
+            self.value(&mut items, n)?;
+            let Some([.., last, item]) = items.get(..=n) else {
                 continue;
             };
             match last.cmp(item) {
                 Ordering::Less => {}
                 Ordering::Equal => return self.fail(at, DecodeErrorKind::Duplicate),
-                Ordering::Greater => return self.unsorted_set(items, at, left),
+                Ordering::Greater => {
+                    items.truncate(n + 1);
+                    return self.unsorted_set(items, at, count - n - 1);
+                }
             }
         }
         Ok(Set::from_ascending(items))
@@ -171,11 +197,11 @@ impl<'a> Reader<'a> {
         if items.len() < count {
             return self.fail(at, DecodeErrorKind::Duplicate);
         }
-        let mut next = Vec::with_capacity(1);
         for _ in 0..left {
             let at = self.rest;
-            self.value(&mut next)?;
-            if !next.drain(..).all(|item| items.insert(item)) {
+            let mut item = PLACE;
+            self.fill(&mut item)?;
+            if !items.insert(item) {
                 return self.fail(at, DecodeErrorKind::Duplicate);
             }
         }
@@ -184,17 +210,20 @@ impl<'a> Reader<'a> {
 
     fn table(&mut self) -> Read<Table> {
         let (count, mut flat) = self.announced(2, 2)?;
-        for left in (0..count).rev() {
+        for n in 0..count {
             let at = self.rest;
-            self.value(&mut flat)?;
-            self.value(&mut flat)?;
-            let [.., last, _, key, _] = flat.as_slice() else {
+            self.value(&mut flat, 2 * n)?;
+            self.value(&mut flat, 2 * n + 1)?;
+            let Some([.., last, _, key, _]) = flat.get(..2 * n + 2) else {
                 continue;
             };
             match last.cmp(key) {
                 Ordering::Less => {}
                 Ordering::Equal => return self.fail(at, DecodeErrorKind::Duplicate),
-                Ordering::Greater => return self.unsorted_table(flat, at, left),
+                Ordering::Greater => {
+                    flat.truncate(2 * n + 2);
+                    return self.unsorted_table(flat, at, count - n - 1);
+                }
             }
         }
         Ok(Table::from_ascending(flat))
@@ -211,14 +240,12 @@ impl<'a> Reader<'a> {
         if entries.len() < count {
             return self.fail(at, DecodeErrorKind::Duplicate);
         }
-        let mut next = Vec::with_capacity(2);
         for _ in 0..left {
             let at = self.rest;
-            self.value(&mut next)?;
-            self.value(&mut next)?;
-            if let (Some(value), Some(key)) = (next.pop(), next.pop())
-                && entries.insert(key, value).is_some()
-            {
+            let (mut key, mut value) = (PLACE, PLACE);
+            self.fill(&mut key)?;
+            self.fill(&mut value)?;
+            if entries.insert(key, value).is_some() {
                 return self.fail(at, DecodeErrorKind::Duplicate);
             }
         }
@@ -227,13 +254,13 @@ impl<'a> Reader<'a> {
 
     fn vector(&mut self) -> Read<Vec<Data>> {
         let (count, mut items) = self.announced(1, 1)?;
-        for _ in 0..count {
-            self.value(&mut items)?;
+        for n in 0..count {
+            self.value(&mut items, n)?;
         }
         Ok(items)
     }
 
-    /// A container's count, and room for its elements of `values` values each, as far as the
+    /// A container's count, and places for its elements of `values` values each, as far as the
     /// input can still hold them.
     fn announced(&mut self, min_size: usize, values: usize) -> Read<(usize, Vec<Data>)> {
         let at = self.rest;
@@ -244,7 +271,9 @@ impl<'a> Reader<'a> {
         }
         let places = (count * values).min(self.places_left);
         self.places_left -= places;
-        Ok((count, Vec::with_capacity(places)))
+        let mut items = Vec::new();
+        items.resize_with(places, || PLACE);
+        Ok((count, items))
     }
 
     fn take<T>(&mut self, parser: impl FnOnce(&'a [u8]) -> Parsed<'a, T>) -> Read<T> {
