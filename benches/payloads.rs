@@ -7,6 +7,7 @@
     missing_docs,
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
     reason = "a benchmark's inputs are its own"
 )]
 
@@ -16,6 +17,7 @@ use std::path::Path;
 
 use broker_proto::Data;
 use broker_proto::codec::envelope::{Envelope, MessageKind};
+use broker_proto::codec::view::{Value as Item, View};
 use broker_proto::codec::{Limits, data};
 use bytes::{BufMut, Bytes, BytesMut};
 use cpu_time::CpuTime;
@@ -27,7 +29,7 @@ mod cpu_time;
 criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(CpuTime);
-    targets = decode, encode
+    targets = decode, check, view, walk, encode
 }
 criterion_main!(benches);
 
@@ -37,6 +39,39 @@ fn decode(c: &mut Criterion<CpuTime>) {
     each(c, "decode", |payload| {
         black_box(data::decode(payload, &limits).unwrap());
     });
+}
+
+/// Whether bytes are a value.
+fn check(c: &mut Criterion<CpuTime>) {
+    let limits = Limits::default();
+    each(c, "check", |payload| {
+        data::check(black_box(payload), &limits).unwrap();
+    });
+}
+
+/// Bytes to a checked [`View`].
+fn view(c: &mut Criterion<CpuTime>) {
+    let limits = Limits::default();
+    each(c, "view", |payload| {
+        black_box(View::new(payload.clone(), &limits).unwrap());
+    });
+}
+
+/// Bytes to a [`View`], and every value in it looked at.
+fn walk(c: &mut Criterion<CpuTime>) {
+    let limits = Limits::default();
+    each(c, "view_and_walk", |payload| {
+        let view = View::new(payload.clone(), &limits).unwrap();
+        black_box(count(view.value()));
+    });
+}
+
+fn count(value: Item<'_>) -> usize {
+    match black_box(value) {
+        Item::Set(items) | Item::Vector(items) => 1 + items.map(count).sum::<usize>(),
+        Item::Table(entries) => 1 + entries.map(|(k, v)| count(k) + count(v)).sum::<usize>(),
+        _ => 1,
+    }
 }
 
 /// [`Data`] to bytes.
