@@ -151,7 +151,10 @@ fn every_recorded_message_is_zeeks_and_encodes_to_the_same_bytes() {
         assert_eq!(message.clone().encode(), payload);
         let members = match message {
             Message::Batch(members) => members,
-            single => vec![single],
+            single @ (Message::Event(_)
+            | Message::LogCreate(_)
+            | Message::LogWrite(_)
+            | Message::IdentifierUpdate { .. }) => vec![single],
         };
         for member in members {
             match member {
