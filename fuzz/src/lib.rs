@@ -3,9 +3,10 @@
 //! A target takes bytes as they could come from a network, a child process or a file. It must not
 //! panic; where the input is accepted, it also checks that writing and reading it again changes
 //! nothing. [`TARGETS`] names them all. `replay.rs` runs them over committed inputs and over
-//! mutations of the vectors in the ordinary test run; libFuzzer can drive the same functions.
+//! mutations of the vectors in the ordinary test run; `run` has libFuzzer drive the same functions.
 
 mod machines;
+mod pair;
 
 use broker_proto::Data;
 use broker_proto::codec::command::Command;
@@ -24,6 +25,9 @@ use supervisor::api::{ExitEvent, NodeStatusEvent, SupervisorRequest, SupervisorR
 use supervisor::stem::{Decoder, Message, Report};
 use zeek_client_compat::json::{decode, encode, parse};
 
+pub use machines::{peering, session};
+pub use pair::{intruder, peers};
+
 /// One parser's obligations.
 pub type Target = fn(&[u8]);
 
@@ -34,9 +38,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("data", data),
     ("envelope", envelope),
     ("event", event),
+    ("zeek", zeek),
     ("json", json),
-    ("peering", machines::peering),
-    ("session", machines::session),
+    ("peering", peering),
+    ("peers", peers),
+    ("intruder", intruder),
+    ("session", session),
     ("stem", stem),
 ];
 
@@ -173,7 +180,18 @@ pub fn event(input: &[u8]) {
     typed::<ExitEvent>(&event);
 }
 
-/// A value that may be any message of Zeek's (WIRE §8.1), with the records of its logs.
+/// A record of a log, and a value that may be any message of Zeek's (WIRE §8.1).
+pub fn zeek(input: &[u8]) {
+    if let Ok(record) = LogRecord::decode(input) {
+        let bytes = record.encode();
+        assert_eq!(bytes.as_bytes(), input, "a record is written otherwise");
+    }
+    if let Ok(value) = codec::data::decode(input, &Limits::default()) {
+        message(value);
+    }
+}
+
+/// A value that may be any message of Zeek's, with the records of its logs.
 fn message(value: Data) {
     let Ok(message) = ZeekMessage::from_data(value) else {
         return;

@@ -10,7 +10,7 @@ use zeek_client_compat::hub;
 
 /// What a peer sends after it connected, or after we dialed it: the first byte chooses (WIRE §4 to
 /// §6). Our id is all `7f`, so that peers may be smaller or larger.
-pub(crate) fn peering(input: &[u8]) {
+pub fn peering(input: &[u8]) {
     let Some((&first, stream)) = input.split_first() else {
         return;
     };
@@ -83,7 +83,7 @@ fn drain(endpoint: &mut Endpoint, received: usize) {
 }
 
 /// What a WebSocket client sends, one message a line (CLIENT §A2, §A3, §A8).
-pub(crate) fn session(input: &[u8]) {
+pub fn session(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
         return;
     };
@@ -142,6 +142,6 @@ pub(crate) fn session(input: &[u8]) {
 }
 
 #[allow(clippy::disallowed_methods, reason = "any starting point will do")]
-fn start() -> Instant {
+pub(crate) fn start() -> Instant {
     Instant::now()
 }
