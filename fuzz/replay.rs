@@ -1,7 +1,8 @@
 //! Runs every target over the committed corpus, and over mutations of real messages.
 //!
 //! Nothing here is random: the same mutations run every time, so a failure repeats by itself. To
-//! keep an input that once broke something, add it to `corpus/<target>/`.
+//! keep an input that is worth it, add it to `corpus/<target>/`; those that a fuzzer found to break
+//! something go to `crashes/<target>/` with the fix.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,16 +11,19 @@
     reason = "all of it is test code"
 )]
 
+mod seeds;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use seeds::{Seed, seeds};
 use zeek_mgmt_fuzz::{TARGETS, Target};
 
 #[test]
 fn committed_inputs_break_no_target() {
     for (name, target) in TARGETS {
-        let inputs = corpus(name);
+        let inputs = inputs(&root().join("corpus").join(name));
         assert!(!inputs.is_empty(), "corpus/{name} is empty");
         for (file, input) in inputs {
             run(*target, &input, &file.display().to_string());
@@ -28,14 +32,31 @@ fn committed_inputs_break_no_target() {
 }
 
 #[test]
-fn every_corpus_folder_has_a_target() {
-    for folder in fs::read_dir(root().join("corpus")).unwrap() {
-        let name = folder.unwrap().file_name().into_string().unwrap();
-        assert!(
-            TARGETS.iter().any(|(target, _)| *target == name),
-            "no target {name}"
-        );
+fn what_a_fuzzer_once_found_breaks_no_target() {
+    for (name, target) in TARGETS {
+        for (file, input) in inputs(&root().join("crashes").join(name)) {
+            run(*target, &input, &file.display().to_string());
+        }
     }
+}
+
+#[test]
+fn every_folder_and_program_has_a_target_and_every_target_a_program() {
+    let known: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).into()).collect();
+    for folder in ["corpus", "crashes"] {
+        let unknown: Vec<_> = names(folder).difference(&known).cloned().collect();
+        assert!(unknown.is_empty(), "no targets {unknown:?} for {folder}");
+    }
+    let programs = names("targets").into_iter();
+    let programs: BTreeSet<String> = programs.map(|name| name.replace(".rs", "")).collect();
+    assert_eq!(programs, known);
+}
+
+/// What is in a folder, if it is there.
+fn names(folder: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(root().join(folder)).into_iter().flatten();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.collect()
 }
 
 #[test]
@@ -44,7 +65,7 @@ fn truncated_messages_break_no_target() {
         // At every byte of what is short, at as many places of what is long.
         let step = seed.bytes.len() / 1024 + 1;
         for end in (0..=seed.bytes.len()).step_by(step) {
-            seed.run(&seed.bytes[..end], &format!("cut at {end}"));
+            run_seed(&seed, &seed.bytes[..end], &format!("cut at {end}"));
         }
     }
 }
@@ -54,12 +75,12 @@ fn messages_with_flipped_bits_break_no_target() {
     let mut random = Random(0x5eed_0001);
     for seed in seeds() {
         let bits = seed.bytes.len() * 8;
-        // Every bit of what is short, as many of what is long.
-        for n in 0..bits.min(1024) {
+        // Every bit of what is short, fewer the longer it is.
+        for n in 0..bits.min(1024).min((1 << 18) / (bits / 8 + 1) + 64) {
             let bit = if bits <= 1024 { n } else { random.below(bits) };
             let mut bytes = seed.bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            seed.run(&bytes, &format!("bit {bit} flipped"));
+            run_seed(&seed, &bytes, &format!("bit {bit} flipped"));
         }
     }
 }
@@ -67,16 +88,32 @@ fn messages_with_flipped_bits_break_no_target() {
 #[test]
 fn messages_with_spliced_bytes_break_no_target() {
     let mut random = Random(0x5eed_0002);
-    let seeds = seeds();
+    let mut seeds = seeds();
+    seeds.extend(committed());
     for seed in &seeds {
         for round in 0..32 {
             let mut bytes = seed.bytes.clone();
             for _ in 0..=random.below(3) {
                 mutate(&mut bytes, &seeds, &mut random);
             }
-            seed.run(&bytes, &format!("mutation {round}"));
+            run_seed(seed, &bytes, &format!("mutation {round}"));
         }
     }
+}
+
+/// The corpus, to be mutated too: what drives the machines is nowhere else.
+fn committed() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    for (name, target) in TARGETS {
+        for (file, bytes) in inputs(&root().join("corpus").join(name)) {
+            seeds.push(Seed {
+                name: file.display().to_string(),
+                targets: vec![(name, *target)],
+                bytes,
+            });
+        }
+    }
+    seeds
 }
 
 /// Replaces, inserts, removes or repeats a piece, or takes one from another message.
@@ -97,29 +134,9 @@ fn mutate(bytes: &mut Vec<u8>, seeds: &[Seed], random: &mut Random) {
     bytes.splice(at..end, piece);
 }
 
-/// A real message and the targets that read its kind.
-struct Seed {
-    name: String,
-    targets: Vec<(&'static str, Target)>,
-    bytes: Vec<u8>,
-}
-
-impl Seed {
-    fn new(name: String, targets: &[&str], bytes: Vec<u8>) -> Self {
-        let known = TARGETS.iter().copied();
-        let targets: Vec<_> = known.filter(|(name, _)| targets.contains(name)).collect();
-        assert!(!targets.is_empty(), "no target for {name}");
-        Self {
-            name,
-            targets,
-            bytes,
-        }
-    }
-
-    fn run(&self, input: &[u8], what: &str) {
-        for (name, target) in &self.targets {
-            run(*target, input, &format!("{name}: {}, {what}", self.name));
-        }
+fn run_seed(seed: &Seed, input: &[u8], what: &str) {
+    for (name, target) in &seed.targets {
+        run(*target, input, &format!("{name}: {}, {what}", seed.name));
     }
 }
 
@@ -133,122 +150,17 @@ fn run(target: Target, input: &[u8], what: &str) {
     }
 }
 
-/// Every codec vector, and what a real Zeek said on WebSockets, peerings and a stem's pipe.
-fn seeds() -> Vec<Seed> {
-    let mut seeds = vectors();
-    seeds.extend(recorded());
-    seeds.push(stem());
-    seeds
-}
-
-/// From `tests/transcripts`: each WebSocket message, each client's whole side of its connection,
-/// and the first frames of either side of each native peering.
-fn recorded() -> Vec<Seed> {
-    let mut seeds = Vec::new();
-    let transcript = read_json("tests/transcripts/a2c/transcript.json");
-    let connections = transcript["connections"].as_array().unwrap().iter();
-    for (n, connection) in connections.enumerate() {
-        let name = format!("{} {n}", connection["name"].as_str().unwrap());
-        let messages = connection["messages"].as_array().unwrap();
-        let texts = |from: Option<&str>| -> Vec<&str> {
-            let messages = messages.iter();
-            let messages = messages.filter(|m| from.is_none_or(|from| m["from"] == from));
-            messages.filter_map(|m| m["text"].as_str()).collect()
-        };
-        for text in texts(None) {
-            let message: Value = serde_json::from_str(text).unwrap();
-            if message["topic"].is_string() && text.len() < 2048 {
-                seeds.push(Seed::new(name.clone(), &["json"], text.into()));
-            }
-        }
-        let client = texts(Some("client")).join("\n");
-        if !client.is_empty() && client.len() < 2048 {
-            seeds.push(Seed::new(name.clone(), &["session"], client.into()));
-        }
-        // To the one who accepted, the other side is the dialer, and the other way round.
-        for (from, first) in [("client", 64), ("server", 65)] {
-            let mut stream = vec![first];
-            for message in messages.iter().filter(|m| m["from"] == from) {
-                let Some(hex) = message["hex"]
-                    .as_str()
-                    .filter(|_| message["control"].is_null())
-                else {
-                    continue;
-                };
-                let frame = unhex(hex);
-                if stream.len() + frame.len() > 768 {
-                    break;
-                }
-                stream.extend_from_slice(&u32::try_from(frame.len()).unwrap().to_be_bytes());
-                stream.extend_from_slice(&frame);
-            }
-            if stream.len() > 1 {
-                seeds.push(Seed::new(format!("{name} {from}"), &["peering"], stream));
-            }
-        }
-    }
-    assert!(seeds.len() > 20, "the transcript has little in it");
-    seeds
-}
-
-/// `tests/vectors/codec.json` (WIRE §12), and each payload as a frame between two probes.
-fn vectors() -> Vec<Seed> {
-    let mut seeds = Vec::new();
-    for vector in read_json("tests/vectors/codec.json").as_array().unwrap() {
-        let name = vector["name"].as_str().unwrap().to_owned();
-        let bytes = unhex(vector["hex"].as_str().unwrap());
-        let target: &[&str] = match vector["kind"].as_str().unwrap() {
-            "data" => &["event"],
-            "handshake" => &["handshake"],
-            "envelope" => &["envelope"],
-            kind => panic!("{name} is a {kind}"),
-        };
-        if bytes.len() < 256 {
-            let mut stream = vec![7, 0, 0, 0, 5, 0x07, 0x5a, 0x45, 0x45, 0x4b];
-            stream.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_be_bytes());
-            stream.extend_from_slice(&bytes);
-            stream.extend_from_slice(&[0, 0, 0, 5, 0x07, 0x5a, 0x45, 0x45, 0x4b]);
-            seeds.push(Seed::new(format!("{name} framed"), &["frame"], stream));
-        }
-        seeds.push(Seed::new(name, target, bytes));
-    }
-    seeds
-}
-
-/// All that a real stem said on its status pipe.
-fn stem() -> Seed {
-    let transcript = read_json("tests/transcripts/stem/transcript.json");
-    let messages = transcript["messages"].as_array().unwrap().iter();
-    let texts = messages.filter(|m| m["pipe"] == "status");
-    let mut bytes = vec![5];
-    for message in texts {
-        bytes.extend_from_slice(message["text"].as_str().unwrap().as_bytes());
-    }
-    Seed::new("stem".into(), &["stem"], bytes)
-}
-
-fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = root().join("corpus").join(target);
-    let entries = fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+/// The files of a folder, if it is there.
+fn inputs(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let read = |file: PathBuf| (file.clone(), fs::read(&file).unwrap());
     files.into_iter().map(read).collect()
 }
 
-fn read_json(path: &str) -> Value {
-    let text = fs::read_to_string(root().join("..").join(path)).unwrap();
-    serde_json::from_str(&text).unwrap()
-}
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let pairs = text.as_bytes().chunks_exact(2);
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    pairs.map(byte).collect()
 }
 
 /// SplitMix64.
