@@ -45,6 +45,9 @@ use timers::Timers;
 #[cfg(test)]
 mod tests;
 
+/// A hello, and a filter of a few topics.
+const HANDSHAKE_LEN: usize = 120;
+
 /// One Broker endpoint: all its links, its peers and its subscriptions.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -454,7 +457,8 @@ impl Endpoint {
 
     fn send(&mut self, id: LinkId, msg: &HandshakeMsg) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.outbox.push_kept(put_frame(|out| msg.put(out)));
+            link.outbox
+                .push_kept(put_frame(HANDSHAKE_LEN, |out| msg.put(out)));
         }
         self.flush(id);
     }

@@ -1,7 +1,8 @@
 //! Topics and the filters that peers announce (WIRE §5.2, §6.1, §6.2).
 
-use std::borrow::Cow;
 use std::fmt;
+
+use bytes::Bytes;
 
 /// The longest topic an envelope can carry, in bytes.
 pub const MAX_TOPIC_LEN: usize = u16::MAX as usize;
@@ -13,7 +14,7 @@ const LOCAL_PREFIX: &[u8] = b"<$>/local/";
 
 /// A topic: any bytes, at most [`MAX_TOPIC_LEN`].
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Topic(Cow<'static, [u8]>);
+pub struct Topic(Bytes);
 
 /// A topic that does not fit an envelope.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -27,7 +28,7 @@ impl Topic {
     /// A topic known when the program is built.
     pub const fn from_static(text: &'static str) -> Self {
         assert!(text.len() <= MAX_TOPIC_LEN, "topic is too long");
-        Self(Cow::Borrowed(text.as_bytes()))
+        Self(Bytes::from_static(text.as_bytes()))
     }
 
     /// Any bytes as a topic.
@@ -39,7 +40,13 @@ impl Topic {
         if bytes.len() > MAX_TOPIC_LEN {
             return Err(TopicLengthError { len: bytes.len() });
         }
-        Ok(Self(Cow::Owned(bytes)))
+        Ok(Self(bytes.into()))
+    }
+
+    /// The topic of an envelope, which shares the envelope's memory. Its length field keeps it
+    /// within [`MAX_TOPIC_LEN`].
+    pub(crate) fn from_envelope(bytes: Bytes) -> Self {
+        Self(bytes)
     }
 
     /// The bytes.

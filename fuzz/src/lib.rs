@@ -60,7 +60,7 @@ pub fn frame(input: &[u8]) {
     let (frames, left) = whole;
     let mut again = Vec::new();
     for frame in &frames {
-        again.extend_from_slice(&put_frame(|out| out.put_slice(frame)));
+        again.extend_from_slice(&put_frame(frame.len(), |out| out.put_slice(frame)));
     }
     again.extend_from_slice(&left);
     assert_eq!(again, stream, "bytes were lost or invented");

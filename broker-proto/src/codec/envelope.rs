@@ -10,6 +10,9 @@ use super::{
 use crate::EndpointId;
 use crate::topic::Topic;
 
+/// Everything before the topic, in bytes.
+const HEADER_LEN: usize = 37;
+
 /// What stock writes as time to live; nobody counts it down (WIRE §5.4).
 pub const TTL: u16 = 16;
 
@@ -68,19 +71,22 @@ pub struct Envelope {
 impl Envelope {
     /// The envelope as a complete frame.
     pub fn to_frame(&self) -> Bytes {
-        put_frame(|out| self.put(out))
+        put_frame(self.len(), |out| self.put(out))
     }
 
     /// The payload of the envelope's frame.
     pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::new();
+        let mut out = BytesMut::with_capacity(self.len());
         self.put(&mut out);
         out.freeze()
     }
 
+    fn len(&self) -> usize {
+        HEADER_LEN + self.topic.as_bytes().len() + self.payload.len()
+    }
+
     fn put(&self, out: &mut BytesMut) {
         let topic = self.topic.as_bytes();
-        out.reserve(37 + topic.len() + self.payload.len());
         out.put_slice(self.sender.as_bytes());
         out.put_slice(self.receiver.as_bytes());
         out.put_u8(self.kind.code());
@@ -97,7 +103,8 @@ impl Envelope {
     pub fn decode(frame: &Bytes) -> Result<Self, DecodeError> {
         parse_all(frame, Trailing::Reject, |input| {
             let (rest, (sender, receiver, kind, ttl, topic)) = header(input)?;
-            let payload = frame.slice(frame.len() - rest.len()..);
+            let topic = Topic::from_envelope(frame.slice_ref(topic));
+            let payload = frame.slice_ref(rest);
             Ok((
                 &[],
                 Self {
@@ -113,9 +120,9 @@ impl Envelope {
     }
 }
 
-type Header = (EndpointId, EndpointId, MessageKind, u16, Topic);
+type Header<'a> = (EndpointId, EndpointId, MessageKind, u16, &'a [u8]);
 
-fn header(input: &[u8]) -> Parsed<'_, Header> {
+fn header(input: &[u8]) -> Parsed<'_, Header<'_>> {
     let (rest, sender) = endpoint_id(input)?;
     let (at_kind, receiver) = endpoint_id(rest)?;
     let (rest, code) = tag(at_kind)?;
@@ -133,9 +140,6 @@ fn header(input: &[u8]) -> Parsed<'_, Header> {
     };
     let (rest, ttl) = u16(rest)?;
     let (rest, len) = u16(rest)?;
-    let (after, bytes) = take(len)(rest)?;
-    match Topic::new(bytes) {
-        Ok(topic) => Ok((after, (sender, receiver, kind, ttl, topic))),
-        Err(_) => fail(rest, DecodeErrorKind::TooMany),
-    }
+    let (rest, topic) = take(len)(rest)?;
+    Ok((rest, (sender, receiver, kind, ttl, topic)))
 }

@@ -56,9 +56,9 @@ impl FrameDecoder {
     }
 }
 
-/// A frame whose payload `write` appends.
-pub fn put_frame(write: impl FnOnce(&mut BytesMut)) -> Bytes {
-    let mut out = BytesMut::with_capacity(128);
+/// A frame whose payload `write` appends; `size` is how long that will be, as far as is known.
+pub fn put_frame(size: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
+    let mut out = BytesMut::with_capacity(PREFIX + size);
     out.put_u32(0);
     write(&mut out);
     let len = u32::try_from(out.len() - PREFIX).expect("payloads are far below 4 GiB");
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_written_frame_has_its_length_in_front() {
-        let frame = put_frame(|out| out.put_slice(&PROBE[4..]));
+        let frame = put_frame(0, |out| out.put_slice(&PROBE[4..]));
         assert_eq!(frame, PROBE[..]);
     }
 }

@@ -170,7 +170,7 @@ impl Endpoint {
             payload: envelope.payload.clone(),
             ..*envelope
         };
-        self.send_to(now, links, &relayed.to_frame());
+        self.send_to(now, links, relayed.to_frame());
     }
 
     /// Sends what is published to every peer that wants it (WIRE §6.3).
@@ -197,7 +197,7 @@ impl Endpoint {
             warn!(topic = %envelope.topic, bytes = frame.len(), "not published: too large");
             return;
         }
-        self.send_to(now, links, &frame);
+        self.send_to(now, links, frame);
     }
 
     /// Tells every peer the filter that has been told another one, or none (WIRE §6.1).
@@ -224,9 +224,14 @@ impl Endpoint {
         self.flush(id);
     }
 
-    fn send_to(&mut self, now: Instant, links: Vec<LinkId>, frame: &Bytes) {
+    /// The last link gets the frame itself: one that nobody shares is cheaper to hold.
+    fn send_to(&mut self, now: Instant, mut links: Vec<LinkId>, frame: Bytes) {
+        let last = links.pop();
         for link in links {
             self.send_message(now, link, frame.clone());
+        }
+        if let Some(link) = last {
+            self.send_message(now, link, frame);
         }
     }
 

@@ -277,7 +277,7 @@ fn data_frame(recorded: &[Frame], payload: Bytes) -> Bytes {
 }
 
 fn framed(payload: &Bytes) -> Bytes {
-    put_frame(|out| out.put_slice(payload))
+    put_frame(payload.len(), |out| out.put_slice(payload))
 }
 
 fn recorded() -> Vec<Frame> {

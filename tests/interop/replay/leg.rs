@@ -206,7 +206,7 @@ fn acks(connection: &Connection, side: Side) -> VecDeque<String> {
 
 /// The bytes of a recorded frame with its length, and with the ids of this run if it has others.
 fn translated(ids: &Ids, bytes: &Bytes, frame: &Frame) -> Option<Bytes> {
-    let as_recorded = || frame::put_frame(|out| out.put_slice(bytes));
+    let as_recorded = || frame::put_frame(bytes.len(), |out| out.put_slice(bytes));
     let Frame::Envelope(envelope) = frame else {
         return Some(as_recorded());
     };
