@@ -102,16 +102,19 @@ fn a_node_that_dies_at_once_is_reported_with_its_last_words() {
 #[test]
 fn a_missing_zeek_is_reported_for_every_node() {
     let missing = "/nonexistent/zeek";
-    nodes_that_cannot_run_are_reported(missing, &[missing, "No such file"]);
+    let told = "cannot run /nonexistent/zeek: No such file";
+    nodes_that_cannot_run_are_reported(missing, &[missing, "No such file"], told);
 }
 
 #[test]
 fn a_zeek_that_exits_at_once_is_reported_for_every_node() {
-    nodes_that_cannot_run_are_reported("/bin/false", &["worker-01", "status 1"]);
+    let told = "zeek ended before it started the node: status 1";
+    nodes_that_cannot_run_are_reported("/bin/false", &["worker-01", "status 1"], told);
 }
 
-/// Deploys with another program as `zeek`, and finds a line with these parts.
-fn nodes_that_cannot_run_are_reported(zeek: &str, parts: &[&str]) {
+/// Deploys with another program as `zeek`; the client is told why, and the log has a line with these
+/// parts.
+fn nodes_that_cannot_run_are_reported(zeek: &str, parts: &[&str], told: &str) {
     let zeek = Some(PathBuf::from(zeek));
     let tree = Tree::start(&Options {
         zeek,
@@ -124,6 +127,8 @@ fn nodes_that_cannot_run_are_reported(zeek: &str, parts: &[&str]) {
     let nodes = &answer["results"]["nodes"];
     for node in ["manager", "worker-01"] {
         assert_eq!(nodes[node]["success"], json!(false), "{answer}");
+        let stderr = nodes[node]["stderr"].as_str().unwrap_or_default();
+        assert!(stderr.contains(told), "{answer}");
     }
     let lines = tree.log().lines();
     let found = lines

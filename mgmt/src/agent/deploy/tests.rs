@@ -169,6 +169,18 @@ fn a_configuration_with_a_node_that_does_not_run_is_deployed_anew() {
 }
 
 #[test]
+fn a_node_that_never_starts_fails_with_what_its_supervisor_told() {
+    let mut rig = Rig::new();
+    let nodes = [node("w1", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes.into()), status([]));
+    exit(&mut rig, "w1", "cannot run zeek: not found");
+    let why = "cluster node w1 did not report in time";
+    let failure = on("w1", failed("r1", why)).with_data(outputs("cannot run zeek: not found"));
+    let results = vec![failed("r1", "request timed out"), failure];
+    assert_eq!(rig.pass(secs(5)), [deployed("r1", results)]);
+}
+
+#[test]
 fn nodes_that_never_say_hello_fail_at_the_deadline_with_what_they_wrote() {
     let mut rig = Rig::new();
     let t0 = rig.now;
