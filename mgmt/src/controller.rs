@@ -2,12 +2,14 @@
 //!
 //! [`Controller`] is fed typed messages, peerings and the time, and hands out [`Output`]s. Agents
 //! come and go in `instances`; a deployment is in `deploy`, from the staged configuration to the
-//! answer; `fanout` asks agents on behalf of clients and collects what they say.
+//! answer; `configs` keeps configurations over a restart; `fanout` asks agents on behalf of clients
+//! and collects what they say.
 //!
 //! An answer counts only if it comes from the agent that was asked: on that agent's topic and from
 //! its endpoint. Stock agents also act on messages for longer names that begin with their own
 //! (API §12.1 D01).
 
+pub mod configs;
 mod deploy;
 mod fanout;
 mod instances;
@@ -24,7 +26,8 @@ use crate::api::agent::{AgentRequest, AgentResponse};
 use crate::api::controller::{ControllerRequest, ControllerResponse};
 use crate::settings::ControllerSettings;
 
-use deploy::{Configs, Deployment};
+use configs::{Configs, Saved};
+use deploy::Deployment;
 use fanout::{Fanouts, Query};
 use instances::Instances;
 
@@ -74,6 +77,11 @@ pub enum Input {
         /// Why, for people.
         reason: String,
     },
+    /// The oldest [`Output::Save`] not yet answered has ended.
+    Saved {
+        /// Why it failed, for people; then what was stored before still is.
+        result: Result<(), String>,
+    },
 }
 
 /// What the caller must do, in order.
@@ -103,6 +111,12 @@ pub enum Output {
         /// As given to `Peer`.
         addr: PeerAddr,
     },
+    /// Keep this instead of what was kept before, so that it survives whatever happens, and say so
+    /// with [`Input::Saved`]. There is one at a time.
+    Save {
+        /// All there is to keep.
+        state: Saved,
+    },
 }
 
 /// Who sent a message.
@@ -113,17 +127,20 @@ struct Sender {
 }
 
 impl Controller {
-    /// A controller that knows no agent and no configuration.
-    pub fn new(settings: ControllerSettings, ids: IdGen) -> Self {
-        Self {
+    /// A controller that knows no agent. It deploys again what was deployed when `saved` was stored
+    /// (API §4.1 C3).
+    pub fn new(settings: ControllerSettings, ids: IdGen, saved: Saved, now: Instant) -> Self {
+        let mut controller = Self {
             settings,
             ids,
             instances: Instances::default(),
-            configs: Configs::default(),
+            configs: Configs::new(saved),
             deployment: None,
             fanouts: Fanouts::default(),
             outputs: VecDeque::new(),
-        }
+        };
+        controller.deploy_persisted(now);
+        controller
     }
 
     /// Takes in one thing that happened.
@@ -137,12 +154,14 @@ impl Controller {
             } => self.on_agent(now, &Sender { from, instance }, message),
             Input::PeerUp { id, network } => self.on_peer_up(id, network),
             Input::PeerDown { id, reason } => self.on_peer_down(id, &reason),
+            Input::Saved { result } => self.on_saved(now, result),
         }
     }
 
     /// Lets deadlines pass: requests expire, unanswered welcomes are repeated.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.expire_fanouts(now);
+        self.expire_saves(now);
         self.expire_deployment(now);
         self.resume_deployment(now);
         self.repeat_welcomes(now);
@@ -159,6 +178,7 @@ impl Controller {
         [
             self.fanouts.next_deadline(),
             deployment,
+            self.configs.next_deadline(),
             self.instances.next_welcome(),
         ]
         .into_iter()
@@ -167,10 +187,13 @@ impl Controller {
     }
 
     fn on_request(&mut self, now: Instant, request: ControllerRequest) {
+        let Some(request) = self.hold(now, request) else {
+            return;
+        };
         match request {
             ControllerRequest::GetInstances { reqid } => self.on_get_instances(reqid),
             ControllerRequest::StageConfiguration { reqid, config } => {
-                self.on_stage_configuration(reqid, config);
+                self.on_stage_configuration(now, reqid, config);
             }
             ControllerRequest::GetConfiguration { reqid, deployed } => {
                 self.on_get_configuration(reqid, deployed);

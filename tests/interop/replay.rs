@@ -31,6 +31,10 @@ pub(crate) trait Subject {
     fn websocket(&mut self, _now: Instant, input: hub::Input) {
         panic!("nobody takes {input:?}");
     }
+    /// Only a controller has something to keep.
+    fn saved(&mut self, _now: Instant) {
+        panic!("nothing was to be saved");
+    }
 }
 
 /// What was recorded and not sent, and what was sent and not recorded.
@@ -238,6 +242,7 @@ impl<'a, S: Subject> Replay<'a, S> {
             match output {
                 Output::Broker(output) => self.on_broker(output),
                 Output::WebSocket(output) => self.on_websocket(output),
+                Output::Save { .. } => self.subject.saved(self.now),
             }
         }
     }

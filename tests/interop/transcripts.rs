@@ -11,6 +11,7 @@ use harness::recorded;
 use harness::transcript::{Connection, Side, Transcript};
 use harness::tree::INSTANCE;
 use mgmt::agent::process::AgentProcess;
+use mgmt::controller::configs::Saved;
 use mgmt::controller::process::{ControllerProcess, Input, Output};
 use mgmt::settings::{AgentSettings, AutoAssign, ControllerSettings};
 use zeek_client_compat::hub;
@@ -84,6 +85,11 @@ impl Subject for ControllerProcess {
         self.handle(now, Input::WebSocket(input));
     }
 
+    fn saved(&mut self, now: Instant) {
+        let result = Ok(());
+        self.handle(now, Input::Saved { result });
+    }
+
     fn timeout(&mut self, now: Instant) {
         self.handle_timeout(now);
     }
@@ -140,7 +146,8 @@ fn replay_controller(transcript: &Transcript) -> Difference {
         "client-controller" => None,
         _ => recorded::endpoint(connection, *side),
     });
-    let controller = ControllerProcess::new(settings, "8.0.10", id.unwrap(), IdGen::new(1), start);
+    let (ids, saved) = (IdGen::new(1), Saved::default());
+    let controller = ControllerProcess::new(settings, "8.0.10", id.unwrap(), ids, saved, start);
     Replay::new(controller, start, legs).run(UNTIL)
 }
 

@@ -1,4 +1,4 @@
-//! Configurations: staged, made ready, deployed (API §4.3, §4.4).
+//! A configuration on its way: staged, made ready, deployed (API §4.3, §4.4).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -7,6 +7,7 @@ use broker_proto::zeek::{FromData, ToData};
 use broker_proto::{Data, Port};
 use tracing::{debug, info, warn};
 
+use super::configs::{Asker, Change, SLOW_DISK};
 use super::{Controller, Sender, TIMED_OUT};
 use crate::api::ApiResult;
 use crate::api::agent::AgentRequest;
@@ -20,17 +21,6 @@ use crate::settings::AutoAssign;
 /// for: a stock agent acts on it if its name is a prefix, after a deployment that came right behind
 /// it (API §12.1 D01, §13.1).
 const STANDBY_PAUSE: Duration = Duration::from_secs(1);
-
-/// The configurations that a controller keeps.
-#[derive(Debug, Default)]
-pub(super) struct Configs {
-    /// As the client sent it.
-    staged: Option<Configuration>,
-    /// The same with hosts and ports.
-    ready: Option<Configuration>,
-    /// What runs.
-    pub(super) deployed: Option<Configuration>,
-}
 
 /// Who wants a deployment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,9 +38,20 @@ pub(super) struct Deployment {
     origin: Origin,
     config: Configuration,
     deadline: Instant,
-    pause: Option<Instant>,
+    phase: Phase,
     asks: BTreeMap<String, Ask>,
     results: Vec<ApiResult>,
+}
+
+/// What a deployment is doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    /// It lets a standby have its effect first.
+    Paused { until: Instant },
+    /// It waits for agents, and for their answers.
+    Asking,
+    /// All have answered; the configuration is being stored as deployed.
+    Storing,
 }
 
 /// Where one instance of the configuration stands.
@@ -67,7 +68,10 @@ enum Ask {
 impl Deployment {
     /// When something is due.
     pub(super) fn next_deadline(&self) -> Instant {
-        self.pause.map_or(self.deadline, |at| at.min(self.deadline))
+        match self.phase {
+            Phase::Paused { until } => until.min(self.deadline),
+            Phase::Asking | Phase::Storing => self.deadline,
+        }
     }
 
     /// An agent that went may come back without its nodes.
@@ -95,53 +99,43 @@ impl Deployment {
     }
 }
 
-impl Configs {
-    /// Where a deployment starts. Ports depend on hosts, which may have become known since the
-    /// staging, so it is the configuration without either.
-    fn to_deploy(&self) -> Option<&Configuration> {
-        self.staged.as_ref().or(self.ready.as_ref())
-    }
-}
-
 impl Controller {
-    pub(super) fn on_stage_configuration(&mut self, reqid: String, mut config: Configuration) {
+    pub(super) fn on_stage_configuration(
+        &mut self,
+        now: Instant,
+        reqid: String,
+        mut config: Configuration,
+    ) {
         let listen = self.settings.listen.as_ref();
         let problems = config.problems(Rules {
             controller_port: listen.map(|addr| Port::tcp(addr.port)),
             broker_ports: self.settings.broker_ports,
         });
-        let results = if problems.is_empty() {
-            if config.id.is_empty() {
-                config.id = self.ids.unique_id();
-            }
-            info!(config = %config.id, "staged");
-            let result = ApiResult::ok(&reqid).with_data(Data::string(config.id.clone()));
-            self.configs.ready = Some(self.prepared(config.clone()));
-            self.configs.staged = Some(config);
-            vec![result]
-        } else {
+        if !problems.is_empty() {
             let problems = problems.into_iter();
-            problems
-                .map(|text| ApiResult::failed(&reqid, text))
-                .collect()
-        };
-        self.respond(ControllerResponse::StageConfiguration { reqid, results });
+            let results = problems.map(|text| ApiResult::failed(&reqid, text));
+            let results = results.collect();
+            self.respond(ControllerResponse::StageConfiguration { reqid, results });
+            return;
+        }
+        if config.id.is_empty() {
+            config.id = self.ids.unique_id();
+        }
+        let deadline = now + self.settings.request_timeout;
+        self.change(Change::Staged {
+            asker: Some(Asker { reqid, deadline }),
+            ready: self.prepared(config.clone()),
+            staged: config,
+        });
     }
 
-    pub(super) fn on_get_configuration(&mut self, reqid: String, deployed: bool) {
-        let (config, error) = if deployed {
-            (
-                &self.configs.deployed,
-                "no deployed configuration available",
-            )
-        } else {
-            (&self.configs.staged, "no staged configuration available")
-        };
-        let result = match config {
-            Some(config) => ApiResult::ok(&reqid).with_data(config.clone().into_data()),
-            None => ApiResult::failed(&reqid, error),
-        };
-        self.respond(ControllerResponse::GetConfiguration { reqid, result });
+    /// Starts again what ran before the controller was restarted (API §4.1 C3).
+    pub(super) fn deploy_persisted(&mut self, now: Instant) {
+        if let Some(config) = self.configs.deployed().cloned() {
+            info!(config = %config.id, "deploying persisted configuration");
+            let reqid = self.ids.unique_id();
+            self.deploy(now, Origin::Controller, reqid, config);
+        }
     }
 
     pub(super) fn on_deploy(&mut self, now: Instant, reqid: String) {
@@ -188,8 +182,13 @@ impl Controller {
         if !self.instances.are_all_ready() {
             return;
         }
+        let is_open = |d: &Deployment| d.phase != Phase::Storing;
+        if self.configs.is_saving() && !self.deployment.as_ref().is_some_and(is_open) {
+            self.configs.check_later();
+            return;
+        }
         if self.deployment.is_none()
-            && let Some(config) = self.configs.deployed.clone()
+            && let Some(config) = self.configs.deployed().cloned()
         {
             info!(config = %config.id, "agents returned, deploying again");
             let reqid = self.ids.unique_id();
@@ -200,9 +199,11 @@ impl Controller {
 
     /// Ends a pause.
     pub(super) fn resume_deployment(&mut self, now: Instant) {
-        let deployment = self.deployment.as_mut();
-        if let Some(deployment) = deployment.filter(|d| d.pause.is_some_and(|at| at <= now)) {
-            deployment.pause = None;
+        if let Some(deployment) = &mut self.deployment
+            && let Phase::Paused { until } = deployment.phase
+            && until <= now
+        {
+            deployment.phase = Phase::Asking;
             self.send_deployment();
         }
     }
@@ -227,6 +228,9 @@ impl Controller {
             };
             let error = format!("instance {name} {problem}");
             silent.push(ApiResult::failed(&reqid, error).on_instance(name));
+        }
+        if deployment.phase == Phase::Storing {
+            silent.push(ApiResult::failed(&reqid, not_stored(SLOW_DISK)));
         }
         deployment.results.extend(silent);
         let timeout = ApiResult::failed(&reqid, TIMED_OUT);
@@ -286,12 +290,18 @@ impl Controller {
         for instance in moved.chain(diff.add) {
             self.add_instance(now, instance);
         }
+        let phase = if is_overheard {
+            let until = now + STANDBY_PAUSE;
+            Phase::Paused { until }
+        } else {
+            Phase::Asking
+        };
         let asks = config.instances.iter();
         self.deployment = Some(Deployment {
             reqid,
             origin,
             deadline: now + self.settings.request_timeout,
-            pause: is_overheard.then(|| now + STANDBY_PAUSE),
+            phase,
             asks: asks.map(|i| (i.name.clone(), Ask::Unsent)).collect(),
             results: Vec::new(),
             config,
@@ -302,16 +312,13 @@ impl Controller {
     /// Sends the configuration to all who lack it, once every instance is ready. Then all hosts are
     /// known, which they need not have been at staging (API §12.1 D06).
     fn send_deployment(&mut self) {
-        let deployment = self.deployment.take_if(|d| d.pause.is_none());
+        let deployment = self.deployment.take_if(|d| d.phase == Phase::Asking);
         let Some(mut deployment) = deployment else {
             return;
         };
         if self.instances.are_all_ready() {
             if !deployment.is_sent() {
                 deployment.config = self.prepared(deployment.config);
-                if deployment.origin == Origin::Client {
-                    self.configs.ready = Some(deployment.config.clone());
-                }
             }
             for (name, ask) in &mut deployment.asks {
                 if *ask == Ask::Unsent && self.instances.is_ready(name) {
@@ -331,14 +338,35 @@ impl Controller {
 
     /// Node failures do not prevent adoption (API §12.1 D09).
     fn finish_if_complete(&mut self) {
-        let Some(deployment) = self.deployment.take_if(|d| d.is_complete()) else {
+        let deployment = self.deployment.as_mut();
+        let open = deployment.filter(|d| d.phase != Phase::Storing && d.is_complete());
+        if let Some(deployment) = open {
+            deployment.phase = Phase::Storing;
+            let change = Change::Deployed {
+                reqid: deployment.reqid.clone(),
+                config: deployment.config.clone(),
+            };
+            self.change(change);
+        }
+    }
+
+    /// The end of a deployment, unless it has timed out before.
+    pub(super) fn on_deployment_stored(&mut self, reqid: &str, result: Result<(), String>) {
+        let is_it = |d: &mut Deployment| d.phase == Phase::Storing && d.reqid == reqid;
+        let deployment = self.deployment.take_if(is_it);
+        let config = deployment.as_ref().map(|d| d.config.id.clone());
+        match &result {
+            Ok(()) => info!(reqid, config, "deployed"),
+            Err(reason) => warn!(reqid, config, reason, "cannot store what is deployed"),
+        }
+        let Some(deployment) = deployment else {
             return;
         };
-        let id = deployment.config.id.clone();
-        info!(reqid = %deployment.reqid, config = %id, "deployed");
-        self.configs.deployed = Some(deployment.config.clone());
-        let success = ApiResult::ok(&deployment.reqid).with_data(Data::string(id));
-        self.answer(deployment, success);
+        let last = match result {
+            Ok(()) => ApiResult::ok(reqid).with_data(Data::string(deployment.config.id.clone())),
+            Err(reason) => ApiResult::failed(reqid, not_stored(&reason)),
+        };
+        self.answer(deployment, last);
     }
 
     fn refuse_deployment(&mut self, reqid: String, error: &str) {
@@ -356,6 +384,10 @@ impl Controller {
         let reqid = deployment.reqid;
         self.respond(ControllerResponse::Deploy { reqid, results });
     }
+}
+
+fn not_stored(reason: &str) -> String {
+    format!("cannot store the deployed configuration: {reason}")
 }
 
 /// Data other than a node's output would break stock's client (CLIENT §C7).

@@ -111,7 +111,7 @@ impl Controller {
         id: String,
         nodes: &BTreeSet<String>,
     ) {
-        let is_deployed = self.configs.deployed.is_some();
+        let is_deployed = self.configs.deployed().is_some();
         // Stock's guard lets names pass before there is anything to look them up in (API §12.1 D16).
         if self.instances.wanted().is_empty() || (!nodes.is_empty() && !is_deployed) {
             self.refuse(Query::GetIdValue, reqid, "no cluster deployed");
@@ -135,7 +135,7 @@ impl Controller {
             self.refuse(Query::Restart, reqid, "no instances connected");
             return;
         }
-        if self.configs.deployed.is_none() || self.instances.wanted().is_empty() {
+        if self.configs.deployed().is_none() || self.instances.wanted().is_empty() {
             self.refuse(Query::Restart, reqid, "no active cluster deployment");
             return;
         }
@@ -241,11 +241,8 @@ impl Controller {
         reqid: &str,
         names: &BTreeSet<String>,
     ) -> (BTreeSet<String>, Vec<ApiResult>) {
-        let nodes = self
-            .configs
-            .deployed
-            .iter()
-            .flat_map(|config| &config.nodes);
+        let deployed = self.configs.deployed().into_iter();
+        let nodes = deployed.flat_map(|config| &config.nodes);
         let nodes: BTreeSet<&str> = nodes.map(|node| node.name.as_str()).collect();
         let (valid, unknown): (BTreeSet<String>, BTreeSet<String>) = names
             .iter()

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tracing::{debug, info, warn};
 use zeek_client_compat::hub::{self, ClientId, Hub};
 
+use super::configs::Saved;
 use super::{Controller, Input as ControllerInput, Output as ControllerOutput};
 use crate::api::agent::AgentResponse;
 use crate::api::controller::{ControllerRequest, ControllerResponse};
@@ -34,6 +35,11 @@ pub enum Input {
     Broker(peering::Input),
     /// To the clients' hub.
     WebSocket(hub::Input),
+    /// The oldest [`Output::Save`] not yet answered has ended.
+    Saved {
+        /// Why it failed, for people; then what was stored before still is.
+        result: Result<(), String>,
+    },
     /// Leave clients and peers in good order; [`peering::Output::Stopped`] tells when that is done.
     Shutdown,
 }
@@ -45,15 +51,23 @@ pub enum Output {
     Broker(peering::Output),
     /// From the clients' hub.
     WebSocket(hub::Output),
+    /// Keep this instead of what was kept before, so that it survives whatever happens, and say so
+    /// with [`Input::Saved`]. There is one at a time.
+    Save {
+        /// All there is to keep.
+        state: Saved,
+    },
 }
 
 impl ControllerProcess {
-    /// A controller that subscribes and listens. `version` is what clients are told in the ack.
+    /// A controller that subscribes and listens. `version` is what clients are told in the ack,
+    /// `saved` what an earlier one left.
     pub fn new(
         settings: ControllerSettings,
         version: &str,
         id: EndpointId,
         mut ids: IdGen,
+        saved: Saved,
         now: Instant,
     ) -> Self {
         let endpoint_ids = IdGen::new(ids.next_u64());
@@ -68,7 +82,7 @@ impl ControllerProcess {
         publish.extend(CONTROLLER_TOPIC);
         let hub = Hub::new(hub::Options::new(id.to_string(), version, publish));
         info!(name = %settings.name, %id, "controller is live");
-        let controller = Controller::new(settings, ids);
+        let controller = Controller::new(settings, ids, saved, now);
         let mut process = Self {
             endpoint,
             hub,
@@ -84,6 +98,10 @@ impl ControllerProcess {
         match input {
             Input::Broker(input) => self.endpoint.handle(now, input),
             Input::WebSocket(input) => self.hub.handle(now, input),
+            Input::Saved { result } => {
+                self.controller
+                    .handle(now, ControllerInput::Saved { result });
+            }
             Input::Shutdown => {
                 self.hub.handle(now, hub::Input::Shutdown);
                 self.endpoint.handle(now, peering::Input::Shutdown);
@@ -147,6 +165,7 @@ impl ControllerProcess {
             ControllerOutput::Unpeer { addr } => {
                 self.endpoint.handle(now, peering::Input::Unpeer { addr });
             }
+            ControllerOutput::Save { state } => self.outputs.push_back(Output::Save { state }),
         }
     }
 

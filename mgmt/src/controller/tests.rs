@@ -5,6 +5,7 @@ mod agents;
 mod deployments;
 mod queries;
 mod recorded;
+mod saves;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +24,15 @@ struct Rig {
     ids: Vec<String>,
     /// The configuration last sent to an agent.
     sent: Option<Configuration>,
+    disk: Disk,
+}
+
+/// What becomes of what is to be saved.
+enum Disk {
+    /// It is saved at once; this is what was saved last.
+    Works(Saved),
+    /// The test says when and how each save ends; these have not ended.
+    ByHand(Vec<Saved>),
 }
 
 impl Rig {
@@ -31,6 +41,11 @@ impl Rig {
     }
 
     fn with(change: impl FnOnce(&mut ControllerSettings)) -> Self {
+        Self::restarted(Saved::default(), change)
+    }
+
+    /// With what a former controller saved.
+    fn restarted(saved: Saved, change: impl FnOnce(&mut ControllerSettings)) -> Self {
         let any = |port| {
             Some(PeerAddr {
                 host: "0.0.0.0".into(),
@@ -47,11 +62,13 @@ impl Rig {
             metrics_ports: AutoAssign::Off,
         };
         change(&mut settings);
+        let now = start();
         Self {
-            controller: Controller::new(settings, IdGen::new(1)),
-            now: start(),
+            controller: Controller::new(settings, IdGen::new(1), saved.clone(), now),
+            now,
             ids: Vec::new(),
             sent: None,
+            disk: Disk::Works(saved),
         }
     }
 
@@ -80,6 +97,25 @@ impl Rig {
 
     fn input(&mut self, input: Input) {
         self.controller.handle(self.now, input);
+        self.save();
+    }
+
+    /// Takes orders to save out of the outputs.
+    fn save(&mut self) {
+        let is_save = |output: &Output| matches!(output, Output::Save { .. });
+        while let Some(at) = self.controller.outputs.iter().position(is_save) {
+            let Some(Output::Save { state }) = self.controller.outputs.remove(at) else {
+                unreachable!();
+            };
+            match &mut self.disk {
+                Disk::Works(saved) => {
+                    *saved = state;
+                    let result = Ok(());
+                    self.controller.handle(self.now, Input::Saved { result });
+                }
+                Disk::ByHand(open) => open.push(state),
+            }
+        }
     }
 
     fn request(&mut self, request: ControllerRequest) {
@@ -134,6 +170,7 @@ impl Rig {
         while let Some(due) = self.controller.poll_timeout().filter(|due| *due <= end) {
             self.now = due;
             self.controller.handle_timeout(due);
+            self.save();
         }
         self.now = end;
     }
@@ -187,6 +224,7 @@ impl Rig {
             }
             Output::Peer { addr, retry } => format!("peer {addr} every {retry:?}"),
             Output::Unpeer { addr } => format!("unpeer {addr}"),
+            Output::Save { .. } => unreachable!(),
         }
     }
 
@@ -218,7 +256,8 @@ impl Rig {
             Output::ToAgent { .. }
             | Output::Respond { .. }
             | Output::Peer { .. }
-            | Output::Unpeer { .. } => None,
+            | Output::Unpeer { .. }
+            | Output::Save { .. } => None,
         });
         found.unwrap()
     }

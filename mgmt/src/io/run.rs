@@ -18,6 +18,7 @@ use zeek_client_compat::hub;
 use zeek_client_compat::io::server::{Limits, Server};
 
 use crate::agent::process::AgentProcess;
+use crate::controller::configs::Saved;
 use crate::controller::process::{ControllerProcess, Input, Output};
 use crate::settings::{AgentSettings, ControllerSettings};
 
@@ -93,7 +94,8 @@ pub async fn controller(settings: ControllerSettings, tls: &Tls) -> Result<(), R
     let mut ids = IdGen::new(entropy::seed());
     let version = concat!("zeek-mgmt-", env!("CARGO_PKG_VERSION"));
     let id = ids.endpoint_id();
-    let mut process = ControllerProcess::new(settings, version, id, ids, Instant::now());
+    let saved = Saved::default();
+    let mut process = ControllerProcess::new(settings, version, id, ids, saved, Instant::now());
     loop {
         while let Some(output) = process.poll_output() {
             match (output, &mut server) {
@@ -101,6 +103,11 @@ pub async fn controller(settings: ControllerSettings, tls: &Tls) -> Result<(), R
                 (Output::Broker(output), _) => transport.apply(output),
                 (Output::WebSocket(output), Some(server)) => server.apply(output),
                 (Output::WebSocket(_), None) => {}
+                (Output::Save { .. }, _) => {
+                    // Configurations live as long as the program.
+                    let result = Ok(());
+                    process.handle(Instant::now(), Input::Saved { result });
+                }
             }
         }
         let deadline = process.poll_timeout();
