@@ -3,6 +3,7 @@
 pub mod diff;
 pub mod ports;
 pub mod validate;
+pub mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,13 +6,18 @@ use broker_proto::{Address, Port};
 
 use super::{ClusterRole, Configuration, Node};
 
+/// Ports of agents and the Supervisor, unless they are told otherwise. Stock hands these out as well
+/// (API §12.1 D22).
+const USUAL: [u16; 2] = [2151, 9999];
+
 impl Configuration {
     /// Gives managers, loggers and proxies without a port the next free one from `start` on, counted
-    /// over all instances. Agents' ports, explicit ports and `reserved` are not handed out; neither
-    /// are explicit metrics ports, which stock forgets (API §12.1 D22). A node for which no number is
-    /// left stays without.
+    /// over all instances. Agents' ports, explicit ports, the framework's usual ones and `reserved`
+    /// are not handed out; neither are explicit metrics ports, which stock forgets (API §12.1 D22). A
+    /// node for which no number is left stays without.
     pub fn assign_broker_ports(&mut self, start: u16, reserved: &BTreeSet<u16>) {
         let mut taken = reserved.clone();
+        taken.extend(USUAL);
         taken.extend(
             self.instances
                 .iter()
@@ -38,7 +43,8 @@ impl Configuration {
     }
 
     /// Gives every node without a metrics port the next free one of its host from `start` on.
-    /// Instances are on one host if they have the same address.
+    /// Instances are on one host if they have the same address, and those whose address is not known
+    /// may be on any: their nodes come last and get numbers that nobody has.
     pub fn assign_metrics_ports(&mut self, start: u16) {
         let hosts: BTreeMap<String, Address> = self
             .instances
@@ -52,7 +58,8 @@ impl Configuration {
         let mut taken: BTreeMap<Address, BTreeSet<u16>> = BTreeMap::new();
         for instance in &self.instances {
             let port = instance.listen_port.map(number);
-            taken.entry(instance.host).or_default().extend(port);
+            let taken = taken.entry(instance.host).or_default();
+            taken.extend(USUAL.into_iter().chain(port));
         }
         for node in &self.nodes {
             let ports = [node.p, node.metrics_port].into_iter().flatten();
@@ -60,15 +67,21 @@ impl Configuration {
             taken.extend(ports.map(number));
         }
         let mut counters: BTreeMap<Address, Counter> = BTreeMap::new();
-        for mut node in self.sorted_nodes() {
-            if node.metrics_port.is_some() {
-                continue;
-            }
+        let lacking = self.sorted_nodes().into_iter();
+        let lacking = lacking.filter(|node| node.metrics_port.is_none());
+        let (nowhere, somewhere): (Vec<Node>, Vec<Node>) =
+            lacking.partition(|node| host_of(node).is_unspecified());
+        for mut node in somewhere.into_iter().chain(nowhere) {
             let host = host_of(&node);
+            if host.is_unspecified() && !counters.contains_key(&host) {
+                let everywhere = taken.values().flatten().copied().collect();
+                taken.insert(host, everywhere);
+            }
             let counter = counters.entry(host).or_insert_with(|| Counter::new(start));
             self.nodes.remove(&node);
             let taken = taken.entry(host).or_default();
             node.metrics_port = counter.next_free(taken).map(Port::tcp);
+            taken.extend(node.metrics_port.map(number));
             self.nodes.insert(node);
         }
     }

@@ -1,4 +1,7 @@
-//! What a configuration must not be (API §7.1).
+//! What a configuration must not be: stock's checks (API §7.1), and what stock finds out only when
+//! it is too late (API §12.1 D21).
+
+mod gaps;
 
 use std::collections::BTreeSet;
 
@@ -18,12 +21,13 @@ pub struct Rules {
 }
 
 impl Configuration {
-    /// Everything that is wrong with it, in stock's words, sorted by bytes; empty if it can be
-    /// deployed. Stock's gaps (API §12.1 D21) are kept.
+    /// Everything that is wrong with it, sorted by bytes; empty if it can be deployed. What stock
+    /// checks, too, is in stock's words.
     pub fn problems(&self, rules: Rules) -> Vec<String> {
         let mut texts = Vec::new();
         self.check_names(&mut texts);
         self.check_ports(rules.controller_port, &mut texts);
+        self.check_gaps(&mut texts);
         if rules.broker_ports == AutoAssign::Off {
             self.check_missing_ports(&mut texts);
         }

@@ -183,6 +183,66 @@ fn metrics_ports_in_use_on_the_host_are_skipped_and_explicit_ones_stay() {
     );
 }
 
+#[test]
+fn d22_usual_ports_of_the_framework_and_explicit_metrics_ports_are_not_handed_out() {
+    let nodes = [("a", "manager", Manager), ("a", "proxy", Proxy)];
+    let mut config_a = config(&[("a", "0.0.0.0")], &nodes);
+    config_a.assign_broker_ports(2149, &BTreeSet::from([2149, 2150]));
+    assert_eq!(
+        broker_ports(&config_a),
+        [("manager", Some(2152)), ("proxy", Some(2153))]
+    );
+    let mut config_a = config(&[("a", "0.0.0.0")], &nodes);
+    config_a.assign_broker_ports(9998, &BTreeSet::new());
+    assert_eq!(
+        broker_ports(&config_a),
+        [("manager", Some(9998)), ("proxy", Some(10000))]
+    );
+    let mut config_a = config(&[("a", "10.0.0.1")], &nodes);
+    config_a.assign_metrics_ports(9999);
+    assert_eq!(
+        metrics_ports(&config_a),
+        [("manager", Some(10000)), ("proxy", Some(10001))]
+    );
+}
+
+#[test]
+fn d23_instances_of_one_address_share_what_is_taken() {
+    let mut config = config(&[], &[("a", "x", Worker), ("b", "y", Worker)]);
+    for (name, port) in [("a", 9000), ("b", 9001)] {
+        config.instances.insert(Instance {
+            name: name.into(),
+            host: "10.0.0.1".parse().unwrap(),
+            listen_port: Some(Port::tcp(port)),
+        });
+    }
+    config.assign_metrics_ports(9000);
+    assert_eq!(
+        metrics_ports(&config),
+        [("x", Some(9002)), ("y", Some(9003))]
+    );
+}
+
+#[test]
+fn nodes_of_unknown_hosts_get_metrics_ports_that_fit_on_any() {
+    let nodes = [
+        ("a", "w-a", Worker),
+        ("b", "w-b", Worker),
+        ("c", "w-c", Worker),
+    ];
+    let hosts = [("a", "0.0.0.0"), ("b", "10.0.0.2"), ("c", "0.0.0.0")];
+    let mut config = config(&hosts, &nodes);
+    config.assign_metrics_ports(9000);
+    assert_eq!(
+        metrics_ports(&config),
+        [
+            ("w-a", Some(9001)),
+            ("w-b", Some(9000)),
+            ("w-c", Some(9002))
+        ]
+    );
+}
+
 fn broker_ports(config: &Configuration) -> Vec<(&str, Option<u16>)> {
     let nodes = config.nodes.iter();
     nodes.map(|n| (n.name.as_str(), n.p.map(number))).collect()

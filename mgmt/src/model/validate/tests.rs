@@ -118,6 +118,134 @@ fn without_auto_assignment_ports_must_be_given() {
     assert_eq!(config.problems(RULES), <[&str; 0]>::default());
 }
 
+#[test]
+fn d21_names_that_no_supervisor_can_run_are_refused() {
+    let long: &str = Box::leak("x".repeat(256).into_boxed_str());
+    let names = ["", ".", "..", "../up", "/abs", "a/b", "w 1", "w\n1", long];
+    let rows = names.map(|name| ("i", name, Worker, None));
+    let config = config(&[("i", None)], &rows);
+    let shown = "x".repeat(80);
+    assert_eq!(
+        config.problems(RULES),
+        [
+            "node name '' is empty",
+            "node name '.' leaves the state directory",
+            "node name '..' leaves the state directory",
+            "node name '../up' leaves the state directory",
+            "node name '/abs' leaves the state directory",
+            "node name 'a/b' contains a slash",
+            "node name 'w 1' contains spaces",
+            "node name 'w\\n1' contains control characters",
+            &format!("node name '{shown}…' is longer than 255 bytes"),
+        ]
+    );
+}
+
+#[test]
+fn d21_names_that_no_agent_can_have_are_refused() {
+    let names = ["", "../up", "a b", "site/a"];
+    let config = config(&names.map(|name| (name, None)), &[]);
+    assert_eq!(
+        config.problems(RULES),
+        [
+            "instance name '' is empty",
+            "instance name '../up' leaves the state directory",
+            "instance name 'a b' contains spaces",
+        ]
+    );
+}
+
+#[test]
+fn d21_a_node_cannot_have_the_name_of_the_controller() {
+    let rows = [("i", "controller", Worker, None)];
+    let config = config(&[("i", None)], &rows);
+    assert_eq!(
+        config.collision("controller").unwrap(),
+        "node 'controller' has the name of the controller"
+    );
+    assert_eq!(config.collision("c"), None);
+}
+
+#[test]
+fn d21_a_node_needs_a_role() {
+    let config = config(&[("i", None)], &[("i", "n", ClusterRole::None, None)]);
+    assert_eq!(config.problems(RULES), ["node 'n' has no role"]);
+}
+
+#[test]
+fn d21_metrics_ports_are_used_once_per_host() {
+    let rows = [
+        ("a", "n1", Worker, None),
+        ("a", "n2", Worker, None),
+        ("a", "n3", Manager, Some(9000)),
+        ("a", "n4", Logger, Some(9100)),
+        ("b", "n5", Worker, None),
+        ("c", "n6", Worker, None),
+    ];
+    let instances = [("a", Some(9200)), ("b", None), ("c", None)];
+    let mut config = config(&instances, &rows);
+    let metrics = [
+        ("n1", 9000),
+        ("n2", 9000),
+        ("n4", 9100),
+        ("n5", 9200),
+        ("n6", 9200),
+    ];
+    config.nodes = std::mem::take(&mut config.nodes)
+        .into_iter()
+        .map(|mut node| {
+            let port = metrics.iter().find(|(name, _)| *name == node.name);
+            node.metrics_port = port.map(|(_, port)| Port::tcp(*port));
+            node
+        })
+        .collect();
+    // As long as nobody knows that b and c are on one host, each has its own.
+    let apart = [
+        "multiple nodes on instance 'a' using metrics port 9000/tcp",
+        "node 'n1' metrics port 9000/tcp conflicts with the port of node 'n3'",
+        "node 'n2' metrics port 9000/tcp conflicts with the port of node 'n3'",
+        "node 'n4' metrics port 9100/tcp conflicts with its own port",
+    ];
+    assert_eq!(config.problems(RULES), apart);
+    on_host(&mut config, "10.0.0.1");
+    assert_eq!(
+        config.problems(RULES),
+        [
+            "multiple nodes on host 10.0.0.1 using metrics port 9000/tcp",
+            "multiple nodes on host 10.0.0.1 using metrics port 9200/tcp",
+            apart[1],
+            apart[2],
+            apart[3],
+            "node 'n5' metrics port 9200/tcp conflicts with agent port on instance 'a'",
+            "node 'n6' metrics port 9200/tcp conflicts with agent port on instance 'a'",
+        ]
+    );
+}
+
+#[test]
+fn one_broker_port_on_two_instances_of_a_host_is_accepted_as_stock_does() {
+    let rows = [
+        ("a", "n1", Manager, Some(5000)),
+        ("b", "n2", Logger, Some(5000)),
+    ];
+    let mut config = config(&[("a", None), ("b", None)], &rows);
+    on_host(&mut config, "10.0.0.1");
+    assert_eq!(config.problems(RULES), [""; 0]);
+    assert_eq!(
+        config.warnings(),
+        ["multiple nodes on host 10.0.0.1 using port 5000/tcp"]
+    );
+}
+
+fn on_host(config: &mut Configuration, host: &str) {
+    let instances = std::mem::take(&mut config.instances).into_iter();
+    let instances = instances.map(|mut instance| {
+        instance.host = host.parse().unwrap();
+        instance
+    });
+    config.instances = instances.collect();
+}
+
 const RULES: Rules = Rules {
     controller_port: Some(Port::tcp(2150)),
     broker_ports: AutoAssign::From(2200),
