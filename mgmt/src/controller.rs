@@ -1,9 +1,10 @@
 //! The controller: knows the agents, keeps configurations, deploys them, answers clients (API §4).
 //!
 //! [`Controller`] is fed typed messages, peerings and the time, and hands out [`Output`]s. Agents
-//! come and go in `instances`; a deployment is in `deploy`, from the staged configuration to the
-//! answer; `configs` keeps configurations over a restart; `fanout` asks agents on behalf of clients
-//! and collects what they say.
+//! come and go in `instances`; a client's deployment is in `deploy`, from the staged configuration to
+//! the answer, and `rollout` knows who has the configuration in force; `configs` keeps
+//! configurations over a restart; `fanout` asks agents on behalf of clients and collects what they
+//! say; `notices` are what agents say unasked.
 //!
 //! An answer counts only if it comes from the agent that was asked: on that agent's topic and from
 //! its endpoint. Stock agents also act on messages for longer names that begin with their own
@@ -13,7 +14,9 @@ pub mod configs;
 mod deploy;
 mod fanout;
 mod instances;
+mod notices;
 pub mod process;
+mod rollout;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -30,6 +33,8 @@ use configs::{Configs, Saved};
 use deploy::Deployment;
 use fanout::{Fanouts, Query};
 use instances::Instances;
+use notices::Notices;
+use rollout::Rollout;
 
 /// Why a request that ran out of time failed.
 const TIMED_OUT: &str = "request timed out";
@@ -42,7 +47,9 @@ pub struct Controller {
     instances: Instances,
     configs: Configs,
     deployment: Option<Deployment>,
+    rollout: Rollout,
     fanouts: Fanouts,
+    notices: Notices,
     outputs: VecDeque<Output>,
 }
 
@@ -129,17 +136,19 @@ struct Sender {
 impl Controller {
     /// A controller that knows no agent. It deploys again what was deployed when `saved` was stored
     /// (API §4.1 C3).
-    pub fn new(settings: ControllerSettings, ids: IdGen, saved: Saved, now: Instant) -> Self {
+    pub fn new(settings: ControllerSettings, ids: IdGen, saved: Saved) -> Self {
         let mut controller = Self {
             settings,
             ids,
             instances: Instances::default(),
             configs: Configs::new(saved),
             deployment: None,
+            rollout: Rollout::default(),
             fanouts: Fanouts::default(),
+            notices: Notices::default(),
             outputs: VecDeque::new(),
         };
-        controller.deploy_persisted(now);
+        controller.restore();
         controller
     }
 
@@ -162,8 +171,7 @@ impl Controller {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.expire_fanouts(now);
         self.expire_saves(now);
-        self.expire_deployment(now);
-        self.resume_deployment(now);
+        self.advance(now);
         self.repeat_welcomes(now);
     }
 
@@ -174,7 +182,7 @@ impl Controller {
 
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let deployment = self.deployment.as_ref().map(Deployment::next_deadline);
+        let deployment = self.deployment.as_ref().and_then(Deployment::next_deadline);
         [
             self.fanouts.next_deadline(),
             deployment,
@@ -231,7 +239,7 @@ impl Controller {
                 debug!(instance = %sender.instance, "agent stands by");
             }
             AgentResponse::Deploy { reqid, results } => {
-                self.on_deploy_response(sender, &reqid, results);
+                self.on_deploy_response(now, sender, &reqid, results);
             }
             AgentResponse::GetNodes { reqid, result } => {
                 self.on_answer(sender, Query::GetNodes, &reqid, vec![result]);
@@ -257,6 +265,9 @@ impl Controller {
                 node,
             } => {
                 warn!(%instance, %node, %msg, "agent reports an error");
+                if self.instances.is_genuine(sender) && instance == sender.instance {
+                    self.notices.keep(&instance, &node, &msg);
+                }
             }
             AgentResponse::Log {
                 instance,

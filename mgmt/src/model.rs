@@ -1,6 +1,7 @@
 //! What the framework talks about: configurations, instances, nodes, their states (API §1.3, §1.4).
 
 pub mod diff;
+pub mod hosts;
 pub mod ports;
 pub mod validate;
 pub mod warnings;

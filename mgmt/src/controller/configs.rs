@@ -50,8 +50,6 @@ pub(super) struct Configs {
     /// The first one is ordered, the others wait for it.
     changes: VecDeque<Change>,
     held: VecDeque<Held>,
-    /// Agents became ready meanwhile; what that means depends on what is deployed then.
-    is_check_due: bool,
 }
 
 /// Something to store.
@@ -66,7 +64,7 @@ pub(super) enum Change {
         /// The same with hosts and ports.
         ready: Configuration,
     },
-    /// A deployment is through.
+    /// A configuration is in force.
     Deployed {
         /// Which.
         reqid: String,
@@ -118,11 +116,6 @@ impl Configs {
     /// Whether a save is under way.
     pub(super) fn is_saving(&self) -> bool {
         !self.changes.is_empty()
-    }
-
-    /// Asks for [`Controller::check_ready`] after the save.
-    pub(super) fn check_later(&mut self) {
-        self.is_check_due = true;
     }
 
     /// When the next client has waited long enough.
@@ -206,13 +199,11 @@ impl Controller {
         };
         self.conclude(change, result);
         self.order_save();
+        self.advance(now);
         while !self.configs.is_saving()
             && let Some(held) = self.configs.held.pop_front()
         {
             self.on_request(now, held.request);
-        }
-        if !self.configs.is_saving() && std::mem::take(&mut self.configs.is_check_due) {
-            self.check_ready(now);
         }
     }
 

@@ -1,20 +1,23 @@
-//! A configuration on its way: staged, made ready, deployed (API §4.3, §4.4).
+//! A client's deployment (API §4.4), in four steps: wait for the agents, with nothing touched; store
+//! the configuration as deployed; rearrange the instances and send it out; collect the answers.
+//!
+//! The first step ends when all agents are ready or, after the request timeout, with those that are
+//! (API §12.1 D03). From the second step on the configuration is the one in force, whatever becomes
+//! of it: agents that took it are not put back to an older one (D10). Sending is in `rollout`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use broker_proto::zeek::{FromData, ToData};
 use broker_proto::{Data, Port};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::configs::{Asker, Change, SLOW_DISK};
-use super::{Controller, Sender, TIMED_OUT};
+use super::{Controller, TIMED_OUT};
 use crate::api::ApiResult;
-use crate::api::agent::AgentRequest;
 use crate::api::controller::ControllerResponse;
+use crate::model::Configuration;
 use crate::model::diff::InstanceDiff;
 use crate::model::validate::Rules;
-use crate::model::{Configuration, NodeOutputs};
 use crate::settings::AutoAssign;
 
 /// How long a deployment waits for a standby to have its effect at an agent that it was not meant
@@ -22,81 +25,94 @@ use crate::settings::AutoAssign;
 /// it (API §12.1 D01, §13.1).
 const STANDBY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Who wants a deployment.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Origin {
-    /// A client, who wants an answer.
-    Client,
-    /// The controller, because agents returned.
-    Controller,
-}
+/// What an agent has to take the configuration, at least: a stock agent gives up on its nodes after
+/// up to 7 s (API §3). With the request timeout of 10 s to wait for agents, an answer comes within
+/// the 20 s of zeek-client (API §12.1 D13).
+pub(super) const LAUNCH: Duration = Duration::from_secs(8);
 
 /// The deployment in progress.
 #[derive(Debug)]
 pub(super) struct Deployment {
     reqid: String,
-    origin: Origin,
     config: Configuration,
-    deadline: Instant,
+    started: Instant,
     phase: Phase,
-    asks: BTreeMap<String, Ask>,
     results: Vec<ApiResult>,
+    has_timed_out: bool,
 }
 
 /// What a deployment is doing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 enum Phase {
-    /// It lets a standby have its effect first.
-    Paused { until: Instant },
-    /// It waits for agents, and for their answers.
-    Asking,
-    /// All have answered; the configuration is being stored as deployed.
-    Storing,
-}
-
-/// Where one instance of the configuration stands.
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum Ask {
-    /// It does not have the configuration, or lost it.
-    Unsent,
-    /// It was sent the configuration with this id.
-    Sent { child: String },
-    /// It has answered.
-    Answered,
+    /// It waits for agents. Nothing is touched.
+    Gathering { until: Instant },
+    /// The configuration is being stored as deployed.
+    Storing { until: Instant },
+    /// It is stored.
+    Stored,
+    /// A standby has its effect first.
+    Pausing {
+        until: Instant,
+        awaited: BTreeSet<String>,
+    },
+    /// It is out, and these have to answer until then.
+    Launching { awaited: BTreeMap<String, Instant> },
 }
 
 impl Deployment {
     /// When something is due.
-    pub(super) fn next_deadline(&self) -> Instant {
-        match self.phase {
-            Phase::Paused { until } => until.min(self.deadline),
-            Phase::Asking | Phase::Storing => self.deadline,
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Gathering { until }
+            | Phase::Storing { until }
+            | Phase::Pausing { until, .. } => Some(*until),
+            Phase::Stored => None,
+            Phase::Launching { awaited } => awaited.values().min().copied(),
         }
     }
 
-    /// An agent that went may come back without its nodes.
-    pub(super) fn ask_again(&mut self, name: &str) {
-        if let Some(ask) = self.asks.get_mut(name) {
-            *ask = Ask::Unsent;
+    /// Whether agents may be sent configurations meanwhile.
+    pub(super) fn is_launching(&self) -> bool {
+        matches!(self.phase, Phase::Launching { .. })
+    }
+
+    /// An agent was sent the configuration, perhaps again: it has its time from here on.
+    pub(super) fn on_sent(&mut self, now: Instant, name: &str, budget: Duration) {
+        if let Phase::Launching { awaited } = &mut self.phase
+            && let Some(until) = awaited.get_mut(name)
+        {
+            *until = launch_deadline(self.started, now, budget);
         }
     }
 
-    /// Whether the answer of this instance decides. An instance without nodes gets the
-    /// configuration, so that it drops old ones, but a stock agent may answer it only by timeout
-    /// (API §12.1 D02).
-    fn is_awaited(&self, name: &str) -> bool {
-        let nodes = &self.config.nodes;
-        nodes.is_empty() || nodes.iter().any(|node| node.instance == name)
+    /// An agent answered; `false` if nobody waits for that.
+    pub(super) fn on_answer(&mut self, name: &str, results: &[ApiResult]) -> bool {
+        let Phase::Launching { awaited } = &mut self.phase else {
+            return false;
+        };
+        let is_awaited = awaited.remove(name).is_some();
+        if is_awaited {
+            self.results.extend_from_slice(results);
+        }
+        is_awaited
     }
+}
 
-    fn is_complete(&self) -> bool {
-        let mut asks = self.asks.iter();
-        asks.all(|(name, ask)| *ask == Ask::Answered || !self.is_awaited(name))
-    }
+/// By when an agent has to answer: at least [`LAUNCH`] after it was sent the configuration, within
+/// the request timeout in any case, and never later than both together.
+fn launch_deadline(started: Instant, sent: Instant, request_timeout: Duration) -> Instant {
+    let usual = started + request_timeout;
+    usual.max(sent + LAUNCH).min(usual + LAUNCH)
+}
 
-    fn is_sent(&self) -> bool {
-        self.asks.values().any(|ask| *ask != Ask::Unsent)
-    }
+/// The instances whose readiness and answers a deployment waits for. One without nodes gets the
+/// configuration, so that it drops old ones, but a stock agent may answer it only by timeout
+/// (API §12.1 D02).
+fn awaited_instances(config: &Configuration) -> BTreeSet<String> {
+    let names = config.instances.iter().map(|i| &i.name);
+    let has_nodes = |name: &String| config.nodes.iter().any(|node| node.instance == *name);
+    let names = names.filter(|name| config.nodes.is_empty() || has_nodes(name));
+    names.cloned().collect()
 }
 
 impl Controller {
@@ -107,11 +123,14 @@ impl Controller {
         mut config: Configuration,
     ) {
         let listen = self.settings.listen.as_ref();
-        let problems = config.problems(Rules {
+        let mut problems = config.problems(Rules {
             controller_port: listen.map(|addr| Port::tcp(addr.port)),
             broker_ports: self.settings.broker_ports,
         });
+        problems.extend(config.collision(&self.settings.name));
+        problems.sort();
         if !problems.is_empty() {
+            warn!(reqid, config = %config.id, ?problems, "refused a configuration");
             let problems = problems.into_iter();
             let results = problems.map(|text| ApiResult::failed(&reqid, text));
             let results = results.collect();
@@ -121,25 +140,20 @@ impl Controller {
         if config.id.is_empty() {
             config.id = self.ids.unique_id();
         }
+        let ready = self.prepared(config.clone());
+        for warning in ready.warnings().into_iter().chain(ready.unreachable()) {
+            warn!(config = %config.id, "staged configuration: {warning}");
+        }
         let deadline = now + self.settings.request_timeout;
         self.change(Change::Staged {
             asker: Some(Asker { reqid, deadline }),
-            ready: self.prepared(config.clone()),
+            ready,
             staged: config,
         });
     }
 
-    /// Starts again what ran before the controller was restarted (API §4.1 C3).
-    pub(super) fn deploy_persisted(&mut self, now: Instant) {
-        if let Some(config) = self.configs.deployed().cloned() {
-            info!(config = %config.id, "deploying persisted configuration");
-            let reqid = self.ids.unique_id();
-            self.deploy(now, Origin::Controller, reqid, config);
-        }
-    }
-
     pub(super) fn on_deploy(&mut self, now: Instant, reqid: String) {
-        let Some(config) = self.configs.to_deploy().cloned() else {
+        let Some(mut config) = self.configs.to_deploy().cloned() else {
             self.refuse_deployment(reqid, "no configuration available to deploy");
             return;
         };
@@ -148,108 +162,185 @@ impl Controller {
             self.refuse_deployment(reqid, &error);
             return;
         }
-        self.deploy(now, Origin::Client, reqid, config);
-        self.check_ready(now);
+        info!(reqid, config = %config.id, "deploying");
+        self.instances.fill_hosts(&mut config);
+        self.gather(now, &config);
+        self.deployment = Some(Deployment {
+            reqid,
+            config,
+            started: now,
+            phase: Phase::Gathering {
+                until: now + self.settings.request_timeout,
+            },
+            results: Vec::new(),
+            has_timed_out: false,
+        });
+        self.advance(now);
     }
 
-    /// Answers of agents that were not asked, or not any more, are common: stock agents answer some
-    /// requests twice (API §12.2 D30, D31).
-    pub(super) fn on_deploy_response(
-        &mut self,
-        sender: &Sender,
-        reqid: &str,
-        results: Vec<ApiResult>,
-    ) {
-        let name = sender.instance.as_str();
-        let is_genuine = self.instances.is_genuine(sender);
-        let awaited = Ask::Sent {
-            child: reqid.to_owned(),
+    /// Takes the deployment as far as it can go, and sends out what is due.
+    pub(super) fn advance(&mut self, now: Instant) {
+        let Some(deployment) = self.deployment.take() else {
+            self.adopt_stored(now);
+            return self.deliver_due(now);
         };
-        let deployment = self.deployment.as_mut().filter(|_| is_genuine);
-        let Some(deployment) = deployment.filter(|d| d.asks.get(name) == Some(&awaited)) else {
-            debug!(instance = name, reqid, "ignored a deployment's answer");
-            return;
-        };
-        deployment.asks.insert(name.to_owned(), Ask::Answered);
-        let results = results.into_iter();
-        let results = results.map(|result| with_printable_outputs(result, name));
-        deployment.results.extend(results);
-        self.finish_if_complete();
+        match &deployment.phase {
+            Phase::Gathering { until } => {
+                let awaited = awaited_instances(&deployment.config);
+                let is_settled = |name: &String| self.instances.is_settled(name);
+                if awaited.iter().all(is_settled) || *until <= now {
+                    return self.commit(now, deployment, &awaited);
+                }
+            }
+            Phase::Storing { until } if *until <= now => {
+                return self.give_up_on_disk(deployment);
+            }
+            Phase::Storing { .. } => {}
+            Phase::Stored => return self.rearrange(now, deployment),
+            Phase::Pausing { until, awaited } if *until <= now => {
+                let awaited = awaited.clone();
+                return self.launch(now, deployment, awaited);
+            }
+            Phase::Pausing { .. } => {}
+            Phase::Launching { .. } => {
+                self.deployment = Some(deployment);
+                self.deliver_due(now);
+                return self.finish_launch(now);
+            }
+        }
+        self.deployment = Some(deployment);
     }
 
-    /// Starts or continues whatever waits for all instances to be ready (API §4.2 C6, §4.4 C14).
-    pub(super) fn check_ready(&mut self, now: Instant) {
-        if !self.instances.are_all_ready() {
+    /// The end of waiting: with the agents that are ready, or not at all if there is none or their
+    /// addresses cannot work.
+    fn commit(&mut self, now: Instant, mut deployment: Deployment, awaited: &BTreeSet<String>) {
+        let is_ready = |name: &String| self.instances.is_ready(name);
+        if !awaited.is_empty() && !awaited.iter().any(is_ready) {
+            self.report_missing(&mut deployment, awaited.iter());
+            deployment.has_timed_out = awaited.iter().any(|name| !self.instances.is_settled(name));
+            return self.abort(now, deployment);
+        }
+        // All hosts of those are known, which they need not have been at staging (API §12.1 D06).
+        deployment.config = self.prepared(deployment.config);
+        let mut problems = deployment.config.unreachable();
+        problems.extend(deployment.config.metrics_conflicts());
+        if !problems.is_empty() {
+            let problems = problems.into_iter();
+            let problems = problems.map(|text| ApiResult::failed(&deployment.reqid, text));
+            deployment.results.extend(problems);
+            return self.abort(now, deployment);
+        }
+        let change = Change::Deployed {
+            reqid: deployment.reqid.clone(),
+            config: deployment.config.clone(),
+        };
+        let until = now + self.settings.request_timeout;
+        deployment.phase = Phase::Storing { until };
+        self.deployment = Some(deployment);
+        self.change(change);
+        if self.configs.is_saving() {
             return;
         }
-        let is_open = |d: &Deployment| d.phase != Phase::Storing;
-        if self.configs.is_saving() && !self.deployment.as_ref().is_some_and(is_open) {
-            self.configs.check_later();
-            return;
-        }
-        if self.deployment.is_none()
-            && let Some(config) = self.configs.deployed().cloned()
-        {
-            info!(config = %config.id, "agents returned, deploying again");
-            let reqid = self.ids.unique_id();
-            self.deploy(now, Origin::Controller, reqid, config);
-        }
-        self.send_deployment();
+        self.advance(now);
     }
 
-    /// Ends a pause.
-    pub(super) fn resume_deployment(&mut self, now: Instant) {
-        if let Some(deployment) = &mut self.deployment
-            && let Phase::Paused { until } = deployment.phase
-            && until <= now
-        {
-            deployment.phase = Phase::Asking;
-            self.send_deployment();
+    /// A deployment's configuration is stored, or cannot be. What else was stored under another id
+    /// is news of the controller's own.
+    pub(super) fn on_deployment_stored(&mut self, reqid: &str, result: Result<(), String>) {
+        if let Err(reason) = &result {
+            warn!(reqid, reason, "cannot store what is deployed");
+        }
+        let is_it =
+            |d: &mut Deployment| matches!(d.phase, Phase::Storing { .. }) && d.reqid == reqid;
+        let Some(mut deployment) = self.deployment.take_if(is_it) else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                deployment.phase = Phase::Stored;
+                self.deployment = Some(deployment);
+            }
+            Err(reason) => {
+                let failure = ApiResult::failed(reqid, not_stored(&reason));
+                deployment.results.push(failure);
+                self.answer(deployment, None);
+            }
         }
     }
 
-    pub(super) fn expire_deployment(&mut self, now: Instant) {
-        let Some(mut deployment) = self.deployment.take_if(|d| d.deadline <= now) else {
-            return;
-        };
-        let reqid = deployment.reqid.clone();
-        warn!(reqid, config = %deployment.config.id, "deployment timed out");
-        let mut silent = Vec::new();
-        for (name, ask) in &deployment.asks {
-            let is_silent = matches!(ask, Ask::Sent { .. }) && deployment.is_awaited(name);
-            // A ready one that was not asked waited for the others.
-            let is_ready = self.instances.is_ready(name);
-            let problem = if !is_ready && !self.instances.is_known(name) {
-                "is not connected"
-            } else if !is_ready || is_silent {
-                "did not answer"
-            } else {
-                continue;
-            };
-            let error = format!("instance {name} {problem}");
-            silent.push(ApiResult::failed(&reqid, error).on_instance(name));
-        }
-        if deployment.phase == Phase::Storing {
-            silent.push(ApiResult::failed(&reqid, not_stored(SLOW_DISK)));
-        }
-        deployment.results.extend(silent);
-        let timeout = ApiResult::failed(&reqid, TIMED_OUT);
-        self.answer(deployment, timeout);
+    /// Nothing is sent out that might not be stored. If it is stored after all, it is in force, and
+    /// agents get it when they return or with the next deployment.
+    fn give_up_on_disk(&mut self, mut deployment: Deployment) {
+        let failure = ApiResult::failed(&deployment.reqid, not_stored(SLOW_DISK));
+        deployment.results.push(failure);
+        deployment.has_timed_out = true;
+        self.answer(deployment, None);
     }
 
-    /// One instance cannot take part in the deployment in progress, so it does not hold up others.
-    pub(super) fn fail_instance(&mut self, name: &str, problem: &str) {
-        let Some(deployment) = &mut self.deployment else {
+    /// Makes the configuration's instances the wanted ones (API §4.4 C13).
+    fn rearrange(&mut self, now: Instant, mut deployment: Deployment) {
+        let config = &deployment.config;
+        let diff = InstanceDiff::new(self.instances.wanted(), &config.instances);
+        let moved: BTreeSet<String> = diff.reconnect.iter().map(|r| r.to.name.clone()).collect();
+        let stopped = diff.drop.iter().map(|i| &i.name).chain(&moved);
+        let is_overheard = stopped.into_iter().any(|name| {
+            let mut names = config.instances.iter().map(|i| i.name.as_str());
+            names.any(|other| name.starts_with(other) && name != other)
+        });
+        let awaited = awaited_instances(config);
+        let is_missing = |name: &&String| !self.instances.is_ready(name) && !moved.contains(*name);
+        let missing: BTreeSet<String> = awaited.iter().filter(is_missing).cloned().collect();
+        let awaited = awaited.difference(&missing).cloned().collect();
+        self.report_missing(&mut deployment, missing.iter());
+
+        let config = deployment.config.clone();
+        self.want(now, &diff, &config);
+        self.begin_rollout(now, config);
+        if is_overheard {
+            let until = now + STANDBY_PAUSE;
+            deployment.phase = Phase::Pausing { until, awaited };
+            self.deployment = Some(deployment);
+        } else {
+            self.launch(now, deployment, awaited);
+        }
+    }
+
+    fn launch(&mut self, now: Instant, mut deployment: Deployment, awaited: BTreeSet<String>) {
+        let until = launch_deadline(deployment.started, now, self.settings.request_timeout);
+        let awaited = awaited.into_iter().map(|name| (name, until)).collect();
+        deployment.phase = Phase::Launching { awaited };
+        self.deployment = Some(deployment);
+        self.deliver_due(now);
+        self.finish_launch(now);
+    }
+
+    /// Answers once everybody has answered or had their time. Failures do not prevent adoption
+    /// (API §12.1 D09).
+    fn finish_launch(&mut self, now: Instant) {
+        let Some(mut deployment) = self.deployment.take() else {
             return;
         };
-        let Some(ask) = deployment.asks.get_mut(name) else {
-            return;
-        };
-        *ask = Ask::Answered;
-        let result = ApiResult::failed(&deployment.reqid, problem).on_instance(name);
-        deployment.results.push(result);
-        self.finish_if_complete();
-        self.send_deployment();
+        if let Phase::Launching { awaited } = &mut deployment.phase {
+            let late: Vec<String> = awaited
+                .iter()
+                .filter(|(_, until)| **until <= now)
+                .map(|(name, _)| name.clone())
+                .collect();
+            awaited.retain(|name, _| !late.contains(name));
+            let is_done = awaited.is_empty();
+            if !late.is_empty() {
+                deployment.has_timed_out = true;
+                self.report_missing(&mut deployment, late.iter());
+            }
+            if is_done {
+                let id = deployment.config.id.clone();
+                info!(reqid = %deployment.reqid, config = %id, "deployed");
+                let success = ApiResult::ok(&deployment.reqid).with_data(Data::string(id));
+                self.answer(deployment, Some(success));
+                return self.deliver_due(now);
+            }
+        }
+        self.deployment = Some(deployment);
     }
 
     /// Hosts and ports as far as they can be told (API §4.3 C10).
@@ -266,107 +357,25 @@ impl Controller {
         config
     }
 
-    /// Rearranges the instances and opens the deployment (API §4.4 C13).
-    fn deploy(&mut self, now: Instant, origin: Origin, reqid: String, mut config: Configuration) {
-        self.instances.fill_hosts(&mut config);
-        info!(reqid, config = %config.id, ?origin, "deploying");
-        let diff = InstanceDiff::new(self.instances.wanted(), &config.instances);
-        let moved = diff.reconnect.iter().map(|r| &r.from);
-        let stopped = diff.drop.iter().chain(moved).map(|i| i.name.as_str());
-        let is_overheard = stopped.into_iter().any(|name| {
-            let mut names = config.instances.iter().map(|i| i.name.as_str());
-            names.any(|other| name.starts_with(other) && name != other)
-        });
-        for instance in &diff.drop {
-            self.drop_instance(&instance.name);
-        }
-        for moved in &diff.reconnect {
-            self.drop_moved_instance(&moved.from.name);
-        }
-        for instance in diff.keep {
-            self.keep_instance(instance);
-        }
-        let moved = diff.reconnect.into_iter().map(|r| r.to);
-        for instance in moved.chain(diff.add) {
-            self.add_instance(now, instance);
-        }
-        let phase = if is_overheard {
-            let until = now + STANDBY_PAUSE;
-            Phase::Paused { until }
-        } else {
-            Phase::Asking
-        };
-        let asks = config.instances.iter();
-        self.deployment = Some(Deployment {
-            reqid,
-            origin,
-            deadline: now + self.settings.request_timeout,
-            phase,
-            asks: asks.map(|i| (i.name.clone(), Ask::Unsent)).collect(),
-            results: Vec::new(),
-            config,
-        });
-        self.finish_if_complete();
-    }
-
-    /// Sends the configuration to all who lack it, once every instance is ready. Then all hosts are
-    /// known, which they need not have been at staging (API §12.1 D06).
-    fn send_deployment(&mut self) {
-        let deployment = self.deployment.take_if(|d| d.phase == Phase::Asking);
-        let Some(mut deployment) = deployment else {
-            return;
-        };
-        if self.instances.are_all_ready() {
-            if !deployment.is_sent() {
-                deployment.config = self.prepared(deployment.config);
-            }
-            for (name, ask) in &mut deployment.asks {
-                if *ask == Ask::Unsent && self.instances.is_ready(name) {
-                    let child = self.ids.unique_id();
-                    let request = AgentRequest::Deploy {
-                        reqid: child.clone(),
-                        config: deployment.config.clone(),
-                        force: false,
-                    };
-                    self.tell(name, request);
-                    *ask = Ask::Sent { child };
-                }
-            }
-        }
-        self.deployment = Some(deployment);
-    }
-
-    /// Node failures do not prevent adoption (API §12.1 D09).
-    fn finish_if_complete(&mut self) {
-        let deployment = self.deployment.as_mut();
-        let open = deployment.filter(|d| d.phase != Phase::Storing && d.is_complete());
-        if let Some(deployment) = open {
-            deployment.phase = Phase::Storing;
-            let change = Change::Deployed {
-                reqid: deployment.reqid.clone(),
-                config: deployment.config.clone(),
-            };
-            self.change(change);
+    /// One failed result for each instance that does not take part, with the reason.
+    fn report_missing<'a>(
+        &self,
+        deployment: &mut Deployment,
+        names: impl Iterator<Item = &'a String>,
+    ) {
+        for name in names {
+            let problem = self.instances.problem(name);
+            warn!(reqid = %deployment.reqid, instance = %name, problem, "not deployed to");
+            let error = format!("instance {name} {problem}");
+            let result = ApiResult::failed(&deployment.reqid, error).on_instance(name);
+            deployment.results.push(result);
         }
     }
 
-    /// The end of a deployment, unless it has timed out before.
-    pub(super) fn on_deployment_stored(&mut self, reqid: &str, result: Result<(), String>) {
-        let is_it = |d: &mut Deployment| d.phase == Phase::Storing && d.reqid == reqid;
-        let deployment = self.deployment.take_if(is_it);
-        let config = deployment.as_ref().map(|d| d.config.id.clone());
-        match &result {
-            Ok(()) => info!(reqid, config, "deployed"),
-            Err(reason) => warn!(reqid, config, reason, "cannot store what is deployed"),
-        }
-        let Some(deployment) = deployment else {
-            return;
-        };
-        let last = match result {
-            Ok(()) => ApiResult::ok(reqid).with_data(Data::string(deployment.config.id.clone())),
-            Err(reason) => ApiResult::failed(reqid, not_stored(&reason)),
-        };
-        self.answer(deployment, last);
+    /// Ends a deployment that has touched nothing.
+    fn abort(&mut self, now: Instant, deployment: Deployment) {
+        self.answer(deployment, None);
+        self.deliver_due(now);
     }
 
     fn refuse_deployment(&mut self, reqid: String, error: &str) {
@@ -375,28 +384,17 @@ impl Controller {
         self.respond(ControllerResponse::Deploy { reqid, results });
     }
 
-    fn answer(&mut self, deployment: Deployment, last: ApiResult) {
-        if deployment.origin == Origin::Controller {
-            return;
-        }
-        let mut results = deployment.results;
-        results.push(last);
+    fn answer(&mut self, deployment: Deployment, success: Option<ApiResult>) {
         let reqid = deployment.reqid;
+        let timeout = deployment
+            .has_timed_out
+            .then(|| ApiResult::failed(&reqid, TIMED_OUT));
+        let mut results = deployment.results;
+        results.extend(timeout.into_iter().chain(success));
         self.respond(ControllerResponse::Deploy { reqid, results });
     }
 }
 
 fn not_stored(reason: &str) -> String {
     format!("cannot store the deployed configuration: {reason}")
-}
-
-/// Data other than a node's output would break stock's client (CLIENT §C7).
-fn with_printable_outputs(result: ApiResult, instance: &str) -> ApiResult {
-    let outputs = result.data.map(NodeOutputs::from_data);
-    let outputs = outputs.and_then(Result::ok);
-    ApiResult {
-        data: outputs.map(ToData::into_data),
-        instance: result.instance.or_else(|| Some(instance.to_owned())),
-        ..result
-    }
 }

@@ -42,8 +42,15 @@ struct Fanout {
     query: Query,
     reqid: String,
     /// Whose answers are missing, by the id of the question.
-    awaited: BTreeMap<String, String>,
+    awaited: BTreeMap<String, Asked>,
     results: Vec<ApiResult>,
+}
+
+/// An instance, and the nodes it was asked about; none if it was asked about itself.
+#[derive(Clone, Debug)]
+struct Asked {
+    instance: String,
+    nodes: BTreeSet<String>,
 }
 
 /// What agents can be asked on a client's behalf.
@@ -63,14 +70,17 @@ impl Query {
         }
     }
 
-    /// A failed result about an instance, in the form that stock's client shows best: of the answers
-    /// per node it prints the instance nowhere, and a restart's result with an instance but no node
-    /// as a Python object (CLIENT §C7).
-    fn failure(self, reqid: &str, instance: &str, problem: &str) -> ApiResult {
+    /// Failed results about an instance, in the form that stock's client shows best: of the answers
+    /// per node it prints the instance nowhere, and a restart's failure only without (CLIENT §C7).
+    fn failures(self, reqid: &str, asked: &Asked, problem: &str) -> Vec<ApiResult> {
+        let instance = &asked.instance;
         let result = ApiResult::failed(reqid, format!("instance {instance} {problem}"));
         match self {
-            Self::GetNodes => result.on_instance(instance),
-            Self::GetIdValue | Self::Restart => result,
+            Self::GetNodes => vec![result.on_instance(instance)],
+            Self::GetIdValue | Self::Restart => {
+                let nodes = asked.nodes.iter();
+                nodes.map(|node| result.clone().on_node(node)).collect()
+            }
         }
     }
 
@@ -82,6 +92,14 @@ impl Query {
         };
         match self {
             Self::GetNodes if result.success => with_status_list(result, instance),
+            Self::Restart if !result.success => {
+                let error = result.error.as_deref().unwrap_or("no reason given");
+                ApiResult {
+                    instance: None,
+                    error: Some(format!("instance {instance}: {error}")),
+                    ..result
+                }
+            }
             Self::GetNodes | Self::GetIdValue | Self::Restart => result,
         }
     }
@@ -95,13 +113,25 @@ impl Fanouts {
 
 impl Controller {
     pub(super) fn on_get_nodes(&mut self, now: Instant, reqid: String) {
-        let targets: Vec<String> = self.instances.known().map(str::to_owned).collect();
+        let query = Query::GetNodes;
+        let itself = |name: &str| Asked {
+            instance: name.to_owned(),
+            nodes: BTreeSet::new(),
+        };
+        let targets: Vec<Asked> = self.instances.known().map(itself).collect();
         if targets.is_empty() {
-            self.refuse(Query::GetNodes, reqid, "no instances connected");
+            self.refuse(query, reqid, "no instances connected");
             return;
         }
+        let wanted = self.instances.wanted().keys();
+        let missing = wanted.filter(|name| !self.instances.is_known(name));
+        let missing = missing.flat_map(|name| {
+            let problem = self.instances.problem(name);
+            query.failures(&reqid, &itself(name), problem)
+        });
+        let missing = missing.collect();
         let request = |reqid| AgentRequest::GetNodes { reqid };
-        self.ask(now, Query::GetNodes, reqid, Vec::new(), targets, request);
+        self.ask(now, query, reqid, missing, targets, request);
     }
 
     pub(super) fn on_get_id_value(
@@ -127,7 +157,7 @@ impl Controller {
             self.respond(Query::GetIdValue.response(reqid, unknown));
             return;
         }
-        self.ask_ready(now, Query::GetIdValue, reqid, unknown, request);
+        self.ask_owners(now, Query::GetIdValue, reqid, unknown, &valid, request);
     }
 
     pub(super) fn on_restart(&mut self, now: Instant, reqid: String, nodes: &BTreeSet<String>) {
@@ -149,7 +179,7 @@ impl Controller {
             reqid,
             nodes: nodes.clone(),
         };
-        self.ask_ready(now, Query::Restart, reqid, unknown, request);
+        self.ask_owners(now, Query::Restart, reqid, unknown, &valid, request);
     }
 
     pub(super) fn on_test_timeout(&mut self, now: Instant, reqid: String, with_state: bool) {
@@ -191,7 +221,7 @@ impl Controller {
             return;
         };
         let asked = fanout.awaited.get(child);
-        if fanout.query != query || asked.is_none_or(|asked| asked != instance) {
+        if fanout.query != query || asked.is_none_or(|asked| asked.instance != instance) {
             debug!(instance, reqid = child, "ignored an answer");
             return;
         }
@@ -218,14 +248,12 @@ impl Controller {
                     continue;
                 }
             };
-            let silent: BTreeSet<&String> = fanout.awaited.values().collect();
-            warn!(reqid = %fanout.reqid, query = ?fanout.query, ?silent, "request timed out");
-            for instance in silent {
-                let result = fanout
-                    .query
-                    .failure(&fanout.reqid, instance, "did not answer");
-                fanout.results.push(result);
-            }
+            let silent = fanout.awaited.values();
+            let instances: Vec<&String> = silent.clone().map(|asked| &asked.instance).collect();
+            warn!(reqid = %fanout.reqid, query = ?fanout.query, silent = ?instances, "request timed out");
+            let query = fanout.query;
+            let silent = silent.flat_map(|a| query.failures(&fanout.reqid, a, "did not answer"));
+            fanout.results.extend(silent);
             for child in fanout.awaited.keys() {
                 self.fanouts.parents.remove(child);
             }
@@ -255,23 +283,66 @@ impl Controller {
         (valid, unknown)
     }
 
-    /// Asks every ready instance. If there is none, stock waits for nobody (API §12.1 D17).
-    fn ask_ready(
+    /// Asks the instances that have these nodes, or all that have nodes if none is named. Those that
+    /// are not ready fail at once, where stock forgets them or, if there is no other, waits for nobody
+    /// (API §12.1 D17). Stock also asks those that have none of the nodes.
+    fn ask_owners(
         &mut self,
         now: Instant,
         query: Query,
         reqid: String,
         mut results: Vec<ApiResult>,
+        names: &BTreeSet<String>,
         request: impl Fn(String) -> AgentRequest,
     ) {
-        let targets: Vec<String> = self.instances.ready().map(str::to_owned).collect();
+        let nodes = self.configs.deployed().into_iter().flat_map(|c| &c.nodes);
+        let mut owners: BTreeMap<&String, BTreeSet<String>> = BTreeMap::new();
+        for node in nodes.filter(|node| names.is_empty() || names.contains(&node.name)) {
+            let nodes = owners.entry(&node.instance).or_default();
+            nodes.insert(node.name.clone());
+        }
+        let mut targets = Vec::new();
+        for (instance, nodes) in owners {
+            let instance = instance.clone();
+            let asked = Asked { instance, nodes };
+            if self.instances.is_ready(&asked.instance) {
+                targets.push(asked);
+            } else {
+                let problem = self.instances.problem(&asked.instance);
+                results.extend(query.failures(&reqid, &asked, problem));
+            }
+        }
         if targets.is_empty() {
-            let wanted = self.instances.wanted().keys();
-            results.extend(wanted.map(|name| query.failure(&reqid, name, "is not ready")));
             self.respond(query.response(reqid, results));
             return;
         }
         self.ask(now, query, reqid, results, targets, request);
+    }
+
+    /// An agent has gone, and with it what it was asked.
+    pub(super) fn give_up_on(&mut self, name: &str) {
+        let mut done = Vec::new();
+        for (key, open) in self.fanouts.open.iter_mut() {
+            let Open::Fanout(fanout) = open else { continue };
+            let lost = fanout.awaited.iter().filter(|(_, a)| a.instance == name);
+            let lost: Vec<String> = lost.map(|(child, _)| child.clone()).collect();
+            for child in lost {
+                self.fanouts.parents.remove(&child);
+                if let Some(asked) = fanout.awaited.remove(&child) {
+                    let problem = "left before it answered";
+                    let failures = fanout.query.failures(&fanout.reqid, &asked, problem);
+                    fanout.results.extend(failures);
+                    if fanout.awaited.is_empty() {
+                        done.push(key.to_owned());
+                    }
+                }
+            }
+        }
+        for key in done {
+            if let Some(Open::Fanout(fanout)) = self.fanouts.open.finish(&key) {
+                self.respond(fanout.query.response(fanout.reqid, fanout.results));
+            }
+        }
     }
 
     fn ask(
@@ -280,7 +351,7 @@ impl Controller {
         query: Query,
         reqid: String,
         results: Vec<ApiResult>,
-        targets: Vec<String>,
+        targets: Vec<Asked>,
         request: impl Fn(String) -> AgentRequest,
     ) {
         if self.fanouts.open.len() >= MAX_OPEN {
@@ -289,11 +360,11 @@ impl Controller {
         }
         let (key, deadline) = (self.ids.unique_id(), now + self.settings.request_timeout);
         let mut awaited = BTreeMap::new();
-        for instance in targets {
+        for asked in targets {
             let child = self.ids.unique_id();
-            self.tell(instance.as_str(), request(child.clone()));
+            self.tell(asked.instance.as_str(), request(child.clone()));
             self.fanouts.parents.insert(child.clone(), key.clone());
-            awaited.insert(child, instance);
+            awaited.insert(child, asked);
         }
         let fanout = Open::Fanout(Fanout {
             query,

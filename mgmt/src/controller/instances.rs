@@ -1,7 +1,7 @@
 //! Which agents are there, which ones belong to the configuration, which of those are ready
 //! (API §4.2, §4.5, §4.6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use broker_proto::peering::{PeerAddr, PeerNetwork};
@@ -9,14 +9,19 @@ use broker_proto::zeek::ToData;
 use broker_proto::{Address, EndpointId, Port};
 use tracing::{debug, info, warn};
 
+use super::rollout::Rollout;
 use super::{Controller, Output, Sender};
 use crate::api::agent::AgentRequest;
 use crate::api::controller::ControllerResponse;
 use crate::api::{API_VERSION, ApiResult};
+use crate::model::diff::{InstanceDiff, Reconnect};
 use crate::model::{Configuration, Instance};
 
 /// Between two welcomes. Stock never repeats one (API §12.1 D12).
 const WELCOME_RETRY: Duration = Duration::from_secs(2);
+
+/// Most instances remembered that were dropped while they were away, and most that cannot join.
+const MAX_NOTED: usize = 1024;
 
 /// All that is known about agents. A peer is at most one instance.
 #[derive(Debug, Default)]
@@ -24,6 +29,14 @@ pub(super) struct Instances {
     peers: BTreeMap<EndpointId, PeerNetwork>,
     known: BTreeMap<String, Known>,
     wanted: BTreeMap<String, Instance>,
+    /// What the deployment in progress, or the last one that came to nothing, wants besides.
+    candidates: BTreeMap<String, Instance>,
+    /// Where peerings are kept up.
+    dialed: BTreeSet<PeerAddr>,
+    /// Dropped while they were away; they have to stand by when they return.
+    absent: BTreeSet<String>,
+    /// Why agents that are connected cannot be ready.
+    troubles: BTreeMap<String, Trouble>,
     ready: BTreeMap<String, EndpointId>,
     welcomes: BTreeMap<String, Welcome>,
 }
@@ -34,6 +47,13 @@ struct Known {
     id: EndpointId,
     host: Address,
     listen_port: Option<Port>,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    id: EndpointId,
+    /// In words that follow the instance's name.
+    text: String,
 }
 
 /// A welcome that is not answered.
@@ -54,11 +74,6 @@ impl Instances {
         &self.wanted
     }
 
-    /// Those of the configuration in force that answered their welcome, by name.
-    pub(super) fn ready(&self) -> impl Iterator<Item = &str> {
-        self.ready.keys().map(String::as_str)
-    }
-
     pub(super) fn is_known(&self, name: &str) -> bool {
         self.known.contains_key(name)
     }
@@ -67,10 +82,35 @@ impl Instances {
         self.ready.contains_key(name)
     }
 
-    /// Whether every wanted instance is ready; not if none is wanted, where stock starts a second
-    /// deployment (API §12.1 D20).
-    pub(super) fn are_all_ready(&self) -> bool {
-        !self.wanted.is_empty() && self.wanted.keys().eq(self.ready.keys())
+    /// Whether it is ready, or cannot be.
+    pub(super) fn is_settled(&self, name: &str) -> bool {
+        self.is_ready(name) || self.troubles.contains_key(name)
+    }
+
+    /// Why an instance does not do what it should, in words that follow its name.
+    pub(super) fn problem(&self, name: &str) -> &str {
+        let trouble = self.troubles.get(name).map(|trouble| trouble.text.as_str());
+        let silence = if self.is_known(name) {
+            "did not answer"
+        } else {
+            "is not connected"
+        };
+        trouble.unwrap_or(silence)
+    }
+
+    /// Where its agent is seen.
+    pub(super) fn host_of(&self, name: &str) -> Option<Address> {
+        self.known.get(name).map(|known| known.host)
+    }
+
+    fn is_expected(&self, name: &str) -> bool {
+        self.wanted.contains_key(name) || self.candidates.contains_key(name)
+    }
+
+    /// Whether the agent is connected just as this instance is configured.
+    fn is_at(&self, name: &str, instance: &Instance) -> bool {
+        let known = self.known.get(name);
+        known.is_some_and(|k| k.host == instance.host && k.listen_port == instance.listen_port)
     }
 
     /// Whether this sender is the agent whose topic it used.
@@ -91,17 +131,17 @@ impl Instances {
             .min()
     }
 
-    /// Gives instances without host the address of their agent, as far as agents are there.
+    /// Gives instances without host the address of their agent, or the one it had.
     pub(super) fn fill_hosts(&self, config: &mut Configuration) {
         let instances = std::mem::take(&mut config.instances).into_iter();
         config.instances = instances.map(|i| self.with_known_host(i)).collect();
     }
 
     fn with_known_host(&self, mut instance: Instance) -> Instance {
-        if let Some(known) = self.known.get(&instance.name)
-            && instance.host.is_unspecified()
-        {
-            instance.host = known.host;
+        if instance.host.is_unspecified() && instance.listen_port.is_none() {
+            let wanted = self.wanted.get(&instance.name).map(|wanted| wanted.host);
+            let host = self.host_of(&instance.name).or(wanted);
+            instance.host = host.unwrap_or(Address::UNSPECIFIED);
         }
         instance
     }
@@ -129,6 +169,9 @@ impl Controller {
 
     pub(super) fn on_peer_down(&mut self, id: EndpointId, reason: &str) {
         self.instances.peers.remove(&id);
+        self.instances
+            .troubles
+            .retain(|_, trouble| trouble.id != id);
         for name in self.instances.names_of(id) {
             info!(instance = %name, %id, reason, "lost agent");
             self.forget(&name);
@@ -145,9 +188,10 @@ impl Controller {
         api_version: u64,
     ) {
         if api_version != API_VERSION {
-            self.refuse_version(&sender.instance, api_version);
+            self.refuse_version(now, sender, api_version);
             return;
         }
+        self.instances.troubles.remove(&sender.instance);
         let is_sender = id.parse() == Ok(sender.from);
         let network = self.instances.peers.get(&sender.from);
         match network.filter(|_| is_sender) {
@@ -163,8 +207,14 @@ impl Controller {
             None => warn!(instance = %sender.instance, id, "hello from an unknown endpoint"),
         }
         let name = &sender.instance;
-        if self.instances.wanted.contains_key(name) && !self.instances.is_ready(name) {
-            self.welcome(now, name);
+        let was_absent = self.instances.absent.remove(name);
+        if self.instances.is_expected(name) {
+            if !self.instances.is_ready(name) {
+                self.welcome(now, name);
+            }
+        } else if was_absent {
+            info!(instance = %name, "agent was dropped while it was away");
+            self.stand_by(name);
         }
     }
 
@@ -186,13 +236,15 @@ impl Controller {
         }
         self.instances.welcomes.remove(name);
         if !result.success {
-            warn!(instance = name, error = ?result.error, "agent refused the welcome");
+            let error = result.error.as_deref().unwrap_or("no reason given");
+            warn!(instance = name, error, "agent refused the welcome");
+            self.note_trouble(sender, format!("refused to join: {error}"));
             self.stand_by(name);
-            return;
+            return self.advance(now);
         }
         info!(instance = name, "agent is ready");
         self.instances.ready.insert(name.to_owned(), sender.from);
-        self.check_ready(now);
+        self.advance(now);
     }
 
     pub(super) fn on_get_instances(&mut self, reqid: String) {
@@ -220,62 +272,98 @@ impl Controller {
         }
     }
 
-    /// Makes an instance one of the configuration in force (API §4.6).
-    pub(super) fn add_instance(&mut self, now: Instant, instance: Instance) {
-        let name = instance.name.clone();
-        if let Some(addr) = agent_addr(&instance) {
-            self.outputs.push_back(Output::Peer {
-                addr,
-                retry: self.settings.connect_retry,
-            });
-        }
-        let instance = if instance.listen_port.is_none() {
-            self.instances.with_known_host(instance)
-        } else {
-            instance
-        };
-        self.instances.wanted.insert(name.clone(), instance);
-        if self.instances.is_known(&name) {
-            self.welcome(now, &name);
-        }
-    }
-
-    /// Takes an instance out of the configuration in force (API §4.5), and ends the peering if the
-    /// controller dialed it, which stock forgets (API §12.1 D15).
-    pub(super) fn drop_instance(&mut self, name: &str) {
-        self.stand_by(name);
-        self.instances.ready.remove(name);
-        self.instances.welcomes.remove(name);
-        let Some(addr) = self
-            .instances
-            .wanted
-            .remove(name)
-            .as_ref()
-            .and_then(agent_addr)
-        else {
+    /// Wants the instances of a configuration that was stored (API §4.1 C3).
+    pub(super) fn restore(&mut self) {
+        let Some(config) = self.configs.deployed().cloned() else {
             return;
         };
-        let mut others = self.instances.wanted.values().filter_map(agent_addr);
-        if !others.any(|other| other == addr) {
+        info!(config = %config.id, "deploying persisted configuration");
+        self.instances.wanted = by_name(config.instances.iter());
+        self.rollout = Rollout::restored(config);
+        self.redial();
+    }
+
+    /// Has agents ready that a configuration needs, without a change to what is in force. An agent
+    /// that is connected, but shall be reached in another way, is as ready as it can be.
+    pub(super) fn gather(&mut self, now: Instant, config: &Configuration) {
+        let diff = InstanceDiff::new(&self.instances.wanted, &config.instances);
+        let moved = diff.reconnect.iter().map(|moved| &moved.to);
+        let moved = moved.filter(|instance| !self.instances.is_known(&instance.name));
+        self.instances.candidates = by_name(diff.add.iter().chain(moved));
+        self.settle_expected(now);
+    }
+
+    /// Makes the instances of a configuration those in force (API §4.4 C13).
+    pub(super) fn want(&mut self, now: Instant, diff: &InstanceDiff, config: &Configuration) {
+        for instance in &diff.drop {
+            self.drop_instance(&instance.name);
+        }
+        for moved in &diff.reconnect {
+            self.drop_moved_instance(moved);
+        }
+        self.instances.wanted = by_name(config.instances.iter());
+        self.instances.candidates.clear();
+        self.settle_expected(now);
+    }
+
+    /// Dials those expected, welcomes those that are there, and lets go of the others.
+    fn settle_expected(&mut self, now: Instant) {
+        let Instances {
+            wanted, candidates, ..
+        } = &self.instances;
+        let expected: BTreeSet<String> = wanted.keys().chain(candidates.keys()).cloned().collect();
+        let instances = &mut self.instances;
+        instances.ready.retain(|name, _| expected.contains(name));
+        instances.welcomes.retain(|name, _| expected.contains(name));
+        instances.absent.retain(|name| !expected.contains(name));
+        self.redial();
+        for name in expected {
+            let instances = &self.instances;
+            let is_asked = instances.is_ready(&name) || instances.welcomes.contains_key(&name);
+            if instances.is_known(&name) && !is_asked {
+                self.welcome(now, &name);
+            }
+        }
+    }
+
+    /// Keeps up the peerings that the expected instances need, and no others: stock never ends one
+    /// (API §12.1 D15).
+    fn redial(&mut self) {
+        let instances = &mut self.instances;
+        let expected = instances.wanted.values();
+        let expected = expected.chain(instances.candidates.values());
+        let needed: BTreeSet<PeerAddr> = expected.filter_map(agent_addr).collect();
+        let former = std::mem::replace(&mut instances.dialed, needed.clone());
+        for addr in former.difference(&needed).cloned() {
             self.outputs.push_back(Output::Unpeer { addr });
         }
-    }
-
-    /// Drops an instance that will be added again at another address. The agent at the old one has
-    /// no say any more, though its peering may take a moment to end.
-    pub(super) fn drop_moved_instance(&mut self, name: &str) {
-        self.drop_instance(name);
-        let known = self.instances.known.get(name);
-        if known.is_some_and(|known| known.listen_port.is_some()) {
-            self.forget(name);
+        let retry = self.settings.connect_retry;
+        for addr in needed.difference(&former).cloned() {
+            self.outputs.push_back(Output::Peer { addr, retry });
         }
     }
 
-    /// Learns a host from a configuration that keeps the instance.
-    pub(super) fn keep_instance(&mut self, instance: Instance) {
-        if !instance.host.is_unspecified() {
-            let name = instance.name.clone();
-            self.instances.wanted.insert(name, instance);
+    /// Takes an instance out of the configuration in force (API §4.5). One that is away is told when
+    /// it returns.
+    fn drop_instance(&mut self, name: &str) {
+        info!(instance = name, "dropped instance");
+        if self.instances.is_known(name) {
+            self.stand_by(name);
+        } else if self.instances.absent.len() < MAX_NOTED {
+            self.instances.absent.insert(name.to_owned());
+        }
+        self.instances.ready.remove(name);
+        self.instances.welcomes.remove(name);
+    }
+
+    /// Prepares an instance to be reached in another way. An agent that was dialed at the old address
+    /// stands by and has no say any more, though its peering may take a moment to end.
+    fn drop_moved_instance(&mut self, moved: &Reconnect) {
+        let name = moved.to.name.as_str();
+        let is_dialed = moved.from.listen_port.is_some();
+        if is_dialed && self.instances.is_known(name) && !self.instances.is_at(name, &moved.to) {
+            self.drop_instance(name);
+            self.forget(name);
         }
     }
 
@@ -302,23 +390,37 @@ impl Controller {
         self.instances.known.remove(name);
         self.instances.ready.remove(name);
         self.instances.welcomes.remove(name);
-        if let Some(deployment) = &mut self.deployment {
-            deployment.ask_again(name);
-        }
+        self.rollout.on_lost(name);
+        self.give_up_on(name);
     }
 
-    fn refuse_version(&mut self, name: &str, api_version: u64) {
+    /// An agent of another version stands by, as in stock, but stays wanted: it may be replaced.
+    fn refuse_version(&mut self, now: Instant, sender: &Sender, api_version: u64) {
+        let name = sender.instance.as_str();
         warn!(
             instance = name,
             api_version, "agent speaks another API version"
         );
-        if self.instances.wanted.contains_key(name) {
-            self.drop_instance(name);
-        }
         self.forget(name);
-        let problem =
-            format!("instance {name} has API version {api_version}, the controller {API_VERSION}");
-        self.fail_instance(name, &problem);
+        let text = format!("has API version {api_version}, the controller {API_VERSION}");
+        if self.note_trouble(sender, text) && self.instances.is_expected(name) {
+            self.stand_by(name);
+            self.advance(now);
+        }
+    }
+
+    /// Notes why an agent cannot be ready; `false` if that is known.
+    fn note_trouble(&mut self, sender: &Sender, text: String) -> bool {
+        let troubles = &mut self.instances.troubles;
+        let former = troubles.get(&sender.instance);
+        if former.is_some_and(|former| former.id == sender.from && former.text == text) {
+            return false;
+        }
+        if troubles.len() < MAX_NOTED {
+            let id = sender.from;
+            troubles.insert(sender.instance.clone(), Trouble { id, text });
+        }
+        true
     }
 
     fn welcome(&mut self, now: Instant, name: &str) {
@@ -336,6 +438,10 @@ impl Controller {
         let reqid = String::new();
         self.tell(name, AgentRequest::Standby { reqid });
     }
+}
+
+fn by_name<'a>(instances: impl Iterator<Item = &'a Instance>) -> BTreeMap<String, Instance> {
+    instances.map(|i| (i.name.clone(), i.clone())).collect()
 }
 
 /// Where the controller dials the agent, if it does.

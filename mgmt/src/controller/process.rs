@@ -82,7 +82,7 @@ impl ControllerProcess {
         publish.extend(CONTROLLER_TOPIC);
         let hub = Hub::new(hub::Options::new(id.to_string(), version, publish));
         info!(name = %settings.name, %id, "controller is live");
-        let controller = Controller::new(settings, ids, saved, now);
+        let controller = Controller::new(settings, ids, saved);
         let mut process = Self {
             endpoint,
             hub,

@@ -2,6 +2,7 @@
 //! appear as `#1`, `#2`, … in the order of their first appearance.
 
 mod agents;
+mod defects;
 mod deployments;
 mod queries;
 mod recorded;
@@ -64,7 +65,7 @@ impl Rig {
         change(&mut settings);
         let now = start();
         Self {
-            controller: Controller::new(settings, IdGen::new(1), saved.clone(), now),
+            controller: Controller::new(settings, IdGen::new(1), saved.clone()),
             now,
             ids: Vec::new(),
             sent: None,
@@ -273,8 +274,8 @@ fn request_parts(request: AgentRequest) -> (&'static str, String, String) {
             config,
             force,
         } => {
-            assert!(!force);
-            ("deploy", reqid, format!(" {}", config.id))
+            let force = if force { " by force" } else { "" };
+            ("deploy", reqid, format!(" {}{force}", config.id))
         }
         AgentRequest::GetNodes { reqid } => ("get_nodes", reqid, String::new()),
         AgentRequest::NodeDispatch {

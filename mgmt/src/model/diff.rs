@@ -50,16 +50,13 @@ impl InstanceDiff {
     }
 }
 
-/// Whether another connection is needed. An unknown host is no change, neither way: stock takes
-/// learning the host of an agent for a move (`is_instance_connectivity_change`; API §12.1 D04). But
-/// an address the controller dials must be the one configured.
+/// Whether another connection is needed. An agent that dials is where it is, and another address of
+/// its concerns only the layout; stock takes even learning its host for a move
+/// (`is_instance_connectivity_change`; API §12.1 D04). But an address that the controller dials must
+/// be the one configured.
 fn has_moved(old: &Instance, new: &Instance) -> bool {
-    if old.listen_port != new.listen_port {
-        return true;
-    }
     let is_dialed = new.listen_port.is_some();
-    let is_unknown = new.host.is_unspecified() || (old.host.is_unspecified() && !is_dialed);
-    old.host != new.host && !is_unknown
+    old.listen_port != new.listen_port || (is_dialed && old.host != new.host)
 }
 
 #[cfg(test)]
@@ -81,9 +78,9 @@ mod tests {
     }
 
     #[test]
-    fn another_address_port_or_direction_is_a_move() {
+    fn d04_another_address_port_or_direction_of_dialing_is_a_move() {
         for (old, new) in [
-            (("a", "10.0.0.1", None), ("a", "10.0.0.2", None)),
+            (("a", "10.0.0.1", Some(2151)), ("a", "10.0.0.2", Some(2151))),
             (("a", "10.0.0.1", None), ("a", "10.0.0.1", Some(2151))),
             (("a", "10.0.0.1", Some(2151)), ("a", "10.0.0.1", None)),
             (("a", "10.0.0.1", Some(2151)), ("a", "10.0.0.1", Some(9))),
@@ -100,8 +97,12 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_host_is_no_move() {
-        for (old, new) in [("0.0.0.0", "10.0.0.1"), ("10.0.0.1", "0.0.0.0")] {
+    fn d04_the_host_of_an_agent_that_dials_is_no_move() {
+        for (old, new) in [
+            ("0.0.0.0", "10.0.0.1"),
+            ("10.0.0.1", "0.0.0.0"),
+            ("10.0.0.1", "10.0.0.2"),
+        ] {
             let diff = compare(&[("a", old, None)], &[("a", new, None)]);
             assert_eq!(diff.reconnect, [], "{old} to {new}");
             assert_eq!(diff.keep, [instance("a", new, None)]);

@@ -1,0 +1,291 @@
+//! Who has the configuration in force, and sending it to those who do not.
+//!
+//! Every agent that becomes ready is sent the configuration in force, because it may have lost its
+//! nodes; agents that run it say so at once. The others are left alone (API §4.4 C16, §12.1 D03).
+//! An agent is told to take it in any case (`force`) if it may have it without all of its nodes
+//! running: stock agents take the id for the thing (API §5.3 A6, §12.1 D08).
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use broker_proto::zeek::{FromData, ToData};
+use broker_proto::{Address, ByteString};
+use tracing::{debug, info, warn};
+
+use super::configs::Change;
+use super::deploy::LAUNCH;
+use super::{Controller, Sender};
+use crate::api::ApiResult;
+use crate::api::agent::AgentRequest;
+use crate::model::diff::InstanceDiff;
+use crate::model::ports::needs_broker_port;
+use crate::model::{Configuration, Instance, Node, NodeOutputs};
+
+/// The configuration in force and where each of its instances stands.
+#[derive(Debug, Default)]
+pub(super) struct Rollout {
+    config: Option<Configuration>,
+    stages: BTreeMap<String, Stage>,
+}
+
+/// Where one instance stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Stage {
+    /// It shall get the configuration as soon as it is ready.
+    Due { force: bool },
+    /// It was sent the configuration with this id, at that time.
+    Sent { child: String, at: Instant },
+    /// It has answered that all is well.
+    Taken,
+    /// It has answered that not all is well.
+    Failed,
+}
+
+impl Rollout {
+    /// Everybody gets the configuration of a controller that was restarted.
+    pub(super) fn restored(config: Configuration) -> Self {
+        let names = config.instances.iter().map(|i| i.name.clone());
+        let due = Stage::Due { force: false };
+        let stages = names.map(|name| (name, due.clone())).collect();
+        Self {
+            config: Some(config),
+            stages,
+        }
+    }
+
+    fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.config.iter().flat_map(|config| &config.instances)
+    }
+
+    fn nodes_of(&self, name: &str) -> impl Iterator<Item = &Node> {
+        let nodes = self.config.iter().flat_map(|config| &config.nodes);
+        nodes.filter(move |node| node.instance == name)
+    }
+
+    /// An agent that went may come back without its nodes. One that went in the middle may also
+    /// come back with the configuration, but not with all of its nodes.
+    pub(super) fn on_lost(&mut self, name: &str) {
+        if let Some(stage) = self.stages.get_mut(name) {
+            let force = match stage {
+                Stage::Due { force } => *force,
+                Stage::Sent { .. } => true,
+                Stage::Taken | Stage::Failed => false,
+            };
+            *stage = Stage::Due { force };
+        }
+    }
+
+    /// What a new configuration means for an instance. If it is the same one again, what the agent
+    /// is doing with it counts, and what failed is tried again.
+    fn successor(&self, now: Instant, name: &str, config: &Configuration) -> Stage {
+        let current = self
+            .config
+            .as_ref()
+            .filter(|current| current.id == config.id);
+        let former = self.stages.get(name).filter(|_| current.is_some());
+        let is_same = current == Some(config);
+        match former {
+            None => Stage::Due { force: false },
+            Some(Stage::Due { force }) => Stage::Due { force: *force },
+            Some(Stage::Taken) => Stage::Due { force: !is_same },
+            Some(Stage::Failed) => Stage::Due { force: true },
+            Some(Stage::Sent { child, at }) if is_same && now < *at + LAUNCH => Stage::Sent {
+                child: child.clone(),
+                at: *at,
+            },
+            Some(Stage::Sent { .. }) => Stage::Due { force: true },
+        }
+    }
+
+    /// Notes the host of an instance that was away when the configuration was deployed. If others
+    /// dial its nodes, everybody needs the configuration again.
+    fn learn_host(&mut self, name: &str, host: Address) {
+        let Some(config) = &mut self.config else {
+            return;
+        };
+        let instances = std::mem::take(&mut config.instances).into_iter();
+        let instances = instances.map(|mut instance| {
+            if instance.name == name {
+                instance.host = host;
+            }
+            instance
+        });
+        config.instances = instances.collect();
+        let is_dialed = self.nodes_of(name).any(|node| needs_broker_port(node.role));
+        if is_dialed {
+            let others = self.stages.iter_mut().filter(|(other, _)| *other != name);
+            for (_, stage) in others {
+                *stage = Stage::Due { force: true };
+            }
+        }
+    }
+}
+
+impl Controller {
+    /// Puts in force what was stored after its deployment had given up on the disk.
+    pub(super) fn adopt_stored(&mut self, now: Instant) {
+        let current = self.rollout.config.as_ref().map(|config| &config.id);
+        let Some(config) = self.configs.deployed() else {
+            return;
+        };
+        if self.configs.is_saving() || current == Some(&config.id) {
+            return;
+        }
+        let config = config.clone();
+        let diff = InstanceDiff::new(self.instances.wanted(), &config.instances);
+        self.want(now, &diff, &config);
+        self.begin_rollout(now, config);
+    }
+
+    /// Puts a configuration in force.
+    pub(super) fn begin_rollout(&mut self, now: Instant, config: Configuration) {
+        let names = config.instances.iter().map(|i| i.name.clone());
+        let stages = names.map(|name| {
+            let stage = self.rollout.successor(now, &name, &config);
+            (name, stage)
+        });
+        let stages = stages.collect();
+        self.rollout = Rollout {
+            config: Some(config),
+            stages,
+        };
+    }
+
+    /// Sends the configuration in force to agents that are ready and lack it, unless a deployment is
+    /// about to put another one in force.
+    pub(super) fn deliver_due(&mut self, now: Instant) {
+        if self.deployment.as_ref().is_some_and(|d| !d.is_launching()) {
+            return;
+        }
+        self.learn_hosts();
+        let Some(config) = self.rollout.config.clone() else {
+            return;
+        };
+        let stages = self.rollout.stages.iter();
+        let due: Vec<(String, bool)> = stages
+            .filter_map(|(name, stage)| match stage {
+                Stage::Due { force } => Some((name.clone(), *force)),
+                Stage::Sent { .. } | Stage::Taken | Stage::Failed => None,
+            })
+            .filter(|(name, _)| self.instances.is_ready(name))
+            .collect();
+        for (name, force) in due {
+            let child = self.ids.unique_id();
+            info!(instance = %name, config = %config.id, force, "sending the configuration");
+            self.warn_of_address(&config, &name);
+            self.notices.forget(&name);
+            let request = AgentRequest::Deploy {
+                reqid: child.clone(),
+                config: config.clone(),
+                force,
+            };
+            self.tell(name.as_str(), request);
+            if let Some(deployment) = &mut self.deployment {
+                deployment.on_sent(now, &name, self.settings.request_timeout);
+            }
+            self.rollout
+                .stages
+                .insert(name, Stage::Sent { child, at: now });
+        }
+    }
+
+    /// Agents that were away when the configuration was deployed are there for the first time.
+    fn learn_hosts(&mut self) {
+        let unknown = self.rollout.instances();
+        let unknown = unknown.filter(|i| i.host.is_unspecified() && i.listen_port.is_none());
+        let learned: Vec<(String, Address)> = unknown
+            .filter_map(|i| Some((i.name.clone(), self.instances.host_of(&i.name)?)))
+            .collect();
+        for (name, host) in &learned {
+            info!(instance = %name, %host, "learned the host of an instance");
+            self.rollout.learn_host(name, *host);
+        }
+        let config = self.rollout.config.clone().filter(|_| !learned.is_empty());
+        if let Some(config) = config {
+            let reqid = self.ids.unique_id();
+            self.change(Change::Deployed { reqid, config });
+        }
+    }
+
+    /// Other nodes are told of another address only by the next deployment, because that restarts
+    /// them.
+    fn warn_of_address(&self, config: &Configuration, name: &str) {
+        let mut instances = config.instances.iter();
+        let deployed = instances.find(|i| i.name == name && i.listen_port.is_none());
+        if let (Some(deployed), Some(host)) = (deployed, self.instances.host_of(name))
+            && deployed.host != host
+        {
+            let deployed = deployed.host;
+            warn!(instance = name, %host, %deployed, "instance has another address than deployed");
+        }
+    }
+
+    /// Answers of agents that were not asked, or not any more, are common: stock agents answer some
+    /// requests twice (API §12.2 D30, D31). One that comes after the deployment has ended counts for
+    /// what the agent has.
+    pub(super) fn on_deploy_response(
+        &mut self,
+        now: Instant,
+        sender: &Sender,
+        reqid: &str,
+        results: Vec<ApiResult>,
+    ) {
+        let name = sender.instance.as_str();
+        let is_genuine = self.instances.is_genuine(sender);
+        let is_awaited = match self.rollout.stages.get(name) {
+            Some(Stage::Sent { child, .. }) => child == reqid,
+            Some(Stage::Due { .. } | Stage::Taken | Stage::Failed) | None => false,
+        };
+        if !is_genuine || !is_awaited {
+            debug!(instance = name, reqid, "ignored a deployment's answer");
+            return;
+        }
+        let results: Vec<ApiResult> = results
+            .into_iter()
+            .map(|result| self.with_printable_outputs(result, name))
+            .collect();
+        // Without nodes, a stock agent fails by timeout (API §12.1 D02).
+        let has_nodes = self.rollout.nodes_of(name).next().is_some();
+        let is_well = !has_nodes || results.iter().all(|result| result.success);
+        let stage = if is_well { Stage::Taken } else { Stage::Failed };
+        self.rollout.stages.insert(name.to_owned(), stage);
+        let deployment = self.deployment.as_mut();
+        if deployment.is_some_and(|d| d.on_answer(name, &results)) {
+            return self.advance(now);
+        }
+        let config = self
+            .rollout
+            .config
+            .as_ref()
+            .map(|config| config.id.as_str());
+        if is_well {
+            info!(instance = name, config, "agent has the configuration");
+        } else {
+            warn!(instance = name, config, ?results, "agent has failed nodes");
+        }
+    }
+
+    /// Data other than a node's output would break stock's client, and of a failed node it shows only
+    /// that (CLIENT §C7). So what its agent said about the node goes there if there is nothing else.
+    fn with_printable_outputs(&self, result: ApiResult, instance: &str) -> ApiResult {
+        let outputs = result.data.map(NodeOutputs::from_data);
+        let outputs = outputs.and_then(Result::ok);
+        let reason = result.node.as_ref().filter(|_| !result.success);
+        let reason = reason.and_then(|node| self.notices.reason(instance, node));
+        let is_silent = |outputs: &NodeOutputs| {
+            outputs.stdout.as_bytes().is_empty() && outputs.stderr.as_bytes().is_empty()
+        };
+        let outputs = match reason {
+            Some(reason) if outputs.as_ref().is_none_or(is_silent) => Some(NodeOutputs {
+                stdout: ByteString::from(""),
+                stderr: ByteString::from(reason),
+            }),
+            Some(_) | None => outputs,
+        };
+        ApiResult {
+            data: outputs.map(ToData::into_data),
+            instance: result.instance.or_else(|| Some(instance.to_owned())),
+            ..result
+        }
+    }
+}

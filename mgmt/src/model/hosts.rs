@@ -1,0 +1,128 @@
+//! Whether nodes can reach each other (API §12.1 D07).
+
+use std::collections::BTreeMap;
+
+use broker_proto::Address;
+
+use super::Configuration;
+use super::ports::needs_broker_port;
+
+impl Configuration {
+    /// Instances with a loopback address although nodes on other hosts would have to dial theirs, one
+    /// text each that says what to set. An address that is not known yet is no reason.
+    pub fn unreachable(&self) -> Vec<String> {
+        let hosts = self.instances.iter();
+        let hosts: BTreeMap<&str, Address> = hosts.map(|i| (i.name.as_str(), i.host)).collect();
+        let mut hosts_with_nodes = self.nodes.iter().filter_map(|n| {
+            let host = hosts.get(n.instance.as_str());
+            host.copied()
+        });
+        if !hosts_with_nodes.any(|host| !host.is_unspecified() && !is_loopback(host)) {
+            return Vec::new();
+        }
+        let local = self.instances.iter().filter(|i| is_loopback(i.host));
+        let dialed = local.filter(|i| {
+            let mut nodes = self.nodes.iter();
+            nodes.any(|node| node.instance == i.name && needs_broker_port(node.role))
+        });
+        dialed
+            .map(|i| {
+                let (name, host) = (&i.name, i.host);
+                let what_to_set = if i.listen_port.is_some() {
+                    "list it with an address that other hosts can reach"
+                } else {
+                    "set Management::Agent::controller of its agent to an address of the \
+                     controller's that other hosts can reach"
+                };
+                format!(
+                    "instance '{name}' has the loopback address {host}, but nodes on other hosts \
+                     have to connect to its nodes: {what_to_set}"
+                )
+            })
+            .collect()
+    }
+}
+
+fn is_loopback(host: Address) -> bool {
+    host.to_ip().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use broker_proto::Port;
+
+    use super::*;
+    use crate::model::{ClusterRole, Instance, Node, State};
+
+    use ClusterRole::{Logger, Manager, Worker};
+
+    #[test]
+    fn d07_a_loopback_address_that_other_hosts_have_to_dial_is_a_problem() {
+        let nodes = [("a", "m", Manager), ("b", "w", Worker)];
+        let dialing = config(&[("a", "127.0.0.1", None), ("b", "10.0.0.2", None)], &nodes);
+        assert_eq!(
+            dialing.unreachable(),
+            [
+                "instance 'a' has the loopback address 127.0.0.1, but nodes on other hosts have to \
+                 connect to its nodes: set Management::Agent::controller of its agent to an \
+                 address of the controller's that other hosts can reach"
+            ]
+        );
+        let dialed = config(&[("a", "::1", Some(2151)), ("b", "10.0.0.2", None)], &nodes);
+        assert_eq!(
+            dialed.unreachable(),
+            [
+                "instance 'a' has the loopback address ::1, but nodes on other hosts have to \
+                 connect to its nodes: list it with an address that other hosts can reach"
+            ]
+        );
+    }
+
+    #[test]
+    fn d07_workers_on_loopback_single_hosts_and_unknown_hosts_are_fine() {
+        let nodes = [("a", "m", Manager), ("a", "l", Logger), ("b", "w", Worker)];
+        for hosts in [
+            ["127.0.0.1", "127.0.0.1"],
+            ["127.0.0.1", "127.0.0.2"],
+            ["10.0.0.1", "127.0.0.1"],
+            ["127.0.0.1", "0.0.0.0"],
+        ] {
+            let instances = [("a", hosts[0], None), ("b", hosts[1], None)];
+            let config = config(&instances, &nodes);
+            assert_eq!(config.unreachable(), [""; 0], "{hosts:?}");
+        }
+        let elsewhere = [("a", "127.0.0.1", None), ("b", "10.0.0.2", None)];
+        assert_eq!(config(&elsewhere, &nodes[..2]).unreachable(), [""; 0]);
+    }
+
+    fn config(
+        instances: &[(&str, &str, Option<u16>)],
+        nodes: &[(&str, &str, ClusterRole)],
+    ) -> Configuration {
+        let instances = instances.iter().map(|(name, host, port)| Instance {
+            name: (*name).into(),
+            host: host.parse().unwrap(),
+            listen_port: port.map(Port::tcp),
+        });
+        let nodes = nodes.iter().map(|(instance, name, role)| Node {
+            name: (*name).into(),
+            instance: (*instance).into(),
+            role: *role,
+            state: State::Running,
+            p: None,
+            scripts: None,
+            options: None,
+            interface: None,
+            cpu_affinity: None,
+            env: BTreeMap::new(),
+            metrics_port: None,
+        });
+        Configuration {
+            id: "c".into(),
+            instances: instances.collect(),
+            nodes: nodes.collect(),
+        }
+    }
+}
