@@ -3,7 +3,7 @@
 use crate::source::{Place, Source};
 
 /// Crates that exist to reach the operating system.
-const SYSTEM_CRATES: [&str; 12] = [
+const SYSTEM_CRATES: [&str; 13] = [
     "tokio",
     "tokio_rustls",
     "tokio_openssl",
@@ -15,6 +15,7 @@ const SYSTEM_CRATES: [&str; 12] = [
     "command_fds",
     "clap",
     "tracing_subscriber",
+    "tz",
     "libc",
 ];
 
