@@ -35,6 +35,7 @@ use self::nodes::Nodes;
 use crate::api::agent::{AgentRequest, AgentResponse};
 use crate::api::node::{NodeRequest, NodeResponse};
 use crate::api::{API_VERSION, ApiResult};
+use crate::log::Record;
 use crate::request::Requests;
 use crate::settings::AgentSettings;
 
@@ -119,6 +120,11 @@ pub enum Output {
         addr: PeerAddr,
         /// Between attempts.
         retry: Duration,
+    },
+    /// A line for the management log (API §8.4).
+    Log {
+        /// What happened.
+        record: Record,
     },
 }
 
@@ -310,7 +316,10 @@ impl Agent {
 
     fn on_expired(&mut self, waiting: Waiting) {
         match waiting {
-            Waiting::GetNodes { reqid } => self.refuse_get_nodes(reqid, TIMED_OUT),
+            Waiting::GetNodes { reqid } => {
+                self.log_timeout(&reqid);
+                self.refuse_get_nodes(reqid, TIMED_OUT);
+            }
             Waiting::Dispatch(dispatch) => self.on_dispatch_expired(dispatch),
             // The deployment or restart they belong to has answered for them.
             Waiting::Create { node, .. } | Waiting::Restart { node, .. } => {
@@ -347,6 +356,14 @@ impl Agent {
 
     fn respond(&mut self, response: AgentResponse) {
         self.outputs.push_back(Output::Respond { response });
+    }
+
+    fn log(&mut self, record: Record) {
+        self.outputs.push_back(Output::Log { record });
+    }
+
+    fn log_timeout(&mut self, reqid: &str) {
+        self.log(Record::info(format!("request {reqid} timed out")));
     }
 
     fn ask_supervisor(&mut self, request: SupervisorRequest) {

@@ -27,6 +27,7 @@ use tracing::{debug, info, warn};
 
 use crate::api::agent::{AgentRequest, AgentResponse};
 use crate::api::controller::{ControllerRequest, ControllerResponse};
+use crate::log::Record;
 use crate::settings::ControllerSettings;
 
 use configs::{Configs, Saved};
@@ -123,6 +124,11 @@ pub enum Output {
     Save {
         /// All there is to keep.
         state: Saved,
+    },
+    /// A line for the management log (API §8.4).
+    Log {
+        /// What happened.
+        record: Record,
     },
 }
 
@@ -279,6 +285,10 @@ impl Controller {
 
     fn respond(&mut self, response: ControllerResponse) {
         self.outputs.push_back(Output::Respond { response });
+    }
+
+    fn log(&mut self, record: Record) {
+        self.outputs.push_back(Output::Log { record });
     }
 
     fn tell(&mut self, instance: impl Into<String>, request: AgentRequest) {

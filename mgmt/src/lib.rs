@@ -5,6 +5,7 @@ pub mod api;
 pub mod controller;
 #[cfg(feature = "io")]
 pub mod io;
+pub mod log;
 pub mod model;
 pub mod request;
 pub mod settings;

@@ -1,11 +1,13 @@
 //! Typed settings of controller and agent, with stock's defaults (API §8).
 
+mod log;
 mod resolve;
 mod value;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::log::LogSettings;
 use broker_proto::peering::PeerAddr;
 use broker_proto::tls::Tls;
 pub use resolve::{SettingError, Sources, TLS_PATHS, is_option};
@@ -23,6 +25,8 @@ pub struct Settings {
     pub tls: Tls,
     /// Processes run in `nodes/<name>` below this directory.
     pub state_dir: PathBuf,
+    /// How the management log is kept.
+    pub log: LogSettings,
 }
 
 /// Whether the controller hands out ports of one kind, and from where (API §7.2, §7.3).

@@ -9,6 +9,7 @@
 )]
 
 mod broker;
+mod logs;
 mod replay;
 mod transcripts;
 mod unify;

@@ -63,6 +63,16 @@ pub(crate) struct Replay<'a, S> {
     ids: Ids,
     dials: Vec<(LinkId, u16)>,
     difference: Difference,
+    log: Vec<String>,
+}
+
+/// What came of a run.
+pub(crate) struct Outcome {
+    pub(crate) difference: Difference,
+    /// The messages of our management log.
+    pub(crate) log: Vec<String>,
+    /// Which id of ours stands for which recorded one.
+    pub(crate) ids: Ids,
 }
 
 impl Difference {
@@ -107,11 +117,12 @@ impl<'a, S: Subject> Replay<'a, S> {
             ids,
             dials: Vec::new(),
             difference: Difference::default(),
+            log: Vec::new(),
         }
     }
 
-    /// Replays everything up to this time, and says what differed.
-    pub(crate) fn run(mut self, until: Duration) -> Difference {
+    /// Replays everything up to this time.
+    pub(crate) fn run(mut self, until: Duration) -> Outcome {
         self.drain();
         for (at, leg, step) in self.steps() {
             if at > until {
@@ -134,7 +145,11 @@ impl<'a, S: Subject> Replay<'a, S> {
             });
             self.difference.surplus.extend(stuck);
         }
-        self.difference
+        Outcome {
+            difference: self.difference,
+            log: self.log,
+            ids: self.ids,
+        }
     }
 
     fn steps(&self) -> Vec<(Duration, usize, Step)> {
@@ -242,6 +257,7 @@ impl<'a, S: Subject> Replay<'a, S> {
             match output {
                 Output::Broker(output) => self.on_broker(output),
                 Output::WebSocket(output) => self.on_websocket(output),
+                Output::Log(record) => self.log.push(record.message),
                 Output::Save { .. } => self.subject.saved(self.now),
             }
         }

@@ -10,18 +10,18 @@ use broker_proto::peering::{self, PeerAddr};
 use harness::recorded;
 use harness::transcript::{Connection, Side, Transcript};
 use harness::tree::INSTANCE;
-use mgmt::agent::process::AgentProcess;
+use mgmt::agent::process::{AgentProcess, Output as AgentOutput};
 use mgmt::controller::configs::Saved;
 use mgmt::controller::process::{ControllerProcess, Input, Output};
 use mgmt::settings::{AgentSettings, AutoAssign, ControllerSettings};
 use zeek_client_compat::hub;
 
-use crate::replay::{Difference, Replay, Subject};
+use crate::replay::{Outcome, Replay, Subject};
 
 /// The recorded agent's port.
 const AGENT_PORT: u16 = 2151;
 /// The recorded controller's ports.
-const CONTROLLER_PORT: u16 = 2150;
+pub(crate) const CONTROLLER_PORT: u16 = 2150;
 const WEBSOCKET_PORT: u16 = 2149;
 /// The recorded supervisor's port.
 const SUPERVISOR_PORT: u16 = 9999;
@@ -35,7 +35,7 @@ const HELLO_AGAIN: &str = "notify_agent_hello";
 #[test]
 fn agent_does_what_the_recorded_agent_did_when_it_dials() {
     let transcript = Transcript::read("a2c");
-    let difference = replay_agent(&transcript, Some(local(CONTROLLER_PORT)));
+    let difference = replay_agent(&transcript, Some(local(CONTROLLER_PORT))).difference;
     // Stock leaves a request open that it has answered (API §12.2 D31).
     let late = "agent-controller: deploy_response";
     difference.assert(189, &[late], &[&format!("agent-controller: {HELLO_AGAIN}")]);
@@ -44,18 +44,20 @@ fn agent_does_what_the_recorded_agent_did_when_it_dials() {
 #[test]
 fn agent_does_what_the_recorded_agent_did_when_it_is_dialed() {
     let transcript = Transcript::read("c2a");
-    let difference = replay_agent(&transcript, None);
+    let difference = replay_agent(&transcript, None).difference;
     difference.assert(26, &[], &[&format!("to-agent: {HELLO_AGAIN}")]);
 }
 
 #[test]
 fn controller_does_what_the_recorded_controller_did_when_it_is_dialed() {
-    replay_controller(&Transcript::read("a2c")).assert(45, &[], &[]);
+    let outcome = replay_controller(&Transcript::read("a2c"));
+    outcome.difference.assert(45, &[], &[]);
 }
 
 #[test]
 fn controller_does_what_the_recorded_controller_did_when_it_dials() {
-    replay_controller(&Transcript::read("c2a")).assert(11, &[], &[]);
+    let outcome = replay_controller(&Transcript::read("c2a"));
+    outcome.difference.assert(11, &[], &[]);
 }
 
 impl Subject for AgentProcess {
@@ -68,7 +70,10 @@ impl Subject for AgentProcess {
     }
 
     fn output(&mut self) -> Option<Output> {
-        self.poll_output().map(Output::Broker)
+        self.poll_output().map(|output| match output {
+            AgentOutput::Broker(output) => Output::Broker(output),
+            AgentOutput::Log(record) => Output::Log(record),
+        })
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -103,7 +108,7 @@ impl Subject for ControllerProcess {
     }
 }
 
-fn replay_agent(transcript: &Transcript, controller: Option<PeerAddr>) -> Difference {
+pub(crate) fn replay_agent(transcript: &Transcript, controller: Option<PeerAddr>) -> Outcome {
     let start = Instant::now();
     let legs = legs(transcript, |connection| match connection.name.as_str() {
         "agent-supervisor" | "agent-controller" => Some(Side::Client),
@@ -125,7 +130,7 @@ fn replay_agent(transcript: &Transcript, controller: Option<PeerAddr>) -> Differ
     Replay::new(agent, start, legs).run(UNTIL)
 }
 
-fn replay_controller(transcript: &Transcript) -> Difference {
+pub(crate) fn replay_controller(transcript: &Transcript) -> Outcome {
     let start = Instant::now();
     let legs = legs(transcript, |connection| match connection.name.as_str() {
         "client-controller" | "agent-controller" => Some(Side::Server),
@@ -134,8 +139,8 @@ fn replay_controller(transcript: &Transcript) -> Difference {
     });
     let settings = ControllerSettings {
         name: "controller".to_owned(),
-        listen: Some(local(CONTROLLER_PORT)),
-        listen_websocket: Some(local(WEBSOCKET_PORT)),
+        listen: Some(everywhere(CONTROLLER_PORT)),
+        listen_websocket: Some(everywhere(WEBSOCKET_PORT)),
         request_timeout: Duration::from_secs(10),
         connect_retry: Duration::from_secs(1),
         broker_ports: AutoAssign::From(2200),
@@ -167,7 +172,14 @@ fn is_controllers(connection: &Connection) -> bool {
         .any(|sent| sent.event.name.ends_with("::agent_welcome_request"))
 }
 
-fn local(port: u16) -> PeerAddr {
+fn everywhere(port: u16) -> PeerAddr {
+    PeerAddr {
+        host: "0.0.0.0".to_owned(),
+        port,
+    }
+}
+
+pub(crate) fn local(port: u16) -> PeerAddr {
     PeerAddr {
         host: "127.0.0.1".to_owned(),
         port,

@@ -67,6 +67,18 @@ impl Ids {
         }
     }
 
+    /// A recorded line of text with the ids of this run, as far as they are known.
+    pub(crate) fn translate_line(&self, line: &str) -> String {
+        let words = line.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+        let words = words.map(|word| {
+            let end = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            let rest = &word[end.len()..];
+            let ours = self.to_ours.get(end).map_or(end, String::as_str);
+            format!("{ours}{rest}")
+        });
+        words.collect()
+    }
+
     /// A recorded topic with the ids of this run.
     pub(crate) fn translate_topic(&self, topic: &Topic) -> Option<Topic> {
         let text = topic.to_str()?;

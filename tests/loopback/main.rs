@@ -9,6 +9,7 @@
 )]
 
 mod broker;
+mod log;
 mod nodes;
 mod peer;
 mod websocket;

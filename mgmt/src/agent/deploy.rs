@@ -21,6 +21,7 @@ use super::nodes::{LocalNode, Nodes};
 use super::{Agent, NO_SUPERVISOR, TIMED_OUT, Waiting};
 use crate::api::ApiResult;
 use crate::api::agent::AgentResponse;
+use crate::log::Record;
 use crate::model::{Configuration, Node, NodeOutputs};
 
 /// Makes a Zeek process a node that its agent can talk to; every node loads it.
@@ -113,6 +114,10 @@ impl Agent {
         let is_current = !config.id.is_empty() && self.current.as_ref() == Some(&config.id);
         if is_current && !force && self.deployment.is_none() && self.nodes.all_running() {
             tracing::info!(config.id, "already running");
+            self.log(Record::info(format!(
+                "already running config {}",
+                config.id
+            )));
             let results = vec![self.ok(&reqid)];
             return self.respond(AgentResponse::Deploy { reqid, results });
         }
@@ -213,6 +218,7 @@ impl Agent {
         };
         let reqid = late.reqid().unwrap_or_default().to_owned();
         tracing::warn!(reqid, "deployment timed out");
+        self.log_timeout(&reqid);
         let timeout = self.failed(&reqid, TIMED_OUT);
         match late {
             Deployment::AwaitStatus { .. } => {

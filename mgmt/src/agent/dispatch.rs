@@ -92,6 +92,7 @@ impl Agent {
 
     /// Stock stays silent then, and what the other nodes said is lost (API §12.2 D33).
     pub(super) fn on_dispatch_expired(&mut self, mut dispatch: Dispatch) {
+        self.log_timeout(&dispatch.reqid);
         for node in std::mem::take(&mut dispatch.awaited) {
             let result = self.failed(&dispatch.reqid, TIMED_OUT).on_node(node);
             dispatch.results.push(result);
@@ -178,6 +179,7 @@ impl Agent {
         let Restart {
             reqid, mut results, ..
         } = restart;
+        self.log_timeout(&reqid);
         results.push(self.failed(&reqid, TIMED_OUT));
         self.respond(AgentResponse::Restart { reqid, results });
     }

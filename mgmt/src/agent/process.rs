@@ -17,17 +17,30 @@ use super::{Agent, Input as AgentInput, Output as AgentOutput};
 use crate::api::agent::AgentRequest;
 use crate::api::node::NodeResponse;
 use crate::api::{NODE_TOPIC, agent_topic};
+use crate::log::Record;
+use crate::log::message::{self, Asked};
 use crate::settings::AgentSettings;
 
 /// A peering endpoint and an [`Agent`], with types made of bytes between them.
 ///
-/// Its inputs and outputs are those of the endpoint; [`peering::Output::Stopped`] ends it.
+/// Its inputs are those of the endpoint; [`peering::Output::Stopped`] ends it.
 #[derive(Debug)]
 pub struct AgentProcess {
     endpoint: Endpoint,
     agent: Agent,
     topic: Topic,
-    outputs: VecDeque<peering::Output>,
+    /// About the last request for nodes, the only one that is ever answered with none.
+    asked: Asked,
+    outputs: VecDeque<Output>,
+}
+
+/// What the caller must do, in order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Output {
+    /// From the peering endpoint.
+    Broker(peering::Output),
+    /// A line for the management log (API §8.4).
+    Log(Record),
 }
 
 impl AgentProcess {
@@ -54,8 +67,10 @@ impl AgentProcess {
             endpoint,
             agent,
             topic,
+            asked: Asked::default(),
             outputs: VecDeque::new(),
         };
+        process.log(Record::info(format!("agent is live, Broker ID {id}")));
         process.drain(now);
         process
     }
@@ -74,7 +89,7 @@ impl AgentProcess {
     }
 
     /// What the caller must do next.
-    pub fn poll_output(&mut self) -> Option<peering::Output> {
+    pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
@@ -99,10 +114,20 @@ impl AgentProcess {
     }
 
     fn on_agent(&mut self, now: Instant, output: AgentOutput) {
-        let (topic, event) = match output {
-            AgentOutput::Respond { response } => (self.topic.clone(), response.into()),
-            AgentOutput::ToNodes { request } => (NODE_TOPIC, request.into()),
-            AgentOutput::ToSupervisor { request } => (SUPERVISOR_TOPIC, request.into()),
+        let (record, topic, event) = match output {
+            AgentOutput::Respond { response } => {
+                let record = message::to_controller(&response, self.asked);
+                (record, self.topic.clone(), response.into())
+            }
+            AgentOutput::ToNodes { request } => {
+                let record = Record::info(message::to_nodes(&request));
+                (Some(record), NODE_TOPIC, request.into())
+            }
+            AgentOutput::ToSupervisor { request } => {
+                let record = Record::info(message::to_supervisor(&request));
+                (Some(record), SUPERVISOR_TOPIC, request.into())
+            }
+            AgentOutput::Log { record } => return self.log(record),
             AgentOutput::Peer { addr, retry } => {
                 let retry = Some(retry);
                 return self
@@ -110,7 +135,12 @@ impl AgentProcess {
                     .handle(now, peering::Input::Dial { addr, retry });
             }
         };
+        self.outputs.extend(record.map(Output::Log));
         self.publish(now, topic, event);
+    }
+
+    fn log(&mut self, record: Record) {
+        self.outputs.push_back(Output::Log(record));
     }
 
     fn publish(&mut self, now: Instant, topic: Topic, event: Event) {
@@ -146,7 +176,7 @@ impl AgentProcess {
             | peering::Output::Dial { .. }
             | peering::Output::Send { .. }
             | peering::Output::Close { .. }
-            | peering::Output::Stopped) => self.outputs.push_back(order),
+            | peering::Output::Stopped) => self.outputs.push_back(Output::Broker(order)),
         }
     }
 
@@ -157,11 +187,35 @@ impl AgentProcess {
             self.read(topic, event, from)
         });
         match input {
-            Ok(input) => self.agent.handle(now, input),
+            Ok(input) => {
+                self.note(&input);
+                self.agent.handle(now, input);
+            }
             // Topics are shared: others' requests, answers and logs are copies, not mistakes.
             Err(EventError::UnknownName(_) | EventError::OtherMessage(_)) => {}
             Err(error) => warn!(peer = %from, %topic, %error, "message dropped"),
         }
+    }
+
+    /// Logs what came. Stock hears of started nodes as little as of peerings.
+    fn note(&mut self, input: &AgentInput) {
+        let text = match input {
+            AgentInput::Request { request } => {
+                if let AgentRequest::NodeDispatch { nodes, .. }
+                | AgentRequest::Restart { nodes, .. } = request
+                {
+                    self.asked = nodes.into();
+                }
+                message::from_controller(request)
+            }
+            AgentInput::Node { message, .. } => message::from_node(message),
+            AgentInput::Supervisor { message } => message::from_supervisor(message),
+            AgentInput::Exit { message } => message::node_exit(message),
+            AgentInput::NodeStatus { .. }
+            | AgentInput::PeerUp { .. }
+            | AgentInput::PeerDown { .. } => return,
+        };
+        self.log(Record::info(text));
     }
 
     /// The typed input of an event, by the exact topic it came on (API §12.2 D01).

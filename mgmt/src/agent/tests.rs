@@ -160,8 +160,11 @@ impl Rig {
         self.ids.unique_id()
     }
 
+    /// What came out, but for the log.
     pub(super) fn drain(&mut self) -> Vec<Output> {
-        std::iter::from_fn(|| self.agent.poll_output()).collect()
+        let all = std::iter::from_fn(|| self.agent.poll_output());
+        all.filter(|output| !matches!(output, Output::Log { .. }))
+            .collect()
     }
 
     pub(super) fn feed(&mut self, input: Input) -> Vec<Output> {

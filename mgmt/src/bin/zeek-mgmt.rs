@@ -102,11 +102,11 @@ fn start(command: Command) -> Result<(), Box<dyn Error>> {
         }
         Command::Controller(args) => {
             let settings = own_settings(args)?;
-            runtime.block_on(run::controller(settings.controller, &settings.tls))?;
+            runtime.block_on(run::controller(settings))?;
         }
         Command::Agent(args) => {
             let settings = own_settings(args)?;
-            runtime.block_on(run::agent(settings.agent, &settings.tls))?;
+            runtime.block_on(run::agent(settings))?;
         }
     }
     Ok(())

@@ -15,6 +15,7 @@ use super::configs::{Asker, Change, SLOW_DISK};
 use super::{Controller, TIMED_OUT};
 use crate::api::ApiResult;
 use crate::api::controller::ControllerResponse;
+use crate::log::Record;
 use crate::model::Configuration;
 use crate::model::diff::InstanceDiff;
 use crate::model::validate::Rules;
@@ -143,6 +144,8 @@ impl Controller {
         let ready = self.prepared(config.clone());
         for warning in ready.warnings().into_iter().chain(ready.unreachable()) {
             warn!(config = %config.id, "staged configuration: {warning}");
+            let text = format!("staged configuration {}: {warning}", config.id);
+            self.log(Record::warning(text));
         }
         let deadline = now + self.settings.request_timeout;
         self.change(Change::Staged {
@@ -220,6 +223,9 @@ impl Controller {
             deployment.has_timed_out = awaited.iter().any(|name| !self.instances.is_settled(name));
             return self.abort(now, deployment);
         }
+        if awaited.iter().all(is_ready) {
+            self.log_all_ready(&deployment.config);
+        }
         // All hosts of those are known, which they need not have been at staging (API §12.1 D06).
         deployment.config = self.prepared(deployment.config);
         let mut problems = deployment.config.unreachable();
@@ -242,6 +248,13 @@ impl Controller {
             return;
         }
         self.advance(now);
+    }
+
+    /// An event that stock's controller sends to itself; the colon is stock's.
+    fn log_all_ready(&mut self, config: &Configuration) {
+        let names: Vec<&str> = config.instances.iter().map(|i| i.name.as_str()).collect();
+        let event = "Management::Controller::API:notify_agents_ready";
+        self.log(Record::info(format!("rx {event} {}", names.join(", "))));
     }
 
     /// A deployment's configuration is stored, or cannot be. What else was stored under another id
@@ -386,6 +399,9 @@ impl Controller {
 
     fn answer(&mut self, deployment: Deployment, success: Option<ApiResult>) {
         let reqid = deployment.reqid;
+        if deployment.has_timed_out {
+            self.log(Record::info(format!("request {reqid} timed out")));
+        }
         let timeout = deployment
             .has_timed_out
             .then(|| ApiResult::failed(&reqid, TIMED_OUT));

@@ -11,6 +11,7 @@ use super::{Controller, Sender, TIMED_OUT};
 use crate::api::ApiResult;
 use crate::api::agent::AgentRequest;
 use crate::api::controller::ControllerResponse;
+use crate::log::Record;
 use crate::model::NodeStatus;
 use crate::request::Requests;
 
@@ -243,6 +244,7 @@ impl Controller {
             let mut fanout = match open {
                 Open::Fanout(fanout) => fanout,
                 Open::TestTimeout { reqid } => {
+                    self.log(Record::info(format!("request {reqid} timed out")));
                     let result = ApiResult::failed(&reqid, TIMED_OUT);
                     self.respond(ControllerResponse::TestTimeout { reqid, result });
                     continue;
@@ -251,6 +253,7 @@ impl Controller {
             let silent = fanout.awaited.values();
             let instances: Vec<&String> = silent.clone().map(|asked| &asked.instance).collect();
             warn!(reqid = %fanout.reqid, query = ?fanout.query, silent = ?instances, "request timed out");
+            self.log(Record::info(format!("request {} timed out", fanout.reqid)));
             let query = fanout.query;
             let silent = silent.flat_map(|a| query.failures(&fanout.reqid, a, "did not answer"));
             fanout.results.extend(silent);

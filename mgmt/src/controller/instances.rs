@@ -14,6 +14,7 @@ use super::{Controller, Output, Sender};
 use crate::api::agent::AgentRequest;
 use crate::api::controller::ControllerResponse;
 use crate::api::{API_VERSION, ApiResult};
+use crate::log::Record;
 use crate::model::diff::{InstanceDiff, Reconnect};
 use crate::model::{Configuration, Instance};
 
@@ -175,6 +176,7 @@ impl Controller {
         for name in self.instances.names_of(id) {
             info!(instance = %name, %id, reason, "lost agent");
             self.forget(&name);
+            self.log(Record::info(format!("dropped state for instance {name}")));
         }
     }
 
@@ -188,7 +190,7 @@ impl Controller {
         api_version: u64,
     ) {
         if api_version != API_VERSION {
-            self.refuse_version(now, sender, api_version);
+            self.refuse_version(now, sender, id, api_version);
             return;
         }
         self.instances.troubles.remove(&sender.instance);
@@ -204,7 +206,13 @@ impl Controller {
                 };
                 self.record(&sender.instance, known);
             }
-            None => warn!(instance = %sender.instance, id, "hello from an unknown endpoint"),
+            None => {
+                let name = &sender.instance;
+                warn!(instance = %name, id, "hello from an unknown endpoint");
+                let hello = "notify_agent_hello";
+                let text = format!("{hello} from {name} with unknown Broker ID {id}");
+                self.log(Record::warning(text));
+            }
         }
         let name = &sender.instance;
         let was_absent = self.instances.absent.remove(name);
@@ -243,6 +251,7 @@ impl Controller {
             return self.advance(now);
         }
         info!(instance = name, "agent is ready");
+        self.log(Record::info(format!("instance {name} ready")));
         self.instances.ready.insert(name.to_owned(), sender.from);
         self.advance(now);
     }
@@ -278,6 +287,8 @@ impl Controller {
             return;
         };
         info!(config = %config.id, "deploying persisted configuration");
+        let text = format!("deploying persisted configuration {}", config.id);
+        self.log(Record::info(text));
         self.instances.wanted = by_name(config.instances.iter());
         self.rollout = Rollout::restored(config);
         self.redial();
@@ -354,6 +365,7 @@ impl Controller {
         }
         self.instances.ready.remove(name);
         self.instances.welcomes.remove(name);
+        self.log(Record::info(format!("dropped instance {name}")));
     }
 
     /// Prepares an instance to be reached in another way. An agent that was dialed at the old address
@@ -395,12 +407,15 @@ impl Controller {
     }
 
     /// An agent of another version stands by, as in stock, but stays wanted: it may be replaced.
-    fn refuse_version(&mut self, now: Instant, sender: &Sender, api_version: u64) {
+    fn refuse_version(&mut self, now: Instant, sender: &Sender, id: &str, api_version: u64) {
         let name = sender.instance.as_str();
         warn!(
             instance = name,
             api_version, "agent speaks another API version"
         );
+        let text = "has checked in with incompatible API version";
+        let text = format!("instance {name}/{id} {text} {api_version}");
+        self.log(Record::warning(text));
         self.forget(name);
         let text = format!("has API version {api_version}, the controller {API_VERSION}");
         if self.note_trouble(sender, text) && self.instances.is_expected(name) {

@@ -16,6 +16,7 @@ use super::{Controller, Input as ControllerInput, Output as ControllerOutput};
 use crate::api::agent::AgentResponse;
 use crate::api::controller::{ControllerRequest, ControllerResponse};
 use crate::api::{AGENT_TOPIC_PREFIX, CONTROLLER_TOPIC, agent_topic};
+use crate::log::{Record, message};
 use crate::settings::ControllerSettings;
 
 /// A peering endpoint, the WebSocket clients' hub and a [`Controller`], with types made of bytes
@@ -57,6 +58,8 @@ pub enum Output {
         /// All there is to keep.
         state: Saved,
     },
+    /// A line for the management log (API §8.4).
+    Log(Record),
 }
 
 impl ControllerProcess {
@@ -82,6 +85,8 @@ impl ControllerProcess {
         publish.extend(CONTROLLER_TOPIC);
         let hub = Hub::new(hub::Options::new(id.to_string(), version, publish));
         info!(name = %settings.name, %id, "controller is live");
+        let (broker, websocket) = (&settings.listen, &settings.listen_websocket);
+        let live = message::controller_live(&id, broker.as_ref(), websocket.as_ref());
         let controller = Controller::new(settings, ids, saved);
         let mut process = Self {
             endpoint,
@@ -89,6 +94,7 @@ impl ControllerProcess {
             controller,
             outputs: VecDeque::new(),
         };
+        process.log(Record::info(live));
         process.drain(now);
         process
     }
@@ -152,6 +158,7 @@ impl ControllerProcess {
             ControllerOutput::Respond { response } => self.respond(now, response),
             ControllerOutput::ToAgent { instance, request } => {
                 info!(event = request.event_name(), instance, "tx");
+                self.log(Record::info(message::to_agent(&instance, &request)));
                 match agent_topic(&instance) {
                     Ok(topic) => self.publish(now, topic, request.into()),
                     Err(error) => warn!(%error, "the instance's name makes its topic too long"),
@@ -166,11 +173,17 @@ impl ControllerProcess {
                 self.endpoint.handle(now, peering::Input::Unpeer { addr });
             }
             ControllerOutput::Save { state } => self.outputs.push_back(Output::Save { state }),
+            ControllerOutput::Log { record } => self.log(record),
         }
+    }
+
+    fn log(&mut self, record: Record) {
+        self.outputs.push_back(Output::Log(record));
     }
 
     /// Answers go to everybody on the controller's topic, who tell theirs by the request's id.
     fn respond(&mut self, now: Instant, response: ControllerResponse) {
+        self.log(Record::info(message::to_client(&response)));
         let event = Event::from(response);
         info!(event = %event.name, "tx");
         let (topic, origin) = (CONTROLLER_TOPIC, None);
@@ -226,7 +239,10 @@ impl ControllerProcess {
     fn on_message(&mut self, now: Instant, topic: &Topic, payload: &Bytes, from: EndpointId) {
         let read = Event::decode(payload, &Limits::default());
         match read.and_then(|event| read_message(topic, event, from)) {
-            Ok(input) => self.controller.handle(now, input),
+            Ok(input) => {
+                self.outputs.extend(received(&input).map(Output::Log));
+                self.controller.handle(now, input);
+            }
             // Topics are shared: our own answers and the agents' logs come by as copies.
             Err(EventError::UnknownName(_) | EventError::OtherMessage(_)) => {}
             Err(error) => warn!(peer = %from, %topic, %error, "message dropped"),
@@ -251,6 +267,7 @@ impl ControllerProcess {
             Err(error) => return self.refuse(now, &event, client, &error),
         };
         info!(event = request.event_name(), client = client.0, "rx");
+        self.log(Record::info(message::from_client(&request)));
         let origin = Some(client);
         self.hub.handle(
             now,
@@ -268,6 +285,8 @@ impl ControllerProcess {
     /// else an error message (CLIENT §A8).
     fn refuse(&mut self, now: Instant, event: &Event, client: ClientId, error: &EventError) {
         warn!(client = client.0, %error, "request refused");
+        let text = format!("refused a client's {}: {error}", event.name);
+        self.log(Record::warning(text));
         let reqid = match event.args.first() {
             Some(Data::String(reqid)) => reqid.to_str(),
             Some(_) | None => None,
@@ -306,6 +325,17 @@ fn read_message(
         topic_instance,
         message,
     })
+}
+
+/// What the log says of a message; peerings are no messages.
+fn received(input: &ControllerInput) -> Option<Record> {
+    match input {
+        ControllerInput::Request { request } => Some(Record::info(message::from_client(request))),
+        ControllerInput::Agent { message, .. } => Some(message::from_agent(message)),
+        ControllerInput::PeerUp { .. }
+        | ControllerInput::PeerDown { .. }
+        | ControllerInput::Saved { .. } => None,
+    }
 }
 
 /// The agent whose topic this is.

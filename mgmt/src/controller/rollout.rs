@@ -17,6 +17,7 @@ use super::deploy::LAUNCH;
 use super::{Controller, Sender};
 use crate::api::ApiResult;
 use crate::api::agent::AgentRequest;
+use crate::log::Record;
 use crate::model::diff::InstanceDiff;
 use crate::model::ports::needs_broker_port;
 use crate::model::{Configuration, Instance, Node, NodeOutputs};
@@ -174,6 +175,10 @@ impl Controller {
             info!(instance = %name, config = %config.id, force, "sending the configuration");
             self.warn_of_address(&config, &name);
             self.notices.forget(&name);
+            if self.deployment.is_none() {
+                let text = "no deployment in progress, triggering via";
+                self.log(Record::info(format!("{text} {child}")));
+            }
             let request = AgentRequest::Deploy {
                 reqid: child.clone(),
                 config: config.clone(),

@@ -201,10 +201,13 @@ impl Rig {
         }
     }
 
-    /// What came out since the last call.
+    /// What came out since the last call, but for the log.
     fn lines(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         while let Some(output) = self.controller.poll_output() {
+            if matches!(output, Output::Log { .. }) {
+                continue;
+            }
             if let Output::ToAgent { request, .. } = &output
                 && let AgentRequest::Deploy { config, .. } = request
             {
@@ -226,6 +229,7 @@ impl Rig {
             Output::Peer { addr, retry } => format!("peer {addr} every {retry:?}"),
             Output::Unpeer { addr } => format!("unpeer {addr}"),
             Output::Save { .. } => unreachable!(),
+            Output::Log { record } => record.message,
         }
     }
 
@@ -258,7 +262,8 @@ impl Rig {
             | Output::Respond { .. }
             | Output::Peer { .. }
             | Output::Unpeer { .. }
-            | Output::Save { .. } => None,
+            | Output::Save { .. }
+            | Output::Log { .. } => None,
         });
         found.unwrap()
     }

@@ -17,10 +17,12 @@ use tracing::{info, warn};
 use zeek_client_compat::hub;
 use zeek_client_compat::io::server::{Limits, Server};
 
-use crate::agent::process::AgentProcess;
+use super::log::Log;
+use crate::agent::process::{AgentProcess, Output as AgentOutput};
 use crate::controller::configs::Saved;
 use crate::controller::process::{ControllerProcess, Input, Output};
-use crate::settings::{AgentSettings, ControllerSettings};
+use crate::log::LogRole;
+use crate::settings::Settings;
 
 /// Why a program could not run.
 #[derive(Debug, thiserror::Error)]
@@ -78,16 +80,18 @@ impl Signals {
 /// # Errors
 /// If TLS, the signal handlers or the WebSocket port are not to be had. The Broker port is tried
 /// again every second, as stock does.
-pub async fn controller(settings: ControllerSettings, tls: &Tls) -> Result<(), RunError> {
+pub async fn controller(settings: Settings) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
-    let (connector, acceptor) = connector_and_acceptor(tls)?;
+    let log = log(&settings, &settings.controller.name, LogRole::Controller);
+    let (tls, settings) = (settings.tls, settings.controller);
+    let (connector, acceptor) = connector_and_acceptor(&tls)?;
     let mut transport = Transport::new(connector, acceptor);
     let mut server = match &settings.listen_websocket {
         // Its clients have no Broker certificates.
         Some(addr) => Some(listen_websocket(addr, Acceptor::self_signed()?).await?),
         None => None,
     };
-    if !has_certificates(tls) {
+    if !has_certificates(&tls) {
         warn_if_open(&settings.listen);
     }
     warn_if_open(&settings.listen_websocket);
@@ -99,10 +103,15 @@ pub async fn controller(settings: ControllerSettings, tls: &Tls) -> Result<(), R
     loop {
         while let Some(output) = process.poll_output() {
             match (output, &mut server) {
-                (Output::Broker(peering::Output::Stopped), _) => return finish(server).await,
+                (Output::Broker(peering::Output::Stopped), _) => {
+                    finish(server).await;
+                    log.finish();
+                    return Ok(());
+                }
                 (Output::Broker(output), _) => transport.apply(output),
                 (Output::WebSocket(output), Some(server)) => server.apply(output),
                 (Output::WebSocket(_), None) => {}
+                (Output::Log(record), _) => log.write(record),
                 (Output::Save { .. }, _) => {
                     // Configurations live as long as the program.
                     let result = Ok(());
@@ -128,11 +137,13 @@ pub async fn controller(settings: ControllerSettings, tls: &Tls) -> Result<(), R
 ///
 /// # Errors
 /// If TLS or the signal handlers are not to be had.
-pub async fn agent(settings: AgentSettings, tls: &Tls) -> Result<(), RunError> {
+pub async fn agent(settings: Settings) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
-    let (connector, acceptor) = connector_and_acceptor(tls)?;
+    let log = log(&settings, &settings.agent.name, LogRole::Agent);
+    let (tls, settings) = (settings.tls, settings.agent);
+    let (connector, acceptor) = connector_and_acceptor(&tls)?;
     let mut transport = Transport::new(connector, acceptor);
-    if !has_certificates(tls) {
+    if !has_certificates(&tls) {
         warn_if_open([&settings.listen]);
     }
     let mut ids = IdGen::new(entropy::seed());
@@ -140,10 +151,14 @@ pub async fn agent(settings: AgentSettings, tls: &Tls) -> Result<(), RunError> {
     let mut process = AgentProcess::new(settings, id, ids, Instant::now());
     loop {
         while let Some(output) = process.poll_output() {
-            if output == peering::Output::Stopped {
-                return Ok(());
+            match output {
+                AgentOutput::Broker(peering::Output::Stopped) => {
+                    log.finish();
+                    return Ok(());
+                }
+                AgentOutput::Broker(output) => transport.apply(output),
+                AgentOutput::Log(record) => log.write(record),
             }
-            transport.apply(output);
         }
         let deadline = process.poll_timeout();
         let input = tokio::select! {
@@ -156,6 +171,12 @@ pub async fn agent(settings: AgentSettings, tls: &Tls) -> Result<(), RunError> {
             None => process.handle_timeout(Instant::now()),
         }
     }
+}
+
+/// The management log, in the directory that a supervisor would start the node in (API §8.3).
+fn log(settings: &Settings, node: &str, role: LogRole) -> Log {
+    let dir = settings.state_dir.join("nodes").join(node);
+    Log::start(dir, node, role, settings.log.clone())
 }
 
 fn has_certificates(tls: &Tls) -> bool {
@@ -188,11 +209,10 @@ fn warn_if_open<'a>(listeners: impl IntoIterator<Item = &'a PeerAddr>) {
 }
 
 /// Lets clients read what was sent to them.
-async fn finish(server: Option<Server>) -> Result<(), RunError> {
+async fn finish(server: Option<Server>) {
     if let Some(server) = server {
         server.finish().await;
     }
-    Ok(())
 }
 
 async fn next_client(server: &mut Option<Server>) -> hub::Input {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use broker_proto::peering::PeerAddr;
 use broker_proto::tls::{Certificates, NameCheck, Passphrase, Tls};
 
+use super::log::log;
 use super::value;
 use super::{AgentSettings, AutoAssign, ControllerSettings, Settings};
 
@@ -49,6 +50,9 @@ const OPTIONS: &[&str] = &[
     "Broker::ssl_certificate",
     "Broker::ssl_keyfile",
     "Broker::ssl_passphrase",
+    "Log::default_rotation_dir",
+    "Log::default_rotation_interval",
+    "LogAscii::use_json",
     "Management::Agent::controller",
     "Management::Agent::default_port",
     "Management::Agent::listen_address",
@@ -65,9 +69,11 @@ const OPTIONS: &[&str] = &[
     "Management::Controller::listen_port",
     "Management::Controller::listen_port_websocket",
     "Management::Controller::name",
+    "Management::Log::level",
     "Management::Request::timeout_interval",
     "Management::connect_retry",
     "Management::default_address",
+    "Management::spool_dir",
     "Management::state_dir",
 ];
 
@@ -93,6 +99,12 @@ impl Sources {
             .filter(|name| !is_option(name))
     }
 
+    /// Whether everything stays in the working directory, and logs stay where they are.
+    pub(super) fn is_testing(&self) -> bool {
+        let value = self.env.get("ZEEK_MANAGEMENT_TESTING");
+        value.is_some_and(|value| !value.is_empty())
+    }
+
     /// The value of an option, else of a variable, with the name it was found under.
     fn find<'a>(
         &'a self,
@@ -107,7 +119,7 @@ impl Sources {
         Some((variable, value))
     }
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         option: &str,
         variable: Option<&str>,
@@ -125,11 +137,15 @@ impl Sources {
         read(text).map(Some).ok_or_else(error)
     }
 
-    fn text(&self, option: &str, variable: Option<&str>) -> Result<Option<String>, SettingError> {
+    pub(super) fn text(
+        &self,
+        option: &str,
+        variable: Option<&str>,
+    ) -> Result<Option<String>, SettingError> {
         self.read(option, variable, "a string", value::string)
     }
 
-    fn flag(&self, option: &str) -> Result<Option<bool>, SettingError> {
+    pub(super) fn flag(&self, option: &str) -> Result<Option<bool>, SettingError> {
         self.read(option, None, "T or F", value::boolean)
     }
 
@@ -142,7 +158,7 @@ impl Sources {
         self.read(option, variable, PORT, value::tcp_port)
     }
 
-    fn interval(&self, option: &str) -> Result<Option<Duration>, SettingError> {
+    pub(super) fn interval(&self, option: &str) -> Result<Option<Duration>, SettingError> {
         self.read(option, None, INTERVAL, value::interval)
     }
 }
@@ -162,6 +178,7 @@ impl Settings {
             },
             tls: tls(sources)?,
             state_dir: state_dir(sources)?,
+            log: log(sources)?,
         })
     }
 }
@@ -341,11 +358,7 @@ fn state_dir(sources: &Sources) -> Result<PathBuf, SettingError> {
     if let Some(dir) = given {
         return Ok(dir.into());
     }
-    let testing = sources
-        .env
-        .get("ZEEK_MANAGEMENT_TESTING")
-        .is_some_and(|value| !value.is_empty());
-    Ok(if testing {
+    Ok(if sources.is_testing() {
         ".".into()
     } else {
         sources.prefix.join("var/lib")
