@@ -1,4 +1,5 @@
-//! The stock zeek-client, installed from PyPI into a folder below `target/`.
+//! The stock zeek-client, installed from PyPI, each release into a folder of its own below
+//! `target/`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +12,8 @@ use crate::binaries::BuildDir;
 use crate::command::{self, Finished};
 use crate::lock::Lock;
 
-/// The release that the recordings were made with.
+/// The release that the recordings were made with, and that the tests use unless they are about
+/// another one.
 pub const VERSION: &str = "1.5.0";
 
 /// Longer than its own wait for an answer, 20 s.
@@ -25,20 +27,31 @@ pub struct ZeekClient {
 }
 
 impl ZeekClient {
-    /// The client below this build's `target/`; installs it if it is not there. Programs that do
-    /// this at the same time wait for each other.
+    /// The client that the recordings were made with, as [`Self::release`].
     ///
     /// # Errors
-    /// If there is no `python3` with `venv`, or the package cannot be fetched.
+    /// As [`Self::release`].
     pub fn installed() -> io::Result<Self> {
+        Self::release(VERSION)
+    }
+
+    /// A release of the client below this build's `target/`; installs it if it is not there.
+    /// Programs that do this at the same time wait for each other.
+    ///
+    /// # Errors
+    /// If there is no `python3` with `venv`, or PyPI cannot be reached or has no such release.
+    pub fn release(version: &str) -> io::Result<Self> {
         let target = BuildDir::current()?.target().to_owned();
-        let folder = target.join(format!("zeek-client-{VERSION}"));
-        let _lock = Lock::take(&target.join(format!("zeek-client-{VERSION}.lock")))?;
+        let folder = target.join(format!("zeek-client-{version}"));
+        let _lock = Lock::take(&target.join(format!("zeek-client-{version}.lock")))?;
         let program = folder.join("bin/zeek-client");
         let complete = folder.join("complete");
         if !complete.exists() {
-            install(&folder)?;
-            fs::write(&complete, VERSION)?;
+            install(&folder, version).map_err(|error| {
+                let text = format!("zeek-client {version} cannot be installed: {error}");
+                io::Error::new(error.kind(), text)
+            })?;
+            fs::write(&complete, version)?;
         }
         Ok(Self { program })
     }
@@ -64,12 +77,12 @@ impl ZeekClient {
     }
 }
 
-fn install(folder: &Path) -> io::Result<()> {
+fn install(folder: &Path, version: &str) -> io::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }
     step(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
-    let package = format!("zeek-client=={VERSION}");
+    let package = format!("zeek-client=={version}");
     let quiet = ["install", "--quiet", "--disable-pip-version-check"];
     step(
         Command::new(folder.join("bin/pip"))

@@ -1,30 +1,85 @@
 //! The stock zeek-client against a running `zeek-mgmt`: what it prints and how it ends, as it did
-//! against Zeek 8.0.10.
+//! against Zeek 8.0.10. Every release that can talk to a WebSocket port is tried, in the mode that
+//! is its default.
 
-use std::collections::BTreeMap;
-use std::fs;
+mod session;
+
 use std::thread;
-use std::time::Duration;
 
-use harness::command::Finished;
-use harness::normal::Normal;
+use harness::client::ZeekClient;
 use harness::tree::{Options, Transport, Tree};
-use harness::{folder, wait_until};
 use serde_json::Value;
 
-/// How long a restart may take until every node runs again.
-const RESTART_LIMIT: Duration = Duration::from_secs(20);
+use session::Session;
 
 /// An empty cluster, as the recorded session ended.
 const EMPTY: &str = "[instances]\ninstance-1\n";
 
+/// How a release differs from the one that the recordings were made with (CLIENT §D).
+struct Differences {
+    version: &'static str,
+    /// Its own word for whether it talks TLS unless told otherwise (CLIENT §B1, §C1).
+    transport: &'static str,
+    /// Recorded lines that contain this are not printed: before 1.4.0 there are no metrics ports,
+    /// neither in what a client sends nor in what it reads (CLIENT §C4).
+    lacks: Option<&'static str>,
+}
+
+const RELEASES: [Differences; 4] = [
+    Differences {
+        version: "1.2.0",
+        transport: "disable = False",
+        lacks: Some("metrics_port"),
+    },
+    Differences {
+        version: "1.3.1",
+        transport: "disable = False",
+        lacks: Some("metrics_port"),
+    },
+    Differences {
+        version: "1.4.0",
+        transport: "disable = False",
+        lacks: None,
+    },
+    Differences {
+        version: "1.5.0",
+        transport: "enable = False",
+        lacks: None,
+    },
+];
+
 #[test]
-fn a_whole_session_prints_what_it_printed_with_stock() {
+fn a_whole_session_of_1_2_0_prints_what_stock_had_it_print() {
+    whole_session(&RELEASES[0]);
+}
+
+#[test]
+fn a_whole_session_of_1_3_1_prints_what_stock_had_it_print() {
+    whole_session(&RELEASES[1]);
+}
+
+#[test]
+fn a_whole_session_of_1_4_0_prints_what_stock_had_it_print() {
+    whole_session(&RELEASES[2]);
+}
+
+#[test]
+fn a_whole_session_of_1_5_0_prints_what_stock_had_it_print() {
+    whole_session(&RELEASES[3]);
+}
+
+fn whole_session(release: &Differences) {
+    let client = ZeekClient::release(release.version).unwrap();
     let tree = Tree::start(&Options::default()).unwrap();
+    let settings = client
+        .run(tree.ports.websocket, &["show-settings"])
+        .unwrap();
+    assert_eq!(settings.code, Some(0), "{settings:?}");
+    assert!(settings.stdout.contains(release.transport), "{settings:?}");
     thread::scope(|scope| {
         // It takes as long as everything else together.
-        scope.spawn(|| timeouts_are_answered_or_not(&tree));
-        let mut session = Session::new(&tree, "a2c");
+        scope.spawn(|| timeouts_are_answered_or_not(&tree, &client));
+        let mut session = Session::of(&tree, "a2c", client.clone(), release.lacks);
         before_a_deployment(&mut session);
         let config = session.config();
         stage_and_deploy(&mut session, &config);
@@ -145,15 +200,15 @@ fn restarts(session: &mut Session<'_>) {
     assert_eq!(json, serde_json::json!({"errors": [error], "results": {}}));
 }
 
-fn timeouts_are_answered_or_not(tree: &Tree) {
+fn timeouts_are_answered_or_not(tree: &Tree, client: &ZeekClient) {
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut session = Session::new(tree, "a2c");
+            let mut session = Session::of(tree, "a2c", client.clone(), None);
             session.succeeds(&["test-timeout", "--with-state"], "test-timeout.json");
         });
         // Without a state nothing is answered, so the client's own patience ends.
         let impatient = ["--set", "client.request_timeout_secs=2", "test-timeout"];
-        let done = tree.client(&impatient).unwrap();
+        let done = client.run(tree.ports.websocket, &impatient).unwrap();
         assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""));
         assert!(
             done.stderr.starts_with("error: no response received"),
@@ -161,124 +216,4 @@ fn timeouts_are_answered_or_not(tree: &Tree) {
             done.stderr
         );
     });
-}
-
-/// Commands in the order of a recorded session, with one idea of which id is which.
-struct Session<'a> {
-    tree: &'a Tree,
-    folder: &'static str,
-    ours: Normal,
-    stock: Normal,
-}
-
-impl<'a> Session<'a> {
-    fn new(tree: &'a Tree, folder: &'static str) -> Self {
-        let first = tree.ports.first_node;
-        let assigned = match folder {
-            "a2c" => vec![
-                (first, 2200),
-                (first + 1, 2201),
-                (tree.ports.explicit_node, 1234),
-            ],
-            _ => vec![
-                (tree.ports.explicit_node, 5000),
-                (tree.ports.explicit_node - 1, 5001),
-            ],
-        };
-        let mut ports: BTreeMap<u16, u16> = assigned.into_iter().collect();
-        ports.insert(tree.ports.agent, 2151);
-        Self {
-            tree,
-            folder,
-            ours: Normal::with_ports(ports),
-            stock: Normal::default(),
-        }
-    }
-
-    /// The recorded configuration, with ports that are free here.
-    fn config(&self) -> String {
-        let path = folder().join(format!("transcripts/{}/cfg.ini", self.folder));
-        let node = self.tree.ports.explicit_node;
-        let text = fs::read_to_string(path).unwrap();
-        let text = text.replace("port = 1234", &format!("port = {node}"));
-        let text = text.replace("port = 5000", &format!("port = {node}"));
-        let text = text.replace("port = 5001", &format!("port = {}", node - 1));
-        let text = text.replace(":2151", &format!(":{}", self.tree.ports.agent));
-        self.write("cfg.ini", &text)
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        let path = self.tree.write(name, text).unwrap();
-        path.to_string_lossy().into_owned()
-    }
-
-    fn recorded(&self, name: &str) -> String {
-        let path = folder().join(format!("transcripts/{}/client/o.{name}", self.folder));
-        fs::read_to_string(path).unwrap()
-    }
-
-    fn run(&self, args: &[&str]) -> Finished {
-        self.tree.client(args).unwrap()
-    }
-
-    /// The command ends with 0 and prints what is recorded.
-    fn succeeds(&mut self, args: &[&str], recorded: &str) {
-        self.ends(0, args, recorded);
-    }
-
-    /// The command ends with 1 and prints what is recorded.
-    fn fails(&mut self, args: &[&str], recorded: &str) {
-        self.ends(1, args, recorded);
-    }
-
-    fn ends(&mut self, code: i32, args: &[&str], recorded: &str) {
-        let done = self.run(args);
-        let recorded = self.recorded(recorded);
-        let printed = self.ours.output(&format!("{}{}", done.stdout, done.stderr));
-        assert_eq!(printed, self.stock.output(&recorded), "{args:?}");
-        assert_eq!(done.code, Some(code), "{args:?}");
-    }
-
-    fn nodes(&self) -> BTreeMap<String, Value> {
-        let done = self.run(&["get-nodes"]);
-        let json: Value = serde_json::from_str(&done.stdout).unwrap();
-        let nodes = json["results"]["instance-1"].as_object().unwrap().clone();
-        nodes.into_iter().collect()
-    }
-
-    fn pids(&self) -> BTreeMap<String, i64> {
-        let nodes = self.nodes().into_iter();
-        nodes
-            .map(|(name, node)| (name, node["pid"].as_i64().unwrap_or_default()))
-            .collect()
-    }
-
-    /// Waits until these nodes run as new processes; all others are the old ones.
-    fn pids_after_restart(
-        &self,
-        before: &BTreeMap<String, i64>,
-        restarted: &[&str],
-    ) -> BTreeMap<String, i64> {
-        let done = wait_until(RESTART_LIMIT, || {
-            let nodes = self.nodes();
-            let running = nodes.values().all(|node| node["state"] == "RUNNING");
-            let pids = self.pids();
-            let new = restarted.iter().all(|name| pids[*name] != before[*name]);
-            (running && new).then_some(pids)
-        });
-        let pids = done.expect("restarted nodes run again");
-        for (name, pid) in &pids {
-            let is_new = restarted.contains(&name.as_str());
-            assert_eq!(is_new, *pid != before[name], "{name}");
-        }
-        pids
-    }
-
-    fn lists_only_management(&self) {
-        let left = wait_until(RESTART_LIMIT, || {
-            let nodes: Vec<String> = self.nodes().into_keys().collect();
-            (nodes == ["controller", "instance-1"]).then_some(())
-        });
-        left.expect("no cluster node is listed");
-    }
 }
