@@ -4,6 +4,11 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use broker_proto::zeek::Event;
+use mgmt::api::CONTROLLER_TOPIC;
+use mgmt::api::controller::{ControllerRequest, ControllerResponse};
+use zeek_client_compat::message::{self, DataMessage};
+
 /// What clients of the controller subscribe to.
 pub const SUBSCRIPTIONS: &str = "[\"zeek/management/controller\"]";
 
@@ -81,6 +86,38 @@ impl WebSocket {
     /// If the connection is gone.
     pub fn send(&mut self, text: &str) -> io::Result<()> {
         self.frame(TEXT, text.as_bytes())
+    }
+
+    /// Sends a request as clients do.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub fn request(&mut self, request: &ControllerRequest) -> io::Result<()> {
+        let event = Event::from(request.clone());
+        self.send(&message::data(&CONTROLLER_TOPIC, &event.into_data()))
+    }
+
+    /// Sends a request and waits for its answer; whatever else comes is skipped.
+    ///
+    /// # Errors
+    /// If the connection is gone, or nothing comes within 10 s.
+    pub fn answer(&mut self, request: &ControllerRequest) -> io::Result<ControllerResponse> {
+        self.request(request)?;
+        let asked = Event::from(request.clone());
+        let name = asked.name.replace("_request", "_response");
+        loop {
+            let text = match self.receive()? {
+                Answer::Text(text) => text,
+                other @ (Answer::Close(_) | Answer::End) => {
+                    return Err(io::Error::other(format!("no answer but {other:?}")));
+                }
+            };
+            let message = DataMessage::parse(&text).map_err(io::Error::other)?;
+            let event = Event::from_data(message.data).map_err(io::Error::other)?;
+            if event.name == name && event.args.first() == asked.args.first() {
+                return ControllerResponse::try_from(event).map_err(io::Error::other);
+            }
+        }
     }
 
     /// Sends one unfragmented frame of any kind, masked with zeros.

@@ -2,6 +2,7 @@
 //! against Zeek 8.0.10. Every release that can talk to a WebSocket port is tried, in the mode that
 //! is its default.
 
+mod errors;
 mod session;
 
 use std::thread;
