@@ -22,8 +22,10 @@
 //! - **Destroy.** The unit is forgotten at once and its stem gets SIGTERM, which makes it stop its
 //!   node (SIGTERM every 2 s, SIGKILL after 26 s). After 30 s the whole process group is killed. A
 //!   create of the same name is accepted meanwhile and starts when the old stem is gone.
-//! - **End.** SIGTERM, SIGINT or `stop_request` stop all units in parallel; the supervisor ends
-//!   when the last is gone. If it is killed instead, stems notice within a second, stop their nodes
+//! - **End.** SIGTERM, SIGINT or `stop_request` stop workers, then proxies, managers, loggers, and
+//!   at last controller and agent; those of one role in parallel, the next role when they are gone
+//!   or their time is up. Told so again, the supervisor stops all the rest at once. It ends when
+//!   the last unit is gone. If it is killed instead, stems notice within a second, stop their nodes
 //!   and exit. What a unit leaves in its process group after an orderly stop gets a SIGTERM.
 //!
 //! A restarted supervisor knows nothing of former nodes; agents create theirs again when their
@@ -48,5 +50,5 @@ pub mod supervisor;
 mod unit;
 
 pub use process::SupervisorProcess;
-pub use settings::{OwnUnit, Settings};
+pub use settings::{OwnUnit, Policy, Settings};
 pub use supervisor::Supervisor;

@@ -1,6 +1,7 @@
 //! What a supervisor is told when it starts.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use broker_proto::peering::PeerAddr;
 
@@ -18,7 +19,26 @@ pub struct Settings {
     pub args: Vec<String>,
     /// Programs that run from the start.
     pub own: Vec<OwnUnit>,
+    /// How it treats what it runs.
+    pub policy: Policy,
 }
+
+/// How units are treated; the default is what stock does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Policy {
+    /// From SIGTERM to SIGKILL. Beyond [`STOCK_GRACE`] a stem is told not to kill by itself, and
+    /// then does not do so either if the supervisor is killed.
+    pub grace: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { grace: STOCK_GRACE }
+    }
+}
+
+/// What a stem of stock's grants a node (API §9.4 S8).
+pub const STOCK_GRACE: Duration = Duration::from_secs(26);
 
 /// A program of our own that is supervised like a node: a controller or an agent.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,8 +1,10 @@
 //! The machine over all units: SupervisorControl requests in, orders to the system out (API §9).
 
+mod shutdown;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
@@ -14,6 +16,7 @@ use crate::api::{
 use crate::host::{ChildId, HostInput, HostOutput};
 use crate::settings::Settings;
 use crate::unit::Unit;
+use shutdown::Descent;
 
 /// Requests kept while a directory is being made.
 const MAX_WAITING: usize = 4096;
@@ -87,8 +90,8 @@ enum Intake {
         node: Box<NodeConfig>,
         waiting: VecDeque<SupervisorRequest>,
     },
-    /// No more requests.
-    Stopping,
+    /// No more requests: all units stop, in order.
+    Stopping(Descent),
     Stopped,
 }
 
@@ -105,7 +108,8 @@ impl Supervisor {
         };
         for own in supervisor.settings.own.clone() {
             let id = supervisor.next_unit();
-            supervisor.add(now, id, Unit::own(id, &own));
+            let unit = Unit::own(id, &own, &supervisor.settings);
+            supervisor.add(now, id, unit);
         }
         supervisor
     }
@@ -117,17 +121,20 @@ impl Supervisor {
             Input::Host { input } => self.on_host(now, input),
             Input::Shutdown => self.on_shutdown(now),
         }
-        self.drop_gone(now);
+        self.settle(now);
     }
 
     /// A deadline passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for unit in self.units.values_mut() {
-            if unit.deadline().is_some_and(|at| at <= now) {
-                unit.on_due(now, &mut self.out);
-            }
+        let due = self.units.iter_mut();
+        let due = due.filter(|(_, unit)| unit.deadline().is_some_and(|at| at <= now));
+        let mut due: Vec<(&u64, &mut Unit)> = due.collect();
+        // What starts together starts in the order opposite to that of the end.
+        due.sort_by_key(|(id, unit)| (Reverse(unit.rank()), **id));
+        for (_, unit) in due {
+            unit.on_due(now, &mut self.out);
         }
-        self.drop_gone(now);
+        self.settle(now);
     }
 
     /// What the caller must do next.
@@ -137,7 +144,12 @@ impl Supervisor {
 
     /// When to call [`Supervisor::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.units.values().filter_map(Unit::deadline).min()
+        let stage = match &self.intake {
+            Intake::Stopping(descent) => descent.deadline(),
+            Intake::Open | Intake::Preparing { .. } | Intake::Stopped => None,
+        };
+        let units = self.units.values().filter_map(Unit::deadline);
+        units.chain(stage).min()
     }
 
     fn on_request(&mut self, now: Instant, request: SupervisorRequest) {
@@ -153,7 +165,7 @@ impl Supervisor {
                     "too many requests wait for a directory; one is dropped"
                 );
             }
-            Intake::Stopping | Intake::Stopped => {
+            Intake::Stopping(_) | Intake::Stopped => {
                 let event = request.event_name();
                 debug!(event, "request ignored while stopping");
             }
@@ -291,17 +303,6 @@ impl Supervisor {
         node.is_empty() || !ids.is_empty()
     }
 
-    fn on_shutdown(&mut self, now: Instant) {
-        if matches!(self.intake, Intake::Stopping | Intake::Stopped) {
-            return;
-        }
-        info!(units = self.units.len(), "stopping");
-        self.intake = Intake::Stopping;
-        for unit in self.units.values_mut() {
-            unit.on_stop(now, &mut self.out);
-        }
-    }
-
     fn on_host(&mut self, now: Instant, input: HostInput) {
         match input {
             HostInput::DirectoryMade { result } => self.on_directory_made(now, result),
@@ -345,6 +346,15 @@ impl Supervisor {
         self.units.values().all(|unit| unit.name() != name)
     }
 
+    /// Forgets what is gone until nothing follows from that any more.
+    fn settle(&mut self, now: Instant) {
+        self.drop_gone(now);
+        while self.descend(now) {
+            self.drop_gone(now);
+        }
+        self.end_if_empty();
+    }
+
     /// Forgets units without a future, and starts those that waited for their names.
     fn drop_gone(&mut self, now: Instant) {
         let gone = self.units.iter().filter(|(_, unit)| unit.is_gone());
@@ -360,10 +370,6 @@ impl Supervisor {
             if let Some(heir) = same_name.next() {
                 heir.on_name_free(now, &mut self.out);
             }
-        }
-        if matches!(self.intake, Intake::Stopping) && self.units.is_empty() {
-            self.intake = Intake::Stopped;
-            self.out.push_back(Output::Stopped);
         }
     }
 

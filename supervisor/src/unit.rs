@@ -1,5 +1,6 @@
 //! One node: its process, what it says, and when it starts again.
 
+mod rank;
 mod state;
 
 use std::collections::VecDeque;
@@ -14,22 +15,11 @@ use crate::api::{ExitEvent, NodeConfig, NodeOutputs, NodeStatus, NodeStatusEvent
 use crate::backoff::Backoff;
 use crate::host::{ChildId, Control, Ending, HostOutput, Launch, Signal, Stream, Target};
 use crate::output::{self, Printed, Tail};
-use crate::settings::{OwnUnit, Settings};
+use crate::settings::{OwnUnit, STOCK_GRACE, Settings};
 use crate::stem::{self, Decoder, Message, Report};
 use crate::supervisor::Output;
+pub(crate) use rank::Rank;
 use state::{Action, Event, Next, Pace, State, Step};
-
-/// A stem needs 26 s to kill a stubborn node (API §9.4 S8), and a little more for itself.
-const STEM_PACE: Pace = Pace {
-    stop: Duration::from_secs(30),
-    settle: Duration::from_secs(1),
-};
-
-/// What stock's stem grants a node.
-const OWN_PACE: Pace = Pace {
-    stop: Duration::from_secs(26),
-    settle: Duration::ZERO,
-};
 
 /// Restarts a stem may have ahead of it. A further one would change nothing: the node starts anew
 /// after it was asked for anyway.
@@ -40,6 +30,7 @@ const MAX_RESTARTS_AHEAD: u8 = 2;
 pub(crate) struct Unit {
     config: NodeConfig,
     launch: Launch,
+    pace: Pace,
     /// As listed: the node's, not its stem's. Kept when the node dies (API §9.1).
     node_pid: Option<u32>,
     /// Which start it is at.
@@ -75,18 +66,23 @@ impl Unit {
         // With -j script names are made absolute before nodes change directory (API §10.1).
         let mut args = vec!["-j".to_owned()];
         args.extend(settings.args.iter().cloned());
+        let grace = settings.policy.grace;
+        let mut env = Vec::new();
+        if grace > STOCK_GRACE {
+            env.push(("ZEEK_SUPERVISOR_NO_SIGKILL".to_owned(), "1".to_owned()));
+        }
         let launch = Launch {
             program: settings.zeek.clone(),
             args,
-            env: Vec::new(),
+            env,
             directory: None,
             control: Control::Stem,
         };
-        Self::new(id, config, launch)
+        Self::new(id, config, launch, Pace::of_stem(grace))
     }
 
     /// A program of our own.
-    pub(crate) fn own(id: u64, own: &OwnUnit) -> Self {
+    pub(crate) fn own(id: u64, own: &OwnUnit, settings: &Settings) -> Self {
         let (program, args) = match own.argv.split_first() {
             Some((program, args)) => (PathBuf::from(program), args.to_vec()),
             None => (PathBuf::new(), Vec::new()),
@@ -98,13 +94,15 @@ impl Unit {
             directory: own.node.directory.clone(),
             control: Control::Absent,
         };
-        Self::new(id, own.node.clone(), launch)
+        let pace = Pace::of_program(settings.policy.grace);
+        Self::new(id, own.node.clone(), launch, pace)
     }
 
-    fn new(id: u64, config: NodeConfig, launch: Launch) -> Self {
+    fn new(id: u64, config: NodeConfig, launch: Launch, pace: Pace) -> Self {
         Self {
             config,
             launch,
+            pace,
             node_pid: None,
             child: ChildId {
                 unit: id,
@@ -133,6 +131,23 @@ impl Unit {
 
     pub(crate) fn is_gone(&self) -> bool {
         self.state == State::Gone
+    }
+
+    /// Whether there is a process, or one is being started.
+    pub(crate) fn has_process(&self) -> bool {
+        self.state.has_process()
+    }
+
+    pub(crate) fn rank(&self) -> Rank {
+        match self.launch.control {
+            Control::Absent => Rank::Management,
+            Control::Stem => Rank::of(&self.config),
+        }
+    }
+
+    /// From the order to stop to SIGKILL.
+    pub(crate) fn grace(&self) -> Duration {
+        self.pace.stop
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -365,14 +380,10 @@ impl Unit {
     }
 
     fn step(&mut self, now: Instant, event: Event, out: &mut VecDeque<Output>) {
-        let pace = match self.launch.control {
-            Control::Stem => STEM_PACE,
-            Control::Absent => OWN_PACE,
-        };
         let mut todo = Vec::new();
         let mut step = Step {
             now,
-            pace,
+            pace: self.pace,
             backoff: &mut self.backoff,
             todo: &mut todo,
         };
@@ -400,7 +411,12 @@ impl Unit {
             Action::Welcome { pid } => self.welcome(pid, out),
             Action::Terminate { pid } => push(out, signal(pid, Target::Process, Signal::Term)),
             Action::Sweep { pid } => push(out, signal(pid, Target::Group, Signal::Term)),
-            Action::KillGroup { pid } => push(out, signal(pid, Target::Group, Signal::Kill)),
+            Action::KillGroup { pid } => {
+                if matches!(self.state, State::Stopping { .. }) {
+                    warn!(node = self.name(), pid, "did not stop in time; killed");
+                }
+                push(out, signal(pid, Target::Group, Signal::Kill));
+            }
         }
     }
 

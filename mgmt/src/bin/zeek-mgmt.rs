@@ -6,13 +6,15 @@ use std::error::Error;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use mgmt::api::{AGENT_SCRIPT, CONTROLLER_SCRIPT};
 use mgmt::io::{run, sources};
 use mgmt::settings::{Settings, TLS_PATHS, is_option};
 use supervisor::api::{MANAGEMENT_NODE_VARIABLE, NodeConfig};
-use supervisor::{OwnUnit, Settings as SupervisorSettings};
+use supervisor::settings::STOCK_GRACE;
+use supervisor::{OwnUnit, Policy, Settings as SupervisorSettings};
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
@@ -44,6 +46,8 @@ struct NodeArgs {
     /// The zeek to run nodes with.
     #[arg(long, value_name = "PATH", default_value = "zeek")]
     zeek: PathBuf,
+    #[command(flatten)]
+    treatment: Treatment,
     /// Zeek scripts, options and NAME=VALUE settings; all of them reach every node.
     #[arg(
         value_name = "ARG",
@@ -51,6 +55,22 @@ struct NodeArgs {
         allow_hyphen_values = true
     )]
     args: Vec<String>,
+}
+
+/// How the supervisor treats what it runs.
+#[derive(Debug, Args)]
+struct Treatment {
+    /// Seconds from SIGTERM to SIGKILL when a node stops.
+    #[arg(long, value_name = "SECONDS", default_value_t = STOCK_GRACE.as_secs())]
+    stop_grace: u64,
+}
+
+impl Treatment {
+    fn policy(&self) -> Policy {
+        Policy {
+            grace: Duration::from_secs(self.stop_grace),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -128,12 +148,17 @@ fn node_settings(args: &NodeArgs) -> Result<Settings, Box<dyn Error>> {
 }
 
 fn supervise(args: NodeArgs, settings: &Settings, own: Vec<OwnUnit>) -> SupervisorSettings {
-    let NodeArgs { zeek, args } = args;
+    let NodeArgs {
+        zeek,
+        treatment,
+        args,
+    } = args;
     SupervisorSettings {
         listen: settings.supervisor.clone(),
         zeek,
         args,
         own,
+        policy: treatment.policy(),
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::*;
 use crate::api::{ExitEvent, NodeStatusEvent, SupervisorResponse};
 use crate::host::{ChildId, Control, Stream};
-use crate::settings::OwnUnit;
+use crate::settings::{OwnUnit, Policy};
 
 #[test]
 fn a_recorded_agent_gets_the_frames_that_stock_sent_it() {
@@ -121,6 +121,7 @@ impl Rig {
             zeek: "zeek".into(),
             args: Vec::new(),
             own: own.iter().map(|(own, _)| own.clone()).collect(),
+            policy: Policy::default(),
         };
         let Frame::Server(select) = &recorded[2] else {
             panic!("no version_select");

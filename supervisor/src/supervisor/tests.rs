@@ -2,11 +2,12 @@
 
 mod recorded;
 mod rig;
+mod shutdown;
 
 use super::*;
 use crate::api::{NodeOutputs, NodeStatus};
 use crate::host::{Control, Ending, Launch, Signal, Stream, Target};
-use crate::settings::OwnUnit;
+use crate::settings::{OwnUnit, Policy};
 use rig::*;
 
 #[test]

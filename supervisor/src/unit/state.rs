@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
+use crate::settings::STOCK_GRACE;
 
 /// How patient a unit is with its process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -11,6 +12,29 @@ pub(super) struct Pace {
     pub(super) stop: Duration,
     /// From a death nobody ordered to the next start.
     pub(super) settle: Duration,
+}
+
+impl Pace {
+    /// A stem whose node is stubborn kills it after stock's grace, and then needs a little for
+    /// itself.
+    pub(super) fn of_stem(grace: Duration) -> Self {
+        let own = if grace == STOCK_GRACE {
+            Duration::from_secs(4)
+        } else {
+            Duration::ZERO
+        };
+        Self {
+            stop: grace + own,
+            settle: Duration::from_secs(1),
+        }
+    }
+
+    pub(super) fn of_program(grace: Duration) -> Self {
+        Self {
+            stop: grace,
+            settle: Duration::ZERO,
+        }
+    }
 }
 
 /// Where one unit's process stands.
@@ -166,6 +190,14 @@ impl State {
             Self::Stopping { kill_at, .. } => kill_at,
             Self::Backoff { until, .. } => Some(until),
             Self::Waiting | Self::Starting | Self::Running { .. } | Self::Gone => None,
+        }
+    }
+
+    /// Whether there is a process, or one is being started.
+    pub(super) fn has_process(self) -> bool {
+        match self {
+            Self::Starting | Self::Running { .. } | Self::Stopping { .. } => true,
+            Self::Waiting | Self::Backoff { .. } | Self::Gone => false,
         }
     }
 

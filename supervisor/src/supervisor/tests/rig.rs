@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::api::{ClusterEndpoint, ClusterRole};
 
 pub(super) const A1: ChildId = child(1, 1);
 
@@ -31,6 +32,10 @@ impl Rig {
     }
 
     pub(super) fn with_own(own: Vec<OwnUnit>) -> Self {
+        Self::with(own, Policy::default())
+    }
+
+    pub(super) fn with(own: Vec<OwnUnit>, policy: Policy) -> Self {
         let now = start();
         let settings = Settings {
             listen: broker_proto::peering::PeerAddr {
@@ -40,6 +45,7 @@ impl Rig {
             zeek: "/opt/zeek/bin/zeek".into(),
             args: vec!["local.zeek".into(), "X::y=1".into()],
             own,
+            policy,
         };
         let supervisor = Supervisor::new(settings, now);
         Self { supervisor, now }
@@ -107,11 +113,31 @@ impl Rig {
 
     /// Creates a node and brings it up; its own pid follows the stem's.
     pub(super) fn run(&mut self, node: &str, child: ChildId, stem_pid: u32) {
-        self.request(create("r0", NodeConfig::named(node)));
+        self.run_as(NodeConfig::named(node), child, stem_pid);
+    }
+
+    pub(super) fn run_as(&mut self, config: NodeConfig, child: ChildId, stem_pid: u32) {
+        let node = config.name.clone();
+        self.request(create("r0", config));
         self.host(spawned(child, stem_pid));
         self.message(child, &format!("status {node} {}\0", stem_pid + 1));
         self.drain();
     }
+}
+
+/// A node that is alone in its cluster.
+pub(super) fn with_role(name: &str, role: ClusterRole) -> NodeConfig {
+    let endpoint = ClusterEndpoint {
+        role,
+        host: "127.0.0.1".parse().unwrap(),
+        p: broker_proto::Port::tcp(2200),
+        interface: None,
+        pcap_file: None,
+        metrics_port: None,
+    };
+    let mut node = NodeConfig::named(name);
+    node.cluster.insert(name.into(), endpoint);
+    node
 }
 
 pub(super) fn in_directory(name: &str, directory: &str) -> NodeConfig {
