@@ -1,9 +1,13 @@
 //! The Supervisor framework's types and events: what an agent and a supervisor say to each other
 //! (API §1.5, §2.4, §2.5).
 
+mod exit;
+
 use std::collections::BTreeMap;
 
 use broker_proto::{Address, ByteString, Port, Topic, zeek_enum, zeek_events, zeek_record};
+
+pub use exit::{NodeEnd, NodeExit};
 
 /// Requests travel on exactly this topic (`SupervisorControl::topic_prefix`).
 pub const TOPIC: Topic = Topic::from_static("zeek/supervisor");
@@ -184,7 +188,7 @@ zeek_events! {
 zeek_events! {
     /// Told by a supervisor about a node's former life, on [`EXIT_TOPIC`].
     pub enum ExitEvent("Management::Supervisor::API::") {
-        /// What the node wrote last.
-        NotifyNodeExit = "notify_node_exit" { node: String, outputs: NodeOutputs },
+        /// What the node wrote last, and how it ended.
+        NotifyNodeExit = "notify_node_exit" { node: String, outputs: NodeExit },
     }
 }

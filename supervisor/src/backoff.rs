@@ -34,6 +34,11 @@ impl Backoff {
         self.started = Some(now);
     }
 
+    /// The delay cannot grow any more. A stem's own would (API §9.4 S7).
+    pub(crate) fn is_longest(&self) -> bool {
+        self.delay == LONGEST_DELAY
+    }
+
     /// The program died, or did not start. Returns when to try again, at `now` or later.
     pub(crate) fn on_end(&mut self, now: Instant) -> Instant {
         let started = self.started.unwrap_or(now);

@@ -93,6 +93,15 @@ pub enum Target {
     Group,
 }
 
+/// What is left of an ended child's process group.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Group {
+    /// Nobody; its number may be used for others.
+    Empty,
+    /// Somebody, as far as can be told.
+    Alive,
+}
+
 /// A signal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Signal {
@@ -148,6 +157,8 @@ pub enum HostInput {
         pid: u32,
         /// How.
         ending: Ending,
+        /// Whether it left processes behind.
+        group: Group,
     },
 }
 

@@ -18,7 +18,7 @@ use files::Files;
 
 /// The operating system as the supervisor sees it.
 ///
-/// Dropping it kills all children.
+/// Dropping it kills all children; what was printed is written by then.
 #[derive(Debug)]
 pub struct Host {
     children: Children,
@@ -65,12 +65,19 @@ impl Host {
         }
     }
 
-    /// Waits for what happens next. Cancel safe.
+    /// Waits for what happens next, with everything written that was ordered before. Cancel safe.
     pub async fn next(&mut self) -> HostInput {
+        self.files.flush();
         match self.ready.pop_front() {
             Some(input) => input,
             None => self.children.next().await,
         }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.files.flush();
     }
 }
 

@@ -14,19 +14,22 @@
 //! - **Start.** A create is answered as soon as the node is acceptable. The stem is started, told
 //!   `create`, and answers `status <name> <pid>`: that is published as `node_status`, followed by
 //!   `notify_node_exit` if the node's former life printed something.
-//! - **Revival.** The stem starts its node again when that dies. If the stem itself dies, its
-//!   process group is killed, orphans get a second to leave, and a new stem is started with the
-//!   same patience (1 s, doubled every third time, at most a minute). Programs of our own are
-//!   revived directly.
-//! - **Restart.** `restart` down the pipe; the stem stops and starts its node.
+//! - **Death.** Published as `notify_node_exit` when it happens, with the last lines and how the
+//!   node ended.
+//! - **Revival.** The stem starts its node again when that dies. If the stem itself dies, what is
+//!   left of its process group is killed and gets a second to leave, and a new stem is started
+//!   with the same patience (1 s, doubled every third time, at most a minute). Programs of our own
+//!   are revived directly. A policy may say how many deaths are too many.
+//! - **Restart.** The stem gets SIGTERM, which makes it stop its node; a new one starts.
 //! - **Destroy.** The unit is forgotten at once and its stem gets SIGTERM, which makes it stop its
-//!   node (SIGTERM every 2 s, SIGKILL after 26 s). After 30 s the whole process group is killed. A
-//!   create of the same name is accepted meanwhile and starts when the old stem is gone.
+//!   node (SIGTERM every 2 s, SIGKILL after 26 s). After 30 s the whole process group is killed.
+//!   Helpers of the node that outlive it get SIGTERM, and SIGKILL after a second. A create of the
+//!   same name is accepted meanwhile and starts when the old stem is gone.
 //! - **End.** SIGTERM, SIGINT or `stop_request` stop workers, then proxies, managers, loggers, and
 //!   at last controller and agent; those of one role in parallel, the next role when they are gone
 //!   or their time is up. Told so again, the supervisor stops all the rest at once. It ends when
 //!   the last unit is gone. If it is killed instead, stems notice within a second, stop their nodes
-//!   and exit. What a unit leaves in its process group after an orderly stop gets a SIGTERM.
+//!   and exit.
 //!
 //! A restarted supervisor knows nothing of former nodes; agents create theirs again when their
 //! controller deploys.
@@ -50,5 +53,5 @@ pub mod supervisor;
 mod unit;
 
 pub use process::SupervisorProcess;
-pub use settings::{OwnUnit, Policy, Settings};
+pub use settings::{GiveUp, OwnUnit, Policy, Settings};
 pub use supervisor::Supervisor;

@@ -69,10 +69,16 @@ impl Tail {
         self.lines.is_empty()
     }
 
+    /// The lines joined by newlines.
+    pub(crate) fn text(&mut self) -> ByteString {
+        self.lines.make_contiguous().join(&b'\n').into()
+    }
+
     /// Empties the tail; the lines joined by newlines.
     pub(crate) fn take(&mut self) -> ByteString {
-        let lines: Vec<Bytes> = std::mem::take(&mut self.lines).into();
-        lines.join(&b'\n').into()
+        let text = self.text();
+        self.lines.clear();
+        text
     }
 }
 

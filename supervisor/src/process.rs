@@ -31,6 +31,8 @@ pub enum Input {
         /// What.
         input: HostInput,
     },
+    /// The program shall log how its units are.
+    LogStatus,
     /// The program shall end.
     Shutdown,
 }
@@ -86,6 +88,7 @@ impl SupervisorProcess {
                 let input = supervisor::Input::Host { input };
                 self.supervisor.handle(now, input);
             }
+            Input::LogStatus => self.supervisor.handle(now, supervisor::Input::LogStatus),
             Input::Shutdown => self.supervisor.handle(now, supervisor::Input::Shutdown),
         }
         self.settle(now);

@@ -29,12 +29,26 @@ pub struct Policy {
     /// From SIGTERM to SIGKILL. Beyond [`STOCK_GRACE`] a stem is told not to kill by itself, and
     /// then does not do so either if the supervisor is killed.
     pub grace: Duration,
+    /// When a unit that dies again and again is left alone; `None`: never.
+    pub give_up: Option<GiveUp>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { grace: STOCK_GRACE }
+        Self {
+            grace: STOCK_GRACE,
+            give_up: None,
+        }
     }
+}
+
+/// So many deaths in so much time are too many.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct GiveUp {
+    /// The last one that is borne; 0 counts as 1.
+    pub failures: u32,
+    /// From the first of them to the last.
+    pub window: Duration,
 }
 
 /// What a stem of stock's grants a node (API §9.4 S8).

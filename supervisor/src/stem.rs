@@ -16,15 +16,6 @@ pub const MAX_MESSAGE: usize = 64 * 1024;
 pub fn create(config: &NodeConfig) -> Bytes {
     let mut text = format!("create {} ", config.name);
     json::write_node(config, &mut text);
-    ended(text)
-}
-
-/// The order to stop the node and start it again.
-pub fn restart(node: &str) -> Bytes {
-    ended(format!("restart {node}"))
-}
-
-fn ended(mut text: String) -> Bytes {
     text.push('\0');
     text.into()
 }

@@ -15,7 +15,7 @@ use crate::api::{
 };
 use crate::host::{ChildId, HostInput, HostOutput};
 use crate::settings::Settings;
-use crate::unit::Unit;
+use crate::unit::{Ended, Unit};
 use shutdown::Descent;
 
 /// Requests kept while a directory is being made.
@@ -35,6 +35,8 @@ pub enum Input {
         /// What.
         input: HostInput,
     },
+    /// Log how every unit is.
+    LogStatus,
     /// Stop all units, then report [`Output::Stopped`].
     Shutdown,
 }
@@ -119,6 +121,7 @@ impl Supervisor {
         match input {
             Input::Request { request } => self.on_request(now, request),
             Input::Host { input } => self.on_host(now, input),
+            Input::LogStatus => self.units.values().for_each(|unit| unit.log_status(now)),
             Input::Shutdown => self.on_shutdown(now),
         }
         self.settle(now);
@@ -313,15 +316,21 @@ impl Supervisor {
                 self.with(child, |unit, out| unit.on_spawn_failed(now, reason, out));
             }
             HostInput::Message { child, chunk } => {
-                self.with(child, |unit, out| unit.on_message(&chunk, out));
+                self.with(child, |unit, out| unit.on_message(now, &chunk, out));
             }
             HostInput::Printed {
                 child,
                 stream,
                 chunk,
             } => self.with(child, |unit, out| unit.on_printed(stream, &chunk, out)),
-            HostInput::Exited { child, pid, ending } => {
-                self.with(child, |unit, out| unit.on_exited(now, pid, ending, out));
+            HostInput::Exited {
+                child,
+                pid,
+                ending,
+                group,
+            } => {
+                let end = Ended { pid, ending, group };
+                self.with(child, |unit, out| unit.on_exited(now, end, out));
             }
         }
     }

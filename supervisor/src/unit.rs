@@ -1,29 +1,27 @@
 //! One node: its process, what it says, and when it starts again.
 
+mod life;
 mod rank;
 mod state;
+mod words;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use broker_proto::ByteString;
-use bytes::Bytes;
 use tracing::{debug, error, info, trace, warn};
 
-use crate::api::{ExitEvent, NodeConfig, NodeOutputs, NodeStatus, NodeStatusEvent};
+use crate::api::{NodeConfig, NodeStatus};
 use crate::backoff::Backoff;
-use crate::host::{ChildId, Control, Ending, HostOutput, Launch, Signal, Stream, Target};
-use crate::output::{self, Printed, Tail};
-use crate::settings::{OwnUnit, STOCK_GRACE, Settings};
-use crate::stem::{self, Decoder, Message, Report};
+use crate::host::{ChildId, Control, Ending, Group, HostOutput, Launch, Signal, Target};
+use crate::output::{Printed, Tail};
+use crate::settings::{GiveUp, OwnUnit, Policy, STOCK_GRACE, Settings};
+use crate::stem::{self, Decoder, Message};
 use crate::supervisor::Output;
+use life::Life;
 pub(crate) use rank::Rank;
-use state::{Action, Event, Next, Pace, State, Step};
-
-/// Restarts a stem may have ahead of it. A further one would change nothing: the node starts anew
-/// after it was asked for anyway.
-const MAX_RESTARTS_AHEAD: u8 = 2;
+use state::{Action, Event, Next, Pace, State, Step, Verdict};
+use words::{Early, Held};
 
 /// One node and its process: a stem of its own, or a program of ours.
 #[derive(Debug)]
@@ -37,10 +35,13 @@ pub(crate) struct Unit {
     child: ChildId,
     state: State,
     backoff: Backoff,
+    /// When its stem revives the node.
+    revival: Backoff,
     messages: Decoder,
+    life: Life,
+    give_up: Option<GiveUp>,
     stdout: Printed,
     stderr: Printed,
-    restarts_ahead: u8,
     early: Early,
     /// What a stem said itself before its node started.
     stem_words: Tail,
@@ -48,17 +49,13 @@ pub(crate) struct Unit {
     complaint: Option<String>,
 }
 
-/// Lines that a stem's first node printed before its status was read.
-#[derive(Debug)]
-enum Early {
-    /// There was no status yet.
-    Held(Vec<(Stream, Bytes)>),
-    /// There was one.
-    Passed,
+/// How a child ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub(crate) pid: u32,
+    pub(crate) ending: Ending,
+    pub(crate) group: Group,
 }
-
-/// Lines held for one status; a status is never far behind.
-const MAX_EARLY: usize = 100;
 
 impl Unit {
     /// A node that gets a stem. It starts when [`Unit::on_name_free`] says so.
@@ -78,7 +75,7 @@ impl Unit {
             directory: None,
             control: Control::Stem,
         };
-        Self::new(id, config, launch, Pace::of_stem(grace))
+        Self::new(id, config, launch, Pace::of_stem(grace), &settings.policy)
     }
 
     /// A program of our own.
@@ -95,10 +92,11 @@ impl Unit {
             control: Control::Absent,
         };
         let pace = Pace::of_program(settings.policy.grace);
-        Self::new(id, own.node.clone(), launch, pace)
+        Self::new(id, own.node.clone(), launch, pace, &settings.policy)
     }
 
-    fn new(id: u64, config: NodeConfig, launch: Launch, pace: Pace) -> Self {
+    fn new(id: u64, config: NodeConfig, launch: Launch, pace: Pace, policy: &Policy) -> Self {
+        let give_up = policy.give_up;
         Self {
             config,
             launch,
@@ -110,10 +108,12 @@ impl Unit {
             },
             state: State::Waiting,
             backoff: Backoff::new(),
+            revival: Backoff::new(),
             messages: Decoder::default(),
+            life: Life::default(),
+            give_up,
             stdout: Printed::default(),
             stderr: Printed::default(),
-            restarts_ahead: 0,
             early: Early::Passed,
             stem_words: Tail::default(),
             complaint: None,
@@ -151,7 +151,8 @@ impl Unit {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.state.deadline()
+        let deadlines = [self.state.deadline(), self.life.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// As status requests are answered.
@@ -178,14 +179,11 @@ impl Unit {
         );
     }
 
-    /// Stops the node and starts it again. A running stem does that for its node.
+    /// Stops the node and starts it again. Its stem goes with it: one that has killed its node once
+    /// is silent about that node's later deaths (API §12.3 D53).
     pub(crate) fn on_restart(&mut self, now: Instant, out: &mut VecDeque<Output>) {
-        let running = matches!(self.state, State::Running { .. });
-        if running && self.launch.control == Control::Stem {
-            self.tell_restart(out);
-        } else {
-            self.step(now, Event::Stop { next: Next::Start }, out);
-        }
+        self.life.forgive();
+        self.step(now, Event::Stop { next: Next::Start }, out);
     }
 
     pub(crate) fn on_spawned(&mut self, now: Instant, pid: u32, out: &mut VecDeque<Output>) {
@@ -206,54 +204,64 @@ impl Unit {
             self.tell_failure(&reason, out);
             self.complaint = Some(reason);
         }
-        self.step(now, Event::Failed, out);
+        let verdict = self.judge(now);
+        self.step(now, Event::Failed(verdict), out);
     }
 
-    pub(crate) fn on_exited(
-        &mut self,
-        now: Instant,
-        pid: u32,
-        ending: Ending,
-        out: &mut VecDeque<Output>,
-    ) {
+    pub(crate) fn on_exited(&mut self, now: Instant, end: Ended, out: &mut VecDeque<Output>) {
+        let Ended { pid, ending, group } = end;
         if self.state.pid() != Some(pid) {
             debug!(node = self.name(), pid, "exit of another process");
             return;
         }
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            if let Some(line) = self.printed(stream).lines.finish() {
-                self.on_line(stream, line, out);
-            }
-        }
+        self.finish_lines(out);
+        let mut verdict = Verdict::Again;
         match (self.state, self.launch.control) {
             (State::Running { .. }, Control::Stem) if matches!(self.early, Early::Held(_)) => {
                 let reason = format!("zeek ended before it started the node: {ending}");
                 warn!(node = self.name(), pid, reason, "node did not start");
                 self.tell_failure(&reason, out);
+                verdict = self.judge(now);
             }
             (State::Running { .. }, Control::Stem) => {
                 warn!(node = self.name(), pid, %ending, "stem died, and its node with it");
+                self.on_death(now, Ending::Unknown);
+                self.tell_death(out);
+                verdict = self.judge(now);
             }
             (State::Running { .. }, Control::Absent) => {
                 warn!(node = self.name(), pid, %ending, "program died");
+                self.on_death(now, ending);
+                self.tell_death(out);
+                verdict = self.judge(now);
             }
-            (_, _) => info!(node = self.name(), pid, %ending, "stopped"),
+            (_, _) => {
+                info!(node = self.name(), pid, %ending, "stopped");
+                self.tell_death(out);
+            }
+        }
+        if group == Group::Alive {
+            debug!(node = self.name(), pid, "processes are left behind");
         }
         self.keep_early(out);
-        self.step(now, Event::Exited, out);
+        self.step(now, Event::Exited { group, verdict }, out);
     }
 
     pub(crate) fn on_due(&mut self, now: Instant, out: &mut VecDeque<Output>) {
-        self.step(now, Event::Due, out);
+        if self.life.deadline().is_some_and(|at| at <= now) {
+            self.tell_death(out);
+        }
+        if self.state.deadline().is_some_and(|at| at <= now) {
+            self.step(now, Event::Due, out);
+        }
     }
 
     /// Bytes from the stem's status pipe.
-    pub(crate) fn on_message(&mut self, chunk: &[u8], out: &mut VecDeque<Output>) {
+    pub(crate) fn on_message(&mut self, now: Instant, chunk: &[u8], out: &mut VecDeque<Output>) {
         for message in self.messages.push(chunk) {
             match message {
                 Ok(Message::Status { node, pid }) if node == self.config.name => {
-                    self.restarts_ahead = self.restarts_ahead.saturating_sub(1);
-                    self.on_node_started(pid, out);
+                    self.on_node_started(now, pid, out);
                 }
                 Ok(Message::Status { node, .. }) => {
                     warn!(
@@ -262,120 +270,10 @@ impl Unit {
                         "stem reports a foreign node"
                     );
                 }
-                Ok(Message::Error { text }) => self.on_report(&text),
+                Ok(Message::Error { text }) => self.on_report(now, &text, out),
                 Ok(Message::Debug { text }) => trace!(node = self.name(), text, "stem"),
                 Err(error) => warn!(node = self.name(), %error, "stem is not understood"),
             }
-        }
-    }
-
-    /// Bytes the process printed.
-    pub(crate) fn on_printed(&mut self, stream: Stream, chunk: &[u8], out: &mut VecDeque<Output>) {
-        for line in self.printed(stream).lines.push(chunk) {
-            self.on_line(stream, line, out);
-        }
-    }
-
-    fn on_report(&self, text: &str) {
-        let node = self.name();
-        match Report::parse(node, text) {
-            Report::Exited { pid, status } => warn!(node, pid, status, "node exited"),
-            Report::Killed { pid, signal } => warn!(node, pid, signal, "node was killed"),
-            Report::Revived { pid } => info!(node, pid, "node was revived"),
-            Report::Other => warn!(node, text, "stem reports an error"),
-        }
-    }
-
-    /// A new life begins: what the former one printed is told and its files are emptied
-    /// (API §9.5 S15).
-    fn on_node_started(&mut self, pid: u32, out: &mut VecDeque<Output>) {
-        info!(node = self.name(), pid, "node started");
-        self.node_pid = Some(pid);
-        let node = self.config.name.clone();
-        let event = NodeStatusEvent::NodeStatus {
-            node: node.clone(),
-            pid: pid.into(),
-        };
-        out.push_back(Output::NodeStatus { event });
-        self.stem_words.take();
-        if !self.stdout.tail.is_empty() || !self.stderr.tail.is_empty() {
-            let outputs = NodeOutputs {
-                stdout: self.stdout.tail.take(),
-                stderr: self.stderr.tail.take(),
-            };
-            let event = ExitEvent::NotifyNodeExit {
-                node: node.clone(),
-                outputs,
-            };
-            out.push_back(Output::NodeExit { event });
-        }
-        let directory = self.config.directory.clone();
-        push(out, HostOutput::OpenFiles { node, directory });
-        self.keep_early(out);
-    }
-
-    /// The node never started: its agent is told why in place of last words, so that a client sees
-    /// more than a time-out.
-    fn tell_failure(&mut self, reason: &str, out: &mut VecDeque<Output>) {
-        self.stem_words
-            .push(Bytes::copy_from_slice(reason.as_bytes()));
-        let stderr = self.stem_words.take();
-        let node = self.config.name.clone();
-        let outputs = NodeOutputs {
-            stdout: ByteString::default(),
-            stderr,
-        };
-        let event = ExitEvent::NotifyNodeExit { node, outputs };
-        out.push_back(Output::NodeExit { event });
-    }
-
-    /// Status and output come on different pipes. What a fresh stem's node prints is of its first
-    /// life, even if it is read before the status that announces it (API §12.3 D62).
-    fn keep_early(&mut self, out: &mut VecDeque<Output>) {
-        if let Early::Held(lines) = std::mem::replace(&mut self.early, Early::Passed) {
-            for (stream, line) in lines {
-                self.keep(stream, line, out);
-            }
-        }
-    }
-
-    fn on_line(&mut self, stream: Stream, line: Bytes, out: &mut VecDeque<Output>) {
-        let line = match self.launch.control {
-            Control::Absent => line,
-            Control::Stem => match output::of_node(&self.config.name, &line) {
-                Some(text) => line.slice_ref(text),
-                None => {
-                    let text = String::from_utf8_lossy(&line);
-                    warn!(node = self.name(), line = %text, "stem prints");
-                    if matches!(self.early, Early::Held(_)) {
-                        self.stem_words.push(line);
-                    }
-                    return;
-                }
-            },
-        };
-        let text = String::from_utf8_lossy(&line);
-        debug!(node = self.name(), stream = stream.file_name(), line = %text);
-        match &mut self.early {
-            Early::Held(lines) if lines.len() < MAX_EARLY => lines.push((stream, line)),
-            Early::Held(_) => {}
-            Early::Passed => self.keep(stream, line, out),
-        }
-    }
-
-    /// Remembers a line of the current life.
-    fn keep(&mut self, stream: Stream, line: Bytes, out: &mut VecDeque<Output>) {
-        self.printed(stream).tail.push(line.clone());
-        let node = self.config.name.clone();
-        push(out, HostOutput::WriteLine { node, stream, line });
-    }
-
-    fn tell_restart(&mut self, out: &mut VecDeque<Output>) {
-        if self.restarts_ahead < MAX_RESTARTS_AHEAD {
-            self.restarts_ahead += 1;
-            let message = stem::restart(&self.config.name);
-            let child = self.child;
-            push(out, HostOutput::Tell { child, message });
         }
     }
 
@@ -388,9 +286,16 @@ impl Unit {
             todo: &mut todo,
         };
         let was_gone = self.state == State::Gone;
+        let failed_before = self.state == State::Failed;
         self.state = self.state.step(event, &mut step);
+        if self.state == State::Failed && !failed_before {
+            error!(
+                node = self.name(),
+                "it failed too often and is left alone until it is restarted"
+            );
+        }
         for action in todo {
-            self.act(action, out);
+            self.act(now, action, out);
         }
         // One that never started may have a former unit's files under its name.
         if self.is_gone() && !was_gone && self.child.generation > 0 {
@@ -399,7 +304,7 @@ impl Unit {
         }
     }
 
-    fn act(&mut self, action: Action, out: &mut VecDeque<Output>) {
+    fn act(&mut self, now: Instant, action: Action, out: &mut VecDeque<Output>) {
         let signal = |pid, target, signal| HostOutput::Signal {
             child: self.child,
             pid,
@@ -408,7 +313,7 @@ impl Unit {
         };
         match action {
             Action::Launch => self.launch(out),
-            Action::Welcome { pid } => self.welcome(pid, out),
+            Action::Welcome { pid } => self.welcome(now, pid, out),
             Action::Terminate { pid } => push(out, signal(pid, Target::Process, Signal::Term)),
             Action::Sweep { pid } => push(out, signal(pid, Target::Group, Signal::Term)),
             Action::KillGroup { pid } => {
@@ -424,31 +329,23 @@ impl Unit {
     fn launch(&mut self, out: &mut VecDeque<Output>) {
         self.child.generation += 1;
         self.messages = Decoder::default();
-        self.restarts_ahead = 0;
         if self.launch.control == Control::Stem {
-            self.early = Early::Held(Vec::new());
+            self.early = Early::Held(Held::default());
         }
         let child = self.child;
         let launch = self.launch.clone();
         push(out, HostOutput::Spawn { child, launch });
     }
 
-    fn welcome(&mut self, pid: u32, out: &mut VecDeque<Output>) {
+    fn welcome(&mut self, now: Instant, pid: u32, out: &mut VecDeque<Output>) {
         match self.launch.control {
-            Control::Absent => self.on_node_started(pid, out),
+            Control::Absent => self.on_node_started(now, pid, out),
             Control::Stem => {
                 debug!(node = self.name(), pid, "stem started");
                 let message = stem::create(&self.config);
                 let child = self.child;
                 push(out, HostOutput::Tell { child, message });
             }
-        }
-    }
-
-    fn printed(&mut self, stream: Stream) -> &mut Printed {
-        match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
         }
     }
 }

@@ -136,15 +136,16 @@ impl Agent {
 
     /// What comes with the first start of a deployment are the last words of a node that an
     /// earlier one had created under the same name (API §12.2 D40). What comes before any start is
-    /// why there is none.
+    /// why there is none. What comes at the end of a life is of this deployment.
     pub(super) fn on_exit(&mut self, message: ExitEvent) {
         let ExitEvent::NotifyNodeExit {
             node: name,
             outputs,
         } = message;
-        let node = self.nodes.get_mut(&name).filter(|node| node.starts != 1);
-        if let Some(node) = node {
-            node.outputs = Some(outputs);
+        let is_end = outputs.end.is_some();
+        let node = self.nodes.get_mut(&name);
+        if let Some(node) = node.filter(|node| is_end || node.starts != 1) {
+            node.outputs = Some(outputs.outputs);
         }
     }
 

@@ -14,7 +14,7 @@ use mgmt::io::{run, sources};
 use mgmt::settings::{Settings, TLS_PATHS, is_option};
 use supervisor::api::{MANAGEMENT_NODE_VARIABLE, NodeConfig};
 use supervisor::settings::STOCK_GRACE;
-use supervisor::{OwnUnit, Policy, Settings as SupervisorSettings};
+use supervisor::{GiveUp, OwnUnit, Policy, Settings as SupervisorSettings};
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
@@ -63,14 +63,28 @@ struct Treatment {
     /// Seconds from SIGTERM to SIGKILL when a node stops.
     #[arg(long, value_name = "SECONDS", default_value_t = STOCK_GRACE.as_secs())]
     stop_grace: u64,
+    /// Leave a node alone that died so often within so many seconds, as in 5/60; default: never.
+    #[arg(long, value_name = "DEATHS/SECONDS", value_parser = give_up)]
+    give_up: Option<GiveUp>,
 }
 
 impl Treatment {
     fn policy(&self) -> Policy {
         Policy {
             grace: Duration::from_secs(self.stop_grace),
+            give_up: self.give_up,
         }
     }
+}
+
+fn give_up(text: &str) -> Result<GiveUp, String> {
+    let error = || format!("'{text}' is not of the form DEATHS/SECONDS");
+    let (failures, window) = text.split_once('/').ok_or_else(error)?;
+    let window = window.parse().map_err(|_| error())?;
+    Ok(GiveUp {
+        failures: failures.parse().map_err(|_| error())?,
+        window: Duration::from_secs(window),
+    })
 }
 
 #[derive(Debug, Args)]

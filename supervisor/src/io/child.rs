@@ -10,7 +10,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, WaitOptions, kill_process, kill_process_group, test_kill_process_group, waitpgid,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
@@ -19,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
 
-use crate::host::{ChildId, Control, Ending, HostInput, Launch, Signal, Stream, Target};
+use crate::host::{ChildId, Control, Ending, Group, HostInput, Launch, Signal, Stream, Target};
 
 /// Reports that may wait for [`Children::next`]; times [`READ_SIZE`], in bytes.
 const NEWS: usize = 64;
@@ -266,7 +268,14 @@ impl Watch {
             debug!(child = %self.child, "somebody holds the pipes of an ended child");
         }
         let (child, pid) = (self.child, self.pid);
-        self.report(HostInput::Exited { child, pid, ending }).await;
+        let group = group_of(pid);
+        self.report(HostInput::Exited {
+            child,
+            pid,
+            ending,
+            group,
+        })
+        .await;
     }
 
     /// Passes on what can be read from the outputs without waiting.
@@ -354,6 +363,19 @@ async fn send(down: &mut Option<pipe::Sender>, unsent: &mut BytesMut) {
         debug!(%error, "stem cannot be told");
         unsent.clear();
         *down = None;
+    }
+}
+
+/// What is left of the process group of an ended child. If nobody else collects its members, as on
+/// a system without an init, they are collected here.
+fn group_of(pid: u32) -> Group {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return Group::Empty;
+    };
+    while let Ok(Some(_)) = waitpgid(pid, WaitOptions::NOHANG) {}
+    match test_kill_process_group(pid) {
+        Err(rustix::io::Errno::SRCH) => Group::Empty,
+        Ok(()) | Err(_) => Group::Alive,
     }
 }
 

@@ -26,7 +26,8 @@ pub enum RunError {
     Signals(#[source] io::Error),
 }
 
-/// Runs a supervisor until SIGTERM, SIGINT or a stop request has ended all its units.
+/// Runs a supervisor until SIGTERM, SIGINT or a stop request has ended all its units. A second
+/// signal does not wait for the order in which they end. SIGHUP logs how each unit is.
 ///
 /// Peers may connect in cleartext or with TLS; if `tls` has certificates, only with one of their
 /// own. An address that is taken is tried again every second. Needs a tokio runtime with io and
@@ -41,6 +42,7 @@ pub enum RunError {
 pub async fn run(settings: Settings, tls: &Tls) -> Result<(), RunError> {
     let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
     let (connector, acceptor) = connector_and_acceptor(tls).map_err(RunError::Tls)?;
     let mut transport = Transport::new(connector, acceptor);
     let mut host = Host::new();
@@ -62,6 +64,7 @@ pub async fn run(settings: Settings, tls: &Tls) -> Result<(), RunError> {
             input = host.next() => Some(Input::Host { input }),
             _ = term.recv() => Some(Input::Shutdown),
             _ = int.recv() => Some(Input::Shutdown),
+            _ = hangup.recv() => Some(Input::LogStatus),
             () = sleep_until(wake.into()) => None,
         };
         match input {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::*;
-use crate::host::{ChildId, Control, Ending, Launch, Signal, Stream, Target};
+use crate::host::{ChildId, Control, Ending, Group, Launch, Signal, Stream, Target};
 
 #[tokio::test]
 async fn what_a_child_prints_comes_before_its_end() {
@@ -71,28 +71,29 @@ async fn a_long_order_does_not_wait_for_a_stem_that_prints_first() {
 
 #[tokio::test]
 async fn signals_reach_the_child_or_its_whole_group() {
-    let waits = "trap 'exit 7' TERM; echo ready; sleep 1000 & wait";
+    let waits = "trap 'exit 7' TERM; sleep 1000 & echo ready; wait";
     let mut host = Host::new();
     let pid = spawn(&mut host, shell(waits, Control::Absent)).await;
     assert!(matches!(next(&mut host).await, HostInput::Printed { .. }));
     host.apply(signal(pid, Target::Process, Signal::Term));
-    let (_, ending) = until_exit(&mut host, pid).await;
+    let (_, ending, group) = until_end(&mut host, pid).await;
     assert_eq!(
-        ending,
-        Ending::Status(7),
+        (ending, group),
+        (Ending::Status(7), Group::Alive),
         "though its child holds the pipes"
     );
     host.apply(signal(pid, Target::Group, Signal::Kill));
 
     let pid = spawn(
         &mut host,
-        shell("trap '' TERM; echo; sleep 1000", Control::Absent),
+        shell("trap '' TERM; echo; exec sleep 1000", Control::Absent),
     )
     .await;
     next(&mut host).await;
     host.apply(signal(pid, Target::Group, Signal::Kill));
-    let (_, ending) = until_exit(&mut host, pid).await;
+    let (_, ending, group) = until_end(&mut host, pid).await;
     assert_eq!(ending, Ending::Signal(9));
+    assert_eq!(group, Group::Empty);
     host.apply(signal(pid, Target::Process, Signal::Term));
 }
 
@@ -124,7 +125,7 @@ async fn own_programs_run_in_their_directory_with_their_environment() {
 }
 
 #[tokio::test]
-async fn output_files_are_emptied_by_every_start() {
+async fn output_files_are_put_aside_by_every_start() {
     let scratch = Scratch::new("files");
     let dir = &scratch.0;
     let mut host = Host::new();
@@ -138,19 +139,17 @@ async fn output_files_are_emptied_by_every_start() {
     };
     let read = |name| std::fs::read_to_string(dir.join(name)).unwrap();
 
-    host.apply(write("a", "lost"));
     host.apply(open());
     host.apply(write("a", "one"));
     host.apply(write("a", "two"));
-    assert_eq!(
-        (read("stdout"), read("stderr")),
-        ("one\ntwo\n".into(), String::new())
-    );
     host.apply(open());
-    assert_eq!(read("stdout"), "");
-    host.apply(HostOutput::CloseFiles { node: "a".into() });
-    host.apply(write("a", "lost"));
-    assert_eq!(read("stdout"), "");
+    assert_eq!(
+        (read("stdout"), read("stdout.1")),
+        (String::new(), "one\ntwo\n".into())
+    );
+    host.apply(write("a", "three"));
+    drop(host);
+    assert_eq!(read("stdout"), "three\n");
 }
 
 #[tokio::test]
@@ -211,6 +210,11 @@ async fn spawn(host: &mut Host, launch: Launch) -> u32 {
 
 /// What the child prints until it ends, and how it ends.
 async fn until_exit(host: &mut Host, pid: u32) -> (Vec<(Stream, String)>, Ending) {
+    let (seen, ending, _) = until_end(host, pid).await;
+    (seen, ending)
+}
+
+async fn until_end(host: &mut Host, pid: u32) -> (Vec<(Stream, String)>, Ending, Group) {
     let mut seen = Vec::new();
     let mut input = next(host).await;
     while let HostInput::Printed { stream, chunk, .. } = input {
@@ -218,13 +222,16 @@ async fn until_exit(host: &mut Host, pid: u32) -> (Vec<(Stream, String)>, Ending
         input = next(host).await;
     }
     let HostInput::Exited {
-        pid: ended, ending, ..
+        pid: ended,
+        ending,
+        group,
+        ..
     } = input
     else {
         panic!("unexpected {input:?}");
     };
     assert_eq!(ended, pid);
-    (seen, ending)
+    (seen, ending, group)
 }
 
 fn printed(stream: Stream, text: &str) -> (Stream, String) {

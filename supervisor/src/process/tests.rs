@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::api::{ExitEvent, NodeStatusEvent, SupervisorResponse};
-use crate::host::{ChildId, Control, Stream};
+use crate::host::{ChildId, Control, Ending, Group, Signal, Stream, Target};
 use crate::settings::{OwnUnit, Policy};
 
 #[test]
@@ -78,8 +78,14 @@ fn a_shutdown_ends_with_one_stopped_when_units_and_peers_are_gone() {
     rig.handle(Input::Shutdown);
     assert!(!rig.stopped);
     for (child, pid) in rig.pids.clone() {
-        let ending = crate::host::Ending::Status(0);
-        let input = HostInput::Exited { child, pid, ending };
+        let ending = Ending::Status(0);
+        let group = Group::Empty;
+        let input = HostInput::Exited {
+            child,
+            pid,
+            ending,
+            group,
+        };
         rig.handle(Input::Host { input });
     }
     rig.handle(Input::Peering {
@@ -106,6 +112,8 @@ struct Rig {
     children: BTreeMap<String, ChildId>,
     pids: BTreeMap<ChildId, u32>,
     own_pids: BTreeMap<String, u32>,
+    /// Told to stop; they do when their node's next life begins.
+    stopping: Vec<ChildId>,
     stopped: bool,
 }
 
@@ -138,6 +146,7 @@ impl Rig {
                 .into_iter()
                 .map(|(own, pid)| (own.node.name, pid))
                 .collect(),
+            stopping: Vec::new(),
             stopped: false,
         };
         rig.work();
@@ -159,8 +168,22 @@ impl Rig {
     }
 
     fn message(&mut self, node: &str, text: &str) {
+        if self.stopping.contains(&self.children[node]) {
+            self.end(self.children[node]);
+        }
         let (child, chunk) = (self.children[node], text.to_owned().into());
         let input = HostInput::Message { child, chunk };
+        self.handle(Input::Host { input });
+    }
+
+    fn end(&mut self, child: ChildId) {
+        self.stopping.retain(|other| *other != child);
+        let input = HostInput::Exited {
+            child,
+            pid: self.pids[&child],
+            ending: Ending::Status(0),
+            group: Group::Empty,
+        };
         self.handle(Input::Host { input });
     }
 
@@ -170,8 +193,8 @@ impl Rig {
             return;
         };
         for (stream, text) in [
-            (Stream::Stdout, outputs.stdout),
-            (Stream::Stderr, outputs.stderr),
+            (Stream::Stdout, outputs.outputs.stdout),
+            (Stream::Stderr, outputs.outputs.stderr),
         ] {
             for line in text.to_str().unwrap().lines() {
                 let input = HostInput::Printed {
@@ -222,6 +245,12 @@ impl Rig {
                 }
                 return;
             }
+            HostOutput::Signal {
+                child,
+                target: Target::Process,
+                signal: Signal::Term,
+                ..
+            } => return self.stopping.push(child),
             HostOutput::Signal { .. }
             | HostOutput::OpenFiles { .. }
             | HostOutput::WriteLine { .. }

@@ -1,8 +1,12 @@
 //! Where a unit's process stands: the table of transitions.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
+use crate::host::Group;
 use crate::settings::STOCK_GRACE;
 
 /// How patient a unit is with its process.
@@ -10,7 +14,7 @@ use crate::settings::STOCK_GRACE;
 pub(super) struct Pace {
     /// From SIGTERM to SIGKILL.
     pub(super) stop: Duration,
-    /// From a death nobody ordered to the next start.
+    /// From a death nobody ordered to the next start, if processes were left behind.
     pub(super) settle: Duration,
 }
 
@@ -37,6 +41,9 @@ impl Pace {
     }
 }
 
+/// Between SIGTERM and SIGKILL for what a stopped process left behind.
+const LEAVE: Duration = Duration::from_secs(1);
+
 /// Where one unit's process stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum State {
@@ -53,6 +60,12 @@ pub(super) enum State {
         kill_at: Option<Instant>,
         next: Next,
     },
+    /// It ended as ordered, but others of its process group have not.
+    Leaving {
+        pid: u32,
+        kill_at: Instant,
+        next: Next,
+    },
     /// It died or did not start.
     Backoff {
         /// When it starts again.
@@ -60,6 +73,8 @@ pub(super) enum State {
         /// Before this the processes it left behind may be in the way (API §12.3 D57).
         earliest: Instant,
     },
+    /// It died too often; only a restart starts it again.
+    Failed,
     /// It has no process and will not have one.
     Gone,
 }
@@ -67,7 +82,13 @@ pub(super) enum State {
 /// What follows a stop.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Next {
+    /// A start at once.
     Start,
+    /// A start then, or at once if that has passed.
+    Later(Instant),
+    /// A start when somebody asks for it.
+    Failed,
+    /// Nothing.
     Nothing,
 }
 
@@ -79,13 +100,22 @@ pub(super) enum Event {
     /// The process runs.
     Spawned { pid: u32 },
     /// It could not be started.
-    Failed,
+    Failed(Verdict),
     /// It ended; the pid was compared.
-    Exited,
+    Exited { group: Group, verdict: Verdict },
     /// It shall stop.
     Stop { next: Next },
     /// A deadline of the state passed.
     Due,
+}
+
+/// What is made of a death that nobody ordered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Verdict {
+    /// It is started again, after a delay.
+    Again,
+    /// It is left alone.
+    TooOften,
 }
 
 /// What the unit must do on a transition, in order.
@@ -116,15 +146,9 @@ impl State {
     pub(super) fn step(self, event: Event, step: &mut Step<'_>) -> Self {
         match (self, event) {
             (Self::Waiting, Event::Free) => step.launch(),
-            (
-                Self::Waiting,
-                Event::Stop {
-                    next: Next::Nothing,
-                },
-            ) => Self::Gone,
 
             (Self::Starting, Event::Spawned { pid }) => step.welcome(pid),
-            (Self::Starting, Event::Failed) => step.back_off(Duration::ZERO),
+            (Self::Starting, Event::Failed(verdict)) => step.back_off(Duration::ZERO, verdict),
             (
                 Self::Starting,
                 Event::Stop {
@@ -137,17 +161,14 @@ impl State {
             },
 
             (Self::Running { pid }, Event::Stop { next }) => step.terminate(pid, next),
-            (Self::Running { pid }, Event::Exited) => step.died(pid),
+            (Self::Running { pid }, Event::Exited { group, verdict }) => {
+                step.died(pid, group, verdict)
+            }
 
             (Self::Stopping { next, .. }, Event::Spawned { pid }) => step.terminate(pid, next),
-            (Self::Stopping { .. }, Event::Failed) => Self::Gone,
-            (
-                Self::Stopping { pid, kill_at, .. },
-                Event::Stop {
-                    next: Next::Nothing,
-                },
-            ) => {
-                let next = Next::Nothing;
+            (Self::Stopping { next, .. }, Event::Failed(_)) => step.proceed(next),
+            (Self::Stopping { pid, kill_at, next }, Event::Stop { next: wanted }) => {
+                let next = next.or(wanted);
                 Self::Stopping { pid, kill_at, next }
             }
             (
@@ -164,16 +185,26 @@ impl State {
                     next,
                     ..
                 },
-                Event::Exited,
-            ) => step.stopped(pid, next),
+                Event::Exited { group, .. },
+            ) => step.stopped(pid, group, next),
+
+            (Self::Leaving { pid, next, .. }, Event::Due) => {
+                step.todo.push(Action::KillGroup { pid });
+                step.proceed(next)
+            }
+            (Self::Leaving { pid, kill_at, next }, Event::Stop { next: wanted }) => {
+                let next = next.or(wanted);
+                Self::Leaving { pid, kill_at, next }
+            }
 
             (Self::Backoff { .. }, Event::Due) => step.launch(),
             (Self::Backoff { earliest, .. }, Event::Stop { next: Next::Start }) => {
                 let until = earliest.max(step.now);
                 Self::Backoff { until, earliest }
             }
+            (Self::Failed, Event::Stop { next: Next::Start }) => step.launch(),
             (
-                Self::Backoff { .. },
+                Self::Waiting | Self::Backoff { .. } | Self::Failed,
                 Event::Stop {
                     next: Next::Nothing,
                 },
@@ -188,16 +219,22 @@ impl State {
     pub(super) fn deadline(self) -> Option<Instant> {
         match self {
             Self::Stopping { kill_at, .. } => kill_at,
+            Self::Leaving { kill_at, .. } => Some(kill_at),
             Self::Backoff { until, .. } => Some(until),
-            Self::Waiting | Self::Starting | Self::Running { .. } | Self::Gone => None,
+            Self::Waiting | Self::Starting | Self::Running { .. } | Self::Failed | Self::Gone => {
+                None
+            }
         }
     }
 
     /// Whether there is a process, or one is being started.
     pub(super) fn has_process(self) -> bool {
         match self {
-            Self::Starting | Self::Running { .. } | Self::Stopping { .. } => true,
-            Self::Waiting | Self::Backoff { .. } | Self::Gone => false,
+            Self::Starting
+            | Self::Running { .. }
+            | Self::Stopping { .. }
+            | Self::Leaving { .. } => true,
+            Self::Waiting | Self::Backoff { .. } | Self::Failed | Self::Gone => false,
         }
     }
 
@@ -206,7 +243,36 @@ impl State {
         match self {
             Self::Running { pid } => Some(pid),
             Self::Stopping { pid, .. } => pid,
-            Self::Waiting | Self::Starting | Self::Backoff { .. } | Self::Gone => None,
+            Self::Waiting
+            | Self::Starting
+            | Self::Leaving { .. }
+            | Self::Backoff { .. }
+            | Self::Failed
+            | Self::Gone => None,
+        }
+    }
+
+    /// For the log.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waits for its name",
+            Self::Starting => "starts",
+            Self::Running { .. } => "runs",
+            Self::Stopping { .. } | Self::Leaving { .. } => "stops",
+            Self::Backoff { .. } => "waits after a failure",
+            Self::Failed => "failed",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+impl Next {
+    /// What follows if something is wanted while a stop is under way. Nobody revokes an end, and
+    /// what ends for good or has failed is not started by a back-off.
+    fn or(self, wanted: Self) -> Self {
+        match (self, wanted) {
+            (Self::Nothing, _) | (_, Self::Later(_) | Self::Failed) => self,
+            (Self::Start | Self::Later(_) | Self::Failed, wanted) => wanted,
         }
     }
 }
@@ -241,111 +307,46 @@ impl Step<'_> {
         }
     }
 
-    fn stopped(&mut self, pid: u32, next: Next) -> State {
-        self.todo.push(Action::Sweep { pid });
+    /// Its children get the time to leave by themselves that their parent should have given them.
+    fn stopped(&mut self, pid: u32, group: Group, next: Next) -> State {
+        match group {
+            Group::Empty => self.proceed(next),
+            Group::Alive => {
+                self.todo.push(Action::Sweep { pid });
+                let kill_at = self.now + LEAVE;
+                State::Leaving { pid, kill_at, next }
+            }
+        }
+    }
+
+    fn proceed(&mut self, next: Next) -> State {
         match next {
             Next::Start => self.launch(),
+            Next::Later(at) => State::Backoff {
+                until: at.max(self.now),
+                earliest: self.now,
+            },
+            Next::Failed => State::Failed,
             Next::Nothing => State::Gone,
         }
     }
 
-    fn died(&mut self, pid: u32) -> State {
-        self.todo.push(Action::KillGroup { pid });
-        self.back_off(self.pace.settle)
+    fn died(&mut self, pid: u32, group: Group, verdict: Verdict) -> State {
+        match group {
+            Group::Empty => self.back_off(Duration::ZERO, verdict),
+            Group::Alive => {
+                self.todo.push(Action::KillGroup { pid });
+                self.back_off(self.pace.settle, verdict)
+            }
+        }
     }
 
-    fn back_off(&mut self, settle: Duration) -> State {
+    fn back_off(&mut self, settle: Duration, verdict: Verdict) -> State {
+        if verdict == Verdict::TooOften {
+            return State::Failed;
+        }
         let earliest = self.now + settle;
         let until = self.backoff.on_end(self.now).max(earliest);
         State::Backoff { until, earliest }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PACE: Pace = Pace {
-        stop: Duration::from_secs(30),
-        settle: Duration::from_secs(1),
-    };
-
-    #[allow(clippy::disallowed_methods, reason = "any starting point will do")]
-    fn start() -> Instant {
-        Instant::now()
-    }
-
-    fn secs(n: u64) -> Duration {
-        Duration::from_secs(n)
-    }
-
-    fn step(state: State, now: Instant, event: Event) -> (State, Vec<Action>) {
-        let mut todo = Vec::new();
-        let mut step = Step {
-            now,
-            pace: PACE,
-            backoff: &mut Backoff::new(),
-            todo: &mut todo,
-        };
-        let state = state.step(event, &mut step);
-        (state, todo)
-    }
-
-    fn stop(next: Next) -> Event {
-        Event::Stop { next }
-    }
-
-    #[test]
-    fn a_stop_before_the_process_id_is_known_waits_for_it() {
-        let t0 = start();
-        let (state, todo) = step(State::Starting, t0, stop(Next::Nothing));
-        assert_eq!((state.deadline(), todo), (None, vec![]));
-        let (state, todo) = step(state, t0, Event::Spawned { pid: 7 });
-        assert_eq!(todo, [Action::Terminate { pid: 7 }]);
-        assert_eq!(state.deadline(), Some(t0 + secs(30)));
-        let (state, todo) = step(state, t0, Event::Exited);
-        assert_eq!((state, todo), (State::Gone, vec![Action::Sweep { pid: 7 }]));
-    }
-
-    #[test]
-    fn a_process_that_ignores_sigterm_is_killed_once() {
-        let t0 = start();
-        let (state, _) = step(State::Running { pid: 7 }, t0, stop(Next::Nothing));
-        let (state, todo) = step(state, t0 + secs(30), Event::Due);
-        assert_eq!(todo, [Action::KillGroup { pid: 7 }]);
-        assert_eq!(state.deadline(), None);
-        let (state, _) = step(state, t0 + secs(31), Event::Exited);
-        assert_eq!(state, State::Gone);
-    }
-
-    #[test]
-    fn a_stop_for_good_overrides_a_restart_but_not_the_other_way_round() {
-        let t0 = start();
-        let (state, _) = step(State::Running { pid: 7 }, t0, stop(Next::Start));
-        let (state, _) = step(state, t0, stop(Next::Nothing));
-        let (state, _) = step(state, t0, stop(Next::Start));
-        let (state, _) = step(state, t0, Event::Exited);
-        assert_eq!(state, State::Gone);
-    }
-
-    #[test]
-    fn what_died_by_itself_leaves_time_for_its_orphans_even_on_restart() {
-        let t0 = start();
-        let (state, todo) = step(State::Running { pid: 7 }, t0, Event::Exited);
-        assert_eq!(todo, [Action::KillGroup { pid: 7 }]);
-        let (state, todo) = step(state, t0, stop(Next::Start));
-        assert_eq!(todo, []);
-        assert_eq!(state.deadline(), Some(t0 + secs(1)));
-        let (state, todo) = step(state, t0 + secs(1), Event::Due);
-        assert_eq!((state, todo), (State::Starting, vec![Action::Launch]));
-    }
-
-    #[test]
-    fn a_unit_without_process_is_gone_at_once() {
-        let t0 = start();
-        let (backoff, _) = step(State::Starting, t0, Event::Failed);
-        for state in [State::Waiting, backoff] {
-            assert_eq!(step(state, t0, stop(Next::Nothing)), (State::Gone, vec![]));
-        }
     }
 }

@@ -156,7 +156,8 @@ pub(in super::super) fn exit(rig: &mut Rig, node: &str, stderr: &str) -> Vec<Out
         outputs: NodeOutputs {
             stdout: ByteString::from(""),
             stderr: ByteString::from(stderr),
-        },
+        }
+        .into(),
     };
     rig.feed(Input::Exit { message })
 }

@@ -2,6 +2,8 @@
 //!
 //! Stock has one stem for all nodes; each recorded message goes to the stem of its node here.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::*;
@@ -42,16 +44,26 @@ fn what_stems_are_told_is_what_stock_tells_its_own() {
 fn recorded_words_of_a_stem_drive_status_and_exit_events() {
     let mut rig = Rig::new();
     let mut children = BTreeMap::new();
+    let mut restarting = BTreeSet::new();
     let mut news = Vec::new();
     let mut lines = Vec::new();
     for message in recorded() {
         if let Some(text) = text_on(&message, "commands") {
             order(&mut rig, &mut children, text);
+            restarting.extend(
+                text.trim_end_matches('\0')
+                    .strip_prefix("restart ")
+                    .map(String::from),
+            );
             continue;
         }
         if let Some(text) = text_on(&message, "status") {
             let node = children.keys().find(|name| text.contains(name.as_str()));
-            rig.message(children[node.unwrap()], text);
+            let node = node.unwrap().clone();
+            if restarting.remove(&node) {
+                renew(&mut rig, children.get_mut(&node).unwrap());
+            }
+            rig.message(children[&node], text);
         }
         for (pipe, stream) in [("stdout", Stream::Stdout), ("stderr", Stream::Stderr)] {
             if let Some(text) = text_on(&message, pipe) {
@@ -93,6 +105,16 @@ fn recorded_words_of_a_stem_drive_status_and_exit_events() {
     );
 }
 
+/// A stem of ours that was told to stop its node goes, and the next one says what stock's one says
+/// of the node's next life.
+fn renew(rig: &mut Rig, child: &mut ChildId) {
+    rig.host(exited(*child, 1000, Ending::Status(0)));
+    child.generation += 1;
+    assert_eq!(rig.drain(), [spawn(*child)]);
+    rig.host(spawned(*child, 1000));
+    rig.drain();
+}
+
 /// Has the machine do what the recorded Supervisor did when it wrote `text`.
 fn order(rig: &mut Rig, children: &mut BTreeMap<String, ChildId>, text: &str) {
     let text = text.trim_end_matches('\0');
@@ -112,8 +134,8 @@ fn order(rig: &mut Rig, children: &mut BTreeMap<String, ChildId>, text: &str) {
         }
         "restart" => {
             rig.request(restart("r", rest));
-            let told = tell(children[rest], &format!("{text}\0"));
-            assert_eq!(rig.drain(), [told, restarted("r", true)]);
+            let stopped = term(children[rest], 1000);
+            assert_eq!(rig.drain(), [stopped, restarted("r", true)]);
         }
         "destroy" => {
             rig.request(destroy("r", rest));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::api::{ClusterEndpoint, ClusterRole};
+use crate::api::{ClusterEndpoint, ClusterRole, NodeEnd, NodeExit};
 
 pub(super) const A1: ChildId = child(1, 1);
 
@@ -191,6 +191,33 @@ pub(super) fn node_exit(node: &str, stdout: &str, stderr: &str) -> Output {
         stdout: stdout.into(),
         stderr: stderr.into(),
     };
+    let outputs = outputs.into();
+    let event = ExitEvent::NotifyNodeExit { node, outputs };
+    Output::NodeExit { event }
+}
+
+/// The end of a first life of this length, without status or signal.
+pub(super) fn ran(run_time: Duration) -> NodeEnd {
+    NodeEnd {
+        run_time,
+        ..NodeEnd::default()
+    }
+}
+
+/// A death that nobody ordered, of a node that wrote nothing.
+pub(super) fn died(node: &str, end: NodeEnd) -> Output {
+    died_saying(node, "", end)
+}
+
+pub(super) fn died_saying(node: &str, stderr: &str, end: NodeEnd) -> Output {
+    let node = node.into();
+    let outputs = NodeExit {
+        outputs: NodeOutputs {
+            stdout: "".into(),
+            stderr: stderr.into(),
+        },
+        end: Some(end),
+    };
     let event = ExitEvent::NotifyNodeExit { node, outputs };
     Output::NodeExit { event }
 }
@@ -199,8 +226,26 @@ pub(super) fn spawned(child: ChildId, pid: u32) -> HostInput {
     HostInput::Spawned { child, pid }
 }
 
+/// An end that leaves nobody behind.
 pub(super) fn exited(child: ChildId, pid: u32, ending: Ending) -> HostInput {
-    HostInput::Exited { child, pid, ending }
+    let group = Group::Empty;
+    HostInput::Exited {
+        child,
+        pid,
+        ending,
+        group,
+    }
+}
+
+/// An end that leaves others of its process group behind.
+pub(super) fn bereaved(child: ChildId, pid: u32, ending: Ending) -> HostInput {
+    let group = Group::Alive;
+    HostInput::Exited {
+        child,
+        pid,
+        ending,
+        group,
+    }
 }
 
 pub(super) fn host(output: HostOutput) -> Output {

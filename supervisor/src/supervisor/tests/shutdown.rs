@@ -1,7 +1,7 @@
 //! The order in which a tree goes down (API §12.3 D51).
 
 use super::*;
-use crate::api::ClusterRole;
+use crate::api::{ClusterRole, NodeEnd};
 use crate::settings::STOCK_GRACE;
 
 const LOGGER: ChildId = child(2, 1);
@@ -16,7 +16,7 @@ fn workers_stop_first_and_the_agent_last() {
     rig.handle(Input::Shutdown);
     assert_eq!(rig.drain(), [term(WORKER_1, 500), term(WORKER_2, 600)]);
     rig.host(exited(WORKER_2, 600, Ending::Status(0)));
-    assert_eq!(rig.drain(), gone(WORKER_2, 600, "w2"), "one is left");
+    assert_eq!(rig.drain(), vec![close("w2")], "one is left");
 
     for (child, pid, name, next) in [
         (WORKER_1, 500, "w1", term(PROXY, 400)),
@@ -26,7 +26,7 @@ fn workers_stop_first_and_the_agent_last() {
         (A1, 100, "agent", Output::Stopped),
     ] {
         rig.host(exited(child, pid, Ending::Status(0)));
-        let mut want = gone(child, pid, name);
+        let mut want = vec![close(name)];
         want.push(next);
         assert_eq!(rig.drain(), want);
     }
@@ -35,7 +35,7 @@ fn workers_stop_first_and_the_agent_last() {
 #[test]
 fn a_stubborn_role_delays_the_next_by_its_grace_only() {
     let grace = secs(3);
-    let mut rig = cluster(Policy { grace });
+    let mut rig = cluster(patient(grace));
     rig.handle(Input::Shutdown);
     rig.drain();
     rig.host(exited(WORKER_1, 500, Ending::Status(0)));
@@ -44,10 +44,10 @@ fn a_stubborn_role_delays_the_next_by_its_grace_only() {
     rig.wait(grace);
     assert_eq!(rig.drain(), [kill(WORKER_2, 600), term(PROXY, 400)]);
     rig.host(exited(PROXY, 400, Ending::Status(0)));
-    let mut want = gone(PROXY, 400, "p");
+    let mut want = vec![close("p")];
     assert_eq!(rig.drain(), want, "the killed worker has its grace again");
     rig.host(exited(WORKER_2, 600, Ending::Signal(9)));
-    want = gone(WORKER_2, 600, "w2");
+    want = vec![close("w2")];
     want.push(term(MANAGER, 300));
     assert_eq!(rig.drain(), want);
 }
@@ -75,9 +75,7 @@ fn what_dies_before_its_turn_is_not_started_again() {
     rig.handle(Input::Shutdown);
     rig.drain();
     rig.host(exited(MANAGER, 300, Ending::Signal(11)));
-    let outputs = rig.drain();
-    assert!(outputs.contains(&kill(MANAGER, 300)), "{outputs:?}");
-    assert!(outputs.contains(&close("m")), "{outputs:?}");
+    assert_eq!(rig.drain(), [died("m", NodeEnd::default()), close("m")]);
     rig.wait(STOCK_GRACE);
     let spawned = |output: &Output| {
         matches!(
@@ -98,9 +96,9 @@ fn a_node_destroyed_before_holds_up_those_after_it() {
     rig.handle(Input::Shutdown);
     assert_eq!(rig.drain(), [term(WORKER_2, 600)]);
     rig.host(exited(WORKER_2, 600, Ending::Status(0)));
-    assert_eq!(rig.drain(), gone(WORKER_2, 600, "w2"));
+    assert_eq!(rig.drain(), vec![close("w2")]);
     rig.host(exited(WORKER_1, 500, Ending::Status(0)));
-    let mut want = gone(WORKER_1, 500, "w1");
+    let mut want = vec![close("w1")];
     want.push(term(PROXY, 400));
     assert_eq!(rig.drain(), want);
 }
@@ -120,8 +118,7 @@ fn what_starts_together_starts_loggers_first() {
 
 #[test]
 fn a_grace_beyond_the_stems_own_keeps_the_stem_from_killing() {
-    let policy = Policy { grace: secs(60) };
-    let mut rig = Rig::with(Vec::new(), policy);
+    let mut rig = Rig::with(Vec::new(), patient(secs(60)));
     rig.request(create("r", NodeConfig::named("a")));
     let Some(Output::Host {
         output: HostOutput::Spawn { launch, .. },
@@ -136,8 +133,11 @@ fn a_grace_beyond_the_stems_own_keeps_the_stem_from_killing() {
     assert_eq!(rig.due(), Some(secs(60)));
 }
 
-fn gone(child: ChildId, pid: u32, name: &str) -> Vec<Output> {
-    vec![sweep(child, pid), close(name)]
+fn patient(grace: std::time::Duration) -> Policy {
+    Policy {
+        grace,
+        ..Policy::default()
+    }
 }
 
 /// An agent, and one cluster created in the order of its roles.
