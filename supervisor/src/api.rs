@@ -2,12 +2,14 @@
 //! (API §1.5, §2.4, §2.5).
 
 mod exit;
+mod layout;
 
 use std::collections::BTreeMap;
 
 use broker_proto::{Address, ByteString, Port, Topic, zeek_enum, zeek_events, zeek_record};
 
 pub use exit::{NodeEnd, NodeExit};
+pub use layout::Layout;
 
 /// Requests travel on exactly this topic (`SupervisorControl::topic_prefix`).
 pub const TOPIC: Topic = Topic::from_static("zeek/supervisor");
@@ -55,34 +57,37 @@ zeek_record! {
     }
 }
 
-zeek_record! {
-    /// How to run one node; the layout of Zeek 6.1 to 9.0.
-    pub struct NodeConfig("Supervisor::NodeConfig") {
-        /// Its name; no blanks.
-        pub name: String,
-        /// The interface it reads.
-        pub interface: Option<String>,
-        /// The trace it reads instead.
-        pub pcap_file: Option<String>,
-        /// Its working directory, created with all parents.
-        pub directory: Option<String>,
-        /// File for its standard output, relative to the directory.
-        pub stdout_file: Option<String>,
-        /// File for its standard error, relative to the directory.
-        pub stderr_file: Option<String>,
-        /// Whether it runs in bare mode; the supervisor's own mode if unset.
-        pub bare_mode: Option<bool>,
-        /// Scripts before those of the supervisor's command line.
-        pub addl_base_scripts: Vec<String> = Vec::new(),
-        /// Scripts after those of the supervisor's command line.
-        pub addl_user_scripts: Vec<String> = Vec::new(),
-        /// Its additional environment.
-        pub env: BTreeMap<String, String> = BTreeMap::new(),
-        /// The CPU it is pinned to.
-        pub cpu_affinity: Option<i64>,
-        /// The whole cluster, by node name; empty for a process outside a cluster.
-        pub cluster: BTreeMap<String, ClusterEndpoint> = BTreeMap::new(),
-    }
+/// How to run one node.
+///
+/// Reads every layout of the record ([`Layout`]); writes the youngest unless told otherwise.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct NodeConfig {
+    /// Its name; no blanks.
+    pub name: String,
+    /// The interface it reads.
+    pub interface: Option<String>,
+    /// The trace it reads instead.
+    pub pcap_file: Option<String>,
+    /// Its working directory, created with all parents.
+    pub directory: Option<String>,
+    /// File for its standard output, relative to the directory.
+    pub stdout_file: Option<String>,
+    /// File for its standard error, relative to the directory.
+    pub stderr_file: Option<String>,
+    /// Whether it runs in bare mode; the supervisor's own mode if unset.
+    pub bare_mode: Option<bool>,
+    /// Scripts before those of the supervisor's command line.
+    pub addl_base_scripts: Vec<String>,
+    /// Scripts after those of the supervisor's command line.
+    pub addl_user_scripts: Vec<String>,
+    /// Further scripts, in the layouts before 6.1; `None` if the layout has none.
+    pub scripts: Option<Vec<String>>,
+    /// Its additional environment.
+    pub env: BTreeMap<String, String>,
+    /// The CPU it is pinned to.
+    pub cpu_affinity: Option<i64>,
+    /// The whole cluster, by node name; empty for a process outside a cluster.
+    pub cluster: BTreeMap<String, ClusterEndpoint>,
 }
 
 impl NodeConfig {
@@ -98,6 +103,7 @@ impl NodeConfig {
             bare_mode: None,
             addl_base_scripts: Vec::new(),
             addl_user_scripts: Vec::new(),
+            scripts: None,
             env: BTreeMap::new(),
             cpu_affinity: None,
             cluster: BTreeMap::new(),

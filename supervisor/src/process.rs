@@ -8,15 +8,19 @@ use std::time::Instant;
 
 use broker_proto::codec::Limits;
 use broker_proto::peering::{self, Endpoint, Options};
-use broker_proto::zeek::{Event, EventError};
+use broker_proto::zeek::{Event, EventError, FromData, ToData};
 use broker_proto::{EndpointId, IdGen, Topic};
 use bytes::Bytes;
-use tracing::{debug, trace, warn};
+use tracing::{debug, info, trace, warn};
 
-use crate::api::{EXIT_TOPIC, NODE_STATUS_TOPIC, SupervisorRequest, TOPIC};
+use crate::api::{
+    EXIT_TOPIC, Layout, NODE_STATUS_TOPIC, SupervisorRequest, SupervisorResponse, TOPIC,
+};
 use crate::host::{HostInput, HostOutput};
 use crate::settings::Settings;
 use crate::supervisor::{self, Supervisor};
+
+const CREATE_REQUEST: &str = "SupervisorControl::create_request";
 
 /// What happened.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -54,12 +58,23 @@ pub enum Output {
     Stopped,
 }
 
+/// Where the layout of answers is from.
+#[derive(Clone, Copy, Debug)]
+enum LayoutKnown {
+    /// The settings.
+    Told(Layout),
+    /// The last request that shows it; the youngest layout until then.
+    Seen(Layout),
+}
+
 /// A supervisor with its Broker endpoint.
 #[derive(Debug)]
 pub struct SupervisorProcess {
     endpoint: Endpoint,
     supervisor: Supervisor,
     limits: Limits,
+    /// How the peer lays its records out; answers are laid out the same way (API §1.5).
+    layout: LayoutKnown,
     out: VecDeque<Output>,
 }
 
@@ -69,11 +84,16 @@ impl SupervisorProcess {
         let mut endpoint = Endpoint::new(id, Options::default(), ids);
         endpoint.handle(now, peering::Input::Subscribe { topic: TOPIC });
         let addr = settings.listen.clone();
+        let told = settings.policy.zeek;
         endpoint.handle(now, peering::Input::Listen { addr });
         let mut process = Self {
             endpoint,
             supervisor: Supervisor::new(settings, now),
             limits: Limits::default(),
+            layout: match told {
+                Some(layout) => LayoutKnown::Told(layout),
+                None => LayoutKnown::Seen(Layout::default()),
+            },
             out: VecDeque::new(),
         };
         process.settle(now);
@@ -147,11 +167,25 @@ impl SupervisorProcess {
 
     fn on_message(&mut self, now: Instant, payload: &[u8], from: EndpointId) {
         let event = Event::decode(payload, &self.limits);
+        let mut creation = None;
+        if let Ok(event) = &event {
+            self.look_at_layout(event);
+            creation = creation_id(event);
+        }
         match event.and_then(SupervisorRequest::try_from) {
             Ok(request) => {
                 trace!(peer = %from, event = request.event_name(), "request");
                 let input = supervisor::Input::Request { request };
                 self.supervisor.handle(now, input);
+            }
+            Err(EventError::Arg {
+                error, arg: "node", ..
+            }) if creation.is_some() => {
+                warn!(peer = %from, %error, "node cannot be created");
+                let result = format!("node cannot be created: {error}");
+                let reqid = creation.unwrap_or_default();
+                let response = SupervisorResponse::Create { reqid, result };
+                self.publish(now, response.topic(), self.answer(response).encode());
             }
             Err(error @ (EventError::ArgCount { .. } | EventError::Arg { .. })) => {
                 warn!(peer = %from, %error, "request is malformed");
@@ -165,10 +199,38 @@ impl SupervisorProcess {
         }
     }
 
+    fn look_at_layout(&mut self, event: &Event) {
+        let LayoutKnown::Seen(before) = self.layout else {
+            return;
+        };
+        let [_, config] = event.args.as_slice() else {
+            return;
+        };
+        let layout = Layout::seen_in(config).filter(|_| event.name == CREATE_REQUEST);
+        if let Some(layout) = layout.filter(|layout| *layout != before) {
+            info!(?layout, "the peer's version of Zeek is seen");
+            self.layout = LayoutKnown::Seen(layout);
+        }
+    }
+
+    /// The event of an answer in the peer's layout.
+    fn answer(&self, response: SupervisorResponse) -> Event {
+        let (LayoutKnown::Told(layout) | LayoutKnown::Seen(layout)) = self.layout;
+        let name = response.event_name();
+        match response {
+            SupervisorResponse::Status { reqid, result } => {
+                Event::new(name, vec![reqid.into_data(), result.into_data_as(layout)])
+            }
+            SupervisorResponse::Create { .. }
+            | SupervisorResponse::Restart { .. }
+            | SupervisorResponse::Destroy { .. } => response.into(),
+        }
+    }
+
     fn on_supervisor(&mut self, now: Instant, output: supervisor::Output) {
         match output {
             supervisor::Output::Respond { response } => {
-                self.publish(now, response.topic(), Event::from(response).encode());
+                self.publish(now, response.topic(), self.answer(response).encode());
             }
             supervisor::Output::NodeStatus { event } => {
                 self.publish(now, NODE_STATUS_TOPIC, Event::from(event).encode());
@@ -185,4 +247,12 @@ impl SupervisorProcess {
         let input = peering::Input::Publish { topic, payload };
         self.endpoint.handle(now, input);
     }
+}
+
+/// The id of a create request, which gets an answer even if its node makes no sense. Stock is
+/// silent, and its peer waits in vain.
+fn creation_id(event: &Event) -> Option<String> {
+    let id = event.args.first().cloned();
+    let id = id.filter(|_| event.name == CREATE_REQUEST)?;
+    String::from_data(id).ok()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use broker_proto::peering::PeerAddr;
 
-use crate::api::NodeConfig;
+use crate::api::{Layout, NodeConfig};
 
 /// Settings of one supervisor.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -31,6 +31,8 @@ pub struct Policy {
     pub grace: Duration,
     /// When a unit that dies again and again is left alone; `None`: never.
     pub give_up: Option<GiveUp>,
+    /// The version of Zeek that peers and nodes are of; `None`: seen from what peers ask.
+    pub zeek: Option<Layout>,
 }
 
 impl Default for Policy {
@@ -38,6 +40,7 @@ impl Default for Policy {
         Self {
             grace: STOCK_GRACE,
             give_up: None,
+            zeek: None,
         }
     }
 }

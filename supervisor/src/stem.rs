@@ -7,15 +7,16 @@ mod json;
 
 use bytes::Bytes;
 
-use crate::api::NodeConfig;
+use crate::api::{Layout, NodeConfig};
 
 /// The longest message taken from a stem, in bytes without its NUL.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 
-/// The order to start a node.
-pub fn create(config: &NodeConfig) -> Bytes {
+/// The order to start a node. `zeek` is the stem's version, if that is known; else the layout that
+/// `config` came in tells (API §10.3).
+pub fn create(config: &NodeConfig, zeek: Option<Layout>) -> Bytes {
     let mut text = format!("create {} ", config.name);
-    json::write_node(config, &mut text);
+    json::write_node(config, zeek, &mut text);
     text.push('\0');
     text.into()
 }

@@ -1,5 +1,6 @@
 //! The machine over all units: SupervisorControl requests in, orders to the system out (API §9).
 
+mod refusal;
 mod shutdown;
 #[cfg(test)]
 mod tests;
@@ -195,7 +196,9 @@ impl Supervisor {
     }
 
     fn on_create(&mut self, now: Instant, reqid: String, node: NodeConfig) {
-        if let Some(result) = self.refusal(&node) {
+        let is_known = self.listed.contains_key(&node.name);
+        let refusal = refusal::by_stock(&node, is_known).or_else(|| refusal::by_us(&node));
+        if let Some(result) = refusal {
             info!(node = node.name, reason = result, "create refused");
             self.respond(SupervisorResponse::Create { reqid, result });
             return;
@@ -211,30 +214,6 @@ impl Supervisor {
         };
         let output = HostOutput::MakeDirectory { path };
         self.out.push_back(Output::Host { output });
-    }
-
-    /// The first thing wrong with a new node, in stock's order and words (API §9.2).
-    fn refusal(&self, node: &NodeConfig) -> Option<String> {
-        let name = &node.name;
-        if name.is_empty() {
-            return Some("node names must not be an empty string".into());
-        }
-        if name.contains(' ') {
-            return Some(format!("node names must not contain spaces: '{name}'"));
-        }
-        // Stock does not look; a NUL would end the order to the stem in the middle.
-        if name.contains('\0') {
-            return Some("node names must not contain NUL bytes".into());
-        }
-        if self.listed.contains_key(name) {
-            return Some(format!("node with name '{name}' already exists"));
-        }
-        if node.interface.is_some() && node.pcap_file.is_some() {
-            return Some(format!(
-                "node with name '{name}' has interface and pcap_file set"
-            ));
-        }
-        None
     }
 
     fn on_directory_made(&mut self, now: Instant, result: Result<(), String>) {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, trace, warn};
 
-use crate::api::{NodeConfig, NodeStatus};
+use crate::api::{Layout, NodeConfig, NodeStatus};
 use crate::backoff::Backoff;
 use crate::host::{ChildId, Control, Ending, Group, HostOutput, Launch, Signal, Target};
 use crate::output::{Printed, Tail};
@@ -40,6 +40,8 @@ pub(crate) struct Unit {
     messages: Decoder,
     life: Life,
     give_up: Option<GiveUp>,
+    /// The stem's version, if it was told.
+    zeek: Option<Layout>,
     stdout: Printed,
     stderr: Printed,
     early: Early,
@@ -96,7 +98,6 @@ impl Unit {
     }
 
     fn new(id: u64, config: NodeConfig, launch: Launch, pace: Pace, policy: &Policy) -> Self {
-        let give_up = policy.give_up;
         Self {
             config,
             launch,
@@ -111,7 +112,8 @@ impl Unit {
             revival: Backoff::new(),
             messages: Decoder::default(),
             life: Life::default(),
-            give_up,
+            give_up: policy.give_up,
+            zeek: policy.zeek,
             stdout: Printed::default(),
             stderr: Printed::default(),
             early: Early::Passed,
@@ -342,7 +344,7 @@ impl Unit {
             Control::Absent => self.on_node_started(now, pid, out),
             Control::Stem => {
                 debug!(node = self.name(), pid, "stem started");
-                let message = stem::create(&self.config);
+                let message = stem::create(&self.config, self.zeek);
                 let child = self.child;
                 push(out, HostOutput::Tell { child, message });
             }

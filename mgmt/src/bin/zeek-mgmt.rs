@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use mgmt::api::{AGENT_SCRIPT, CONTROLLER_SCRIPT};
 use mgmt::io::{run, sources};
 use mgmt::settings::{Settings, TLS_PATHS, is_option};
-use supervisor::api::{MANAGEMENT_NODE_VARIABLE, NodeConfig};
+use supervisor::api::{Layout, MANAGEMENT_NODE_VARIABLE, NodeConfig};
 use supervisor::settings::STOCK_GRACE;
 use supervisor::{GiveUp, OwnUnit, Policy, Settings as SupervisorSettings};
 use tracing::warn;
@@ -66,6 +66,10 @@ struct Treatment {
     /// Leave a node alone that died so often within so many seconds, as in 5/60; default: never.
     #[arg(long, value_name = "DEATHS/SECONDS", value_parser = give_up)]
     give_up: Option<GiveUp>,
+    /// The version of Zeek that agents and nodes are of, as in 6.0; default: seen from what agents
+    /// ask.
+    #[arg(long, value_name = "VERSION", value_parser = zeek_version)]
+    zeek_version: Option<Layout>,
 }
 
 impl Treatment {
@@ -73,8 +77,14 @@ impl Treatment {
         Policy {
             grace: Duration::from_secs(self.stop_grace),
             give_up: self.give_up,
+            zeek: self.zeek_version,
         }
     }
+}
+
+fn zeek_version(text: &str) -> Result<Layout, String> {
+    let error = || format!("'{text}' is not a version of Zeek since 4.0");
+    Layout::of_version(text).ok_or_else(error)
 }
 
 fn give_up(text: &str) -> Result<GiveUp, String> {

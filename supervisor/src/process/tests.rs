@@ -72,6 +72,83 @@ fn malformed_and_foreign_messages_are_survived() {
 }
 
 #[test]
+fn a_peer_of_an_older_version_is_answered_in_its_layout() {
+    let recorded = recorded();
+    let mut rig = Rig::new(&recorded);
+    for frame in recorded.iter().take(6) {
+        if let Frame::Client(bytes) = frame {
+            rig.feed(bytes);
+        }
+    }
+    let text = |text: &str| Data::string(text);
+    let lists = || Data::Vector(vec![]);
+    // Zeek 6.0, the only version with 13 fields (API §1.5).
+    let node = Data::Vector(vec![
+        text("old"),
+        Data::None,
+        text("t.pcap"),
+        Data::None,
+        Data::None,
+        Data::None,
+        Data::Boolean(true),
+        lists(),
+        lists(),
+        Data::Vector(vec![text("local.zeek")]),
+        Data::Table(BTreeMap::<Data, Data>::new().into_iter().collect()),
+        Data::None,
+        Data::Table(BTreeMap::<Data, Data>::new().into_iter().collect()),
+    ]);
+    let ask = |name: &str, what: Data| {
+        let args = vec![text("r"), what];
+        Event::new(format!("SupervisorControl::{name}_request"), args).encode()
+    };
+    rig.feed(&data_frame(&recorded, ask("create", node.clone())));
+    let told = rig.told.last().unwrap();
+    assert!(told.contains(r#""scripts":["local.zeek"],"#), "{told}");
+    rig.feed(&data_frame(&recorded, ask("status", text("old"))));
+    let answer = rig.sent.last().unwrap().slice(4..);
+    let answer = Envelope::decode(&answer).unwrap();
+    let answer = Event::decode(&answer.payload, &Limits::default()).unwrap();
+    let status = Data::Vector(vec![node, Data::None]);
+    let nodes = Data::Table([(text("old"), status)].into_iter().collect());
+    assert_eq!(answer.args, [text("r"), Data::Vector(vec![nodes])]);
+}
+
+#[test]
+fn a_node_that_makes_no_sense_is_answered_for() {
+    let recorded = recorded();
+    let mut rig = Rig::new(&recorded);
+    for frame in recorded.iter().take(6) {
+        if let Frame::Client(bytes) = frame {
+            rig.feed(bytes);
+        }
+    }
+    let endpoint = Data::Vector(vec![
+        Data::enum_value("Supervisor::BOSS"),
+        Data::Address("127.0.0.1".parse().unwrap()),
+        Data::Port(broker_proto::Port::tcp(1)),
+    ]);
+    let mut node = vec![Data::string("w")];
+    node.resize(11, Data::None);
+    node.push(Data::Table(
+        [(Data::string("w"), endpoint)].into_iter().collect(),
+    ));
+    let args = vec![Data::string("r7"), Data::Vector(node)];
+    let request = Event::new("SupervisorControl::create_request", args);
+    rig.feed(&data_frame(&recorded, request.encode()));
+    let answer = Envelope::decode(&rig.sent.last().unwrap().slice(4..)).unwrap();
+    assert_eq!(
+        answer.topic.to_string(),
+        "zeek/supervisor/create_response/r7"
+    );
+    let answer = Event::decode(&answer.payload, &Limits::default()).unwrap();
+    let why = "node cannot be created: Supervisor::NodeConfig, Cluster: value: \
+               Supervisor::ClusterEndpoint$role: unknown value Supervisor::BOSS of enum ClusterRole";
+    assert_eq!(answer.args, [Data::string("r7"), Data::string(why)]);
+    assert!(rig.told.is_empty());
+}
+
+#[test]
 fn a_shutdown_ends_with_one_stopped_when_units_and_peers_are_gone() {
     let recorded = recorded();
     let mut rig = Rig::new(&recorded);
@@ -109,6 +186,8 @@ struct Rig {
     process: SupervisorProcess,
     now: Instant,
     sent: Vec<Bytes>,
+    /// To stems.
+    told: Vec<String>,
     children: BTreeMap<String, ChildId>,
     pids: BTreeMap<ChildId, u32>,
     own_pids: BTreeMap<String, u32>,
@@ -140,6 +219,7 @@ impl Rig {
             process: SupervisorProcess::new(settings, id, IdGen::new(1), now),
             now,
             sent: Vec::new(),
+            told: Vec::new(),
             children: BTreeMap::new(),
             pids: BTreeMap::new(),
             own_pids: own
@@ -239,6 +319,7 @@ impl Rig {
             }
             HostOutput::Tell { child, message } => {
                 let text = std::str::from_utf8(&message).unwrap();
+                self.told.push(text.to_owned());
                 if let Some(rest) = text.strip_prefix("create ") {
                     let name = rest.split_once(' ').unwrap().0;
                     self.children.insert(name.to_owned(), child);

@@ -8,10 +8,10 @@ use std::fmt::Write;
 
 use broker_proto::Port;
 
-use crate::api::{ClusterEndpoint, NodeConfig};
+use crate::api::{ClusterEndpoint, Layout, NodeConfig};
 
 /// Appends the whole object.
-pub(super) fn write_node(config: &NodeConfig, out: &mut String) {
+pub(super) fn write_node(config: &NodeConfig, zeek: Option<Layout>, out: &mut String) {
     let mut object = Object::open(out);
     object.string("name", &config.name);
     object.optional("interface", config.interface.as_ref());
@@ -32,12 +32,27 @@ pub(super) fn write_node(config: &NodeConfig, out: &mut String) {
         &config.addl_user_scripts,
         object.member("addl_user_scripts"),
     );
+    if let Some(scripts) = scripts(config, zeek) {
+        write_strings(&scripts, object.member("scripts"));
+    }
     write_env(&config.env, object.member("env"));
     if let Some(cpu) = config.cpu_affinity {
         object.number("cpu_affinity", cpu);
     }
     write_cluster(&config.cluster, object.member("cluster"));
     object.close();
+}
+
+/// A member that stems before 6.1 insist on. Those that know nothing else get the user's scripts
+/// there.
+fn scripts(config: &NodeConfig, zeek: Option<Layout>) -> Option<Vec<String>> {
+    let is_wanted = zeek.map_or_else(|| config.scripts.is_some(), Layout::has_scripts);
+    let mut scripts = config.scripts.clone().unwrap_or_default();
+    if zeek.is_some_and(|zeek| !zeek.has_addl_scripts()) {
+        scripts.extend_from_slice(&config.addl_base_scripts);
+        scripts.extend_from_slice(&config.addl_user_scripts);
+    }
+    is_wanted.then_some(scripts)
 }
 
 fn write_strings(items: &[String], out: &mut String) {
@@ -158,7 +173,7 @@ mod tests {
 
     fn json(config: &NodeConfig) -> String {
         let mut text = String::new();
-        write_node(config, &mut text);
+        write_node(config, None, &mut text);
         text
     }
 
@@ -190,6 +205,7 @@ mod tests {
             bare_mode: Some(false),
             addl_base_scripts: vec!["a".into(), "b".into()],
             addl_user_scripts: vec!["c".into()],
+            scripts: None,
             env: [("K".into(), "V".into()), ("L".into(), String::new())].into(),
             cpu_affinity: Some(-1),
             cluster: [("w".into(), endpoint)].into(),
@@ -203,6 +219,26 @@ mod tests {
             r#""metrics_port":{"port":9091,"proto":"tcp"}}}}"#
         );
         assert_eq!(json(&config), want);
+    }
+
+    #[test]
+    fn stems_before_6_1_get_scripts() {
+        let mut config = NodeConfig::named("w");
+        config.addl_base_scripts = vec!["b".into()];
+        config.addl_user_scripts = vec!["u".into()];
+        let written = |config: &NodeConfig, zeek| {
+            let mut text = String::new();
+            write_node(config, zeek, &mut text);
+            let (_, rest) = text.split_once(r#""addl_user_scripts":["u"],"#).unwrap();
+            rest.split_once(r#""env""#).unwrap().0.to_owned()
+        };
+        assert_eq!(written(&config, None), "");
+        assert_eq!(written(&config, Some(Layout::V7_0)), "");
+        assert_eq!(written(&config, Some(Layout::V6_0)), r#""scripts":[],"#);
+        let all = r#""scripts":["b","u"],"#;
+        assert_eq!(written(&config, Some(Layout::V4_1)), all);
+        config.scripts = Some(vec!["s".into()]);
+        assert_eq!(written(&config, None), r#""scripts":["s"],"#);
     }
 
     #[test]

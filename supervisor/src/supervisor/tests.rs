@@ -2,6 +2,7 @@
 
 mod deaths;
 mod recorded;
+mod refusals;
 mod rig;
 mod shutdown;
 
@@ -25,37 +26,6 @@ fn a_node_is_answered_for_at_once_and_announced_when_it_runs() {
     rig.message(A1, "status a 101\0");
     assert_eq!(rig.drain(), [node_status("a", 101), open("a", None)]);
     assert_eq!(rig.pid("a"), Some(Some(101)));
-}
-
-#[test]
-fn create_errors_come_in_stock_order_and_words() {
-    let mut rig = Rig::new();
-    rig.run("a", A1, 100);
-    let mut both = NodeConfig::named("b");
-    both.interface = Some("lo".into());
-    both.pcap_file = Some("t.pcap".into());
-    let mut known_and_both = both.clone();
-    known_and_both.name = "a".into();
-    for (node, text) in [
-        (
-            NodeConfig::named(""),
-            "node names must not be an empty string",
-        ),
-        (
-            NodeConfig::named("a b"),
-            "node names must not contain spaces: 'a b'",
-        ),
-        (NodeConfig::named("a"), "node with name 'a' already exists"),
-        (known_and_both, "node with name 'a' already exists"),
-        (both, "node with name 'b' has interface and pcap_file set"),
-        (
-            NodeConfig::named("a\0"),
-            "node names must not contain NUL bytes",
-        ),
-    ] {
-        rig.request(create("r", node));
-        assert_eq!(rig.drain(), [created("r", text)]);
-    }
 }
 
 #[test]

@@ -206,6 +206,7 @@ fn node_config(json: &Value) -> NodeConfig {
         bare_mode: json["bare_mode"].as_bool(),
         addl_base_scripts: texts(&json["addl_base_scripts"]),
         addl_user_scripts: texts(&json["addl_user_scripts"]),
+        scripts: None,
         env: members(&json["env"], |value| value.as_str().unwrap().to_owned()),
         cpu_affinity: json["cpu_affinity"].as_i64(),
         cluster: members(&json["cluster"], |value| ClusterEndpoint {
