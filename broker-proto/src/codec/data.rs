@@ -120,5 +120,5 @@ fn put_count(tag: u8, count: usize, out: &mut impl BufMut) {
 
 /// One value, with its own budget of elements.
 pub(crate) fn value<'a>(input: &'a [u8], limits: &Limits) -> Parsed<'a, Data> {
-    Reader::new(input, limits).parse()
+    Reader::new(input, limits).parse(input)
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::mem;
 
 /// Bytes that are usually UTF-8 text. Broker checks no encoding (WIRE §3.5).
 ///
@@ -60,28 +61,33 @@ impl ByteString {
         self.as_bytes().is_empty()
     }
 
-    /// Becomes the first `len` bytes of `input`, which has at least as many.
+    /// Becomes the first `len` bytes of `input`, which has at least as many; was [`Self::EMPTY`].
     ///
     /// A copy of fixed length is several times faster than one of few bytes, so a short string
     /// takes what follows it in the input along, where nobody looks at it.
     #[inline(always)]
     pub(crate) fn set_start(&mut self, input: &[u8], len: u8) {
-        if let Repr::Inline { len: own, bytes } = &mut self.0
-            && usize::from(len) <= INLINE
+        if usize::from(len) <= INLINE
+            && let Repr::Inline { len: own, bytes } = &mut self.0
             && let Some(start) = input.first_chunk::<INLINE>()
         {
-            (*own, *bytes) = (len, *start);
-            return;
+            *own = len;
+            *bytes = *start;
+        } else {
+            self.set(input.get(..len.into()).unwrap_or_default());
         }
-        *self = Self::from(input.get(..len.into()).unwrap_or_default());
     }
 
-    #[inline]
-    fn inline(text: &[u8]) -> Option<Self> {
-        let mut bytes = [0; INLINE];
-        bytes.get_mut(..text.len())?.copy_from_slice(text);
-        let len = u8::try_from(text.len()).ok()?;
-        Some(Self(Repr::Inline { len, bytes }))
+    /// Becomes these bytes; was [`Self::EMPTY`], which has nothing to drop.
+    pub(crate) fn set(&mut self, text: &[u8]) {
+        if text.len() > INLINE {
+            mem::forget(mem::replace(&mut self.0, Repr::Heap(text.into())));
+        } else if let Repr::Inline { len, bytes } = &mut self.0
+            && let Some(start) = bytes.get_mut(..text.len())
+        {
+            start.copy_from_slice(text);
+            *len = u8::try_from(text.len()).unwrap_or_default();
+        }
     }
 }
 
@@ -145,13 +151,18 @@ impl From<String> for ByteString {
 impl From<&[u8]> for ByteString {
     #[inline]
     fn from(bytes: &[u8]) -> Self {
-        Self::inline(bytes).unwrap_or_else(|| Self(Repr::Heap(bytes.into())))
+        let mut text = Self::EMPTY;
+        text.set(bytes);
+        text
     }
 }
 
 impl From<Vec<u8>> for ByteString {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::inline(&bytes).unwrap_or_else(|| Self(Repr::Heap(bytes.into())))
+        if bytes.len() > INLINE {
+            return Self(Repr::Heap(bytes.into()));
+        }
+        Self::from(bytes.as_slice())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Limits and refusals.
 
+use allocation_counter::measure;
+
 use super::*;
 use crate::codec::DecodeErrorKind;
 use crate::data::Subnet;
@@ -60,4 +62,27 @@ fn subnets_out_of_range_are_refused_and_host_bits_masked() {
         kind(&v4, &Limits::default()),
         DecodeErrorKind::SubnetLength(24)
     );
+}
+
+#[test]
+fn a_refused_value_leaves_no_memory_behind() {
+    let long = [&[5, 30][..], &[b'x'; 30]].concat();
+    let inner = [&[14, 2][..], &long, &long].concat();
+    // Sets and tables in and out of order, in a vector, in a value of their own table.
+    let payload = [
+        &[13, 1, 5, 1, b'k', 14, 7][..],
+        &[&[12, 2, 2][..], &[0; 8], &inner].concat(),
+        &[&[12, 2][..], &inner, &long].concat(),
+        &[&[13, 2][..], &long, &inner, &inner, &long].concat(),
+        &[&[13, 2][..], &inner, &long, &long, &inner].concat(),
+        &[&[12, 2][..], &inner, &inner].concat(),
+        &inner,
+        &[99],
+    ];
+    let payload = payload.concat();
+    let limits = Limits::default();
+    for end in 0..=payload.len() {
+        let cost = measure(|| assert!(decode(&payload[..end], &limits).is_err()));
+        assert_eq!((cost.count_current, cost.bytes_current), (0, 0), "{end}");
+    }
 }
