@@ -55,6 +55,11 @@ impl Set {
         self.0.iter()
     }
 
+    /// The values in order, in one piece.
+    pub(crate) fn as_slice(&self) -> &[Data] {
+        &self.0
+    }
+
     /// From values that are distinct and in order already.
     pub(crate) fn from_ascending(items: Vec<Data>) -> Self {
         debug_assert!(items.is_sorted_by(|a, b| a < b), "values out of order");
@@ -115,6 +120,11 @@ impl Table {
     /// The values in the order of their keys.
     pub fn values(&self) -> impl ExactSizeIterator<Item = &Data> {
         self.iter().map(|(_, value)| value)
+    }
+
+    /// The keys in order, each followed by its value.
+    pub(crate) fn as_slice(&self) -> &[Data] {
+        &self.flat
     }
 
     fn pairs(&self) -> &[[Data; 2]] {

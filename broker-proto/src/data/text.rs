@@ -24,7 +24,7 @@ enum Repr {
 }
 
 /// As many bytes as fit without making the type larger than the boxed form does.
-const INLINE: usize = 22;
+pub(crate) const INLINE: usize = 22;
 
 impl ByteString {
     pub(crate) const EMPTY: Self = Self(Repr::Inline {
@@ -59,6 +59,15 @@ impl ByteString {
     /// Whether there is no byte at all.
     pub fn is_empty(&self) -> bool {
         self.as_bytes().is_empty()
+    }
+
+    /// Length and bytes of a short string, and whatever is behind them.
+    #[inline(always)]
+    pub(crate) fn as_inline(&self) -> Option<(u8, &[u8; INLINE])> {
+        match &self.0 {
+            Repr::Inline { len, bytes } => Some((*len, bytes)),
+            Repr::Heap(_) => None,
+        }
     }
 
     /// Becomes the first `len` bytes of `input`, which has at least as many; was [`Self::EMPTY`].
