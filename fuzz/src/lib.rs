@@ -13,7 +13,7 @@ use broker_proto::codec::command::Command;
 use broker_proto::codec::envelope::{Envelope, MessageKind};
 use broker_proto::codec::frame::{FrameDecoder, put_frame};
 use broker_proto::codec::handshake::HandshakeMsg;
-use broker_proto::codec::view::View;
+use broker_proto::codec::view::{Value, View};
 use broker_proto::codec::{self, Limits};
 use broker_proto::zeek::log::LogRecord;
 use broker_proto::zeek::{Event, EventError, Message as ZeekMessage};
@@ -126,7 +126,31 @@ fn readers_agree(input: &[u8], limits: &Limits) {
     let checked = codec::data::check(input, limits);
     assert_eq!(checked, owned.as_ref().map(|_| ()).map_err(Clone::clone));
     let view = View::new(Bytes::copy_from_slice(input), limits);
+    let view = view.inspect(|view| {
+        let all = view.values().count();
+        assert_eq!(all, count(view.value()), "a value is seen twice or never");
+    });
     assert_eq!(view.map(|view| view.to_data()), owned);
+}
+
+/// How many values there are, going down container by container.
+fn count(value: Value<'_>) -> usize {
+    match value {
+        Value::Set(items) | Value::Vector(items) => 1 + items.map(count).sum::<usize>(),
+        Value::Table(entries) => 1 + entries.map(|(k, v)| count(k) + count(v)).sum::<usize>(),
+        Value::None
+        | Value::Boolean(_)
+        | Value::Count(_)
+        | Value::Integer(_)
+        | Value::Real(_)
+        | Value::String(_)
+        | Value::Address(_)
+        | Value::Subnet(_)
+        | Value::Port(_)
+        | Value::Timestamp(_)
+        | Value::Timespan(_)
+        | Value::Enum(_) => 1,
+    }
 }
 
 /// The payload of a frame of an established peering (WIRE §5), down to what it carries.

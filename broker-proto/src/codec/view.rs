@@ -16,9 +16,11 @@
 //! assert_eq!(items.get(1), Some(Value::Count(7)));
 //! ```
 
+use std::fmt;
+
 use bytes::Bytes;
 
-use super::data::skip::{SET, TABLE, VECTOR, split_size, split_string, split_value};
+use super::data::skip::{SET, TABLE, VECTOR, after_values, split_size, split_string};
 use super::data::{self, real::real_from_bits};
 use super::{DecodeError, Limits};
 use crate::data::{Address, Data, Port, Protocol, Set, Subnet, Table, Timespan, Timestamp};
@@ -40,8 +42,18 @@ impl View {
 
     /// The value.
     pub fn value(&self) -> Value<'_> {
-        let mut rest: &[u8] = &self.0;
-        Value::split(&mut rest).expect("the payload was checked")
+        Value::read(&self.0).expect("the payload was checked").0
+    }
+
+    /// Every value in it, at any depth, in the order on the wire: a container, then all that is in
+    /// it. Takes time by the length of the payload. Going down by [`Items`] and [`Entries`] takes
+    /// more: what is in a container is walked over once more for each container around it, except
+    /// behind a last element.
+    pub fn values(&self) -> Values<'_> {
+        Values {
+            left: 1,
+            rest: &self.0,
+        }
     }
 
     /// The whole payload.
@@ -131,58 +143,97 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Takes one value off the start of checked bytes; containers with all that is in them.
-    fn split(rest: &mut &'a [u8]) -> Option<Self> {
-        let mut content = split_value(rest)?;
-        let (&tag, after) = content.split_first()?;
-        content = after;
-        let number = || content.first_chunk().copied().map(i64::from_be_bytes);
-        Some(match tag {
-            1 => Self::Boolean(content.first() != Some(&0)),
-            2 => Self::Count(number()?.cast_unsigned()),
-            3 => Self::Integer(number()?),
-            4 => Self::Real(real_from_bits(number()?.cast_unsigned())),
-            5 => Self::String(split_string(&mut content)?),
-            6 => Self::Address(Address::from_octets(*content.first_chunk()?)),
+    /// The value at the start of checked bytes, and what follows it; in a container, its elements.
+    #[inline]
+    fn read(input: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (&tag, rest) = input.split_first()?;
+        let fixed = |value, len| Some((value, rest.get(len..)?));
+        let number = || rest.first_chunk().copied().map(i64::from_be_bytes);
+        let text = || {
+            let mut rest = rest;
+            Some((split_string(&mut rest)?, rest))
+        };
+        let items = || {
+            let mut rest = rest;
+            let left = split_size(&mut rest)?;
+            let is_inside = false;
+            Some((
+                Items {
+                    left,
+                    rest,
+                    is_inside,
+                },
+                rest,
+            ))
+        };
+        match tag {
+            1 => fixed(Self::Boolean(rest.first() != Some(&0)), 1),
+            2 => fixed(Self::Count(number()?.cast_unsigned()), 8),
+            3 => fixed(Self::Integer(number()?), 8),
+            4 => fixed(Self::Real(real_from_bits(number()?.cast_unsigned())), 8),
+            5 => text().map(|(text, rest)| (Self::String(text), rest)),
+            6 => fixed(
+                Self::Address(Address::from_octets(*rest.first_chunk()?)),
+                16,
+            ),
             7 => {
-                let network = Address::from_octets(*content.first_chunk()?);
-                Self::Subnet(Subnet::new(network, *content.last()?).ok()?)
+                let network = Address::from_octets(*rest.first_chunk()?);
+                let subnet = Subnet::new(network, *rest.get(16)?).ok()?;
+                fixed(Self::Subnet(subnet), 17)
             }
-            8 => Self::Port(Port {
-                number: u16::from_be_bytes(*content.first_chunk()?),
-                protocol: Protocol::from_code(*content.last()?)?,
-            }),
-            9 => Self::Timestamp(Timestamp(number()?)),
-            10 => Self::Timespan(Timespan(number()?)),
-            11 => Self::Enum(split_string(&mut content)?),
-            SET => Self::Set(Items::new(content)?),
-            TABLE => Self::Table(Entries(Items::new(content)?)),
-            VECTOR => Self::Vector(Items::new(content)?),
-            _ => Self::None,
-        })
+            8 => {
+                let &[high, low, protocol] = rest.first_chunk()?;
+                let number = u16::from_be_bytes([high, low]);
+                let protocol = Protocol::from_code(protocol)?;
+                fixed(Self::Port(Port { number, protocol }), 3)
+            }
+            9 => fixed(Self::Timestamp(Timestamp(number()?)), 8),
+            10 => fixed(Self::Timespan(Timespan(number()?)), 8),
+            11 => text().map(|(name, rest)| (Self::Enum(name), rest)),
+            SET => items().map(|(items, rest)| (Self::Set(items), rest)),
+            TABLE => items().map(|(items, rest)| (Self::Table(Entries(items)), rest)),
+            VECTOR => items().map(|(items, rest)| (Self::Vector(items), rest)),
+            _ => Some((Self::None, rest)),
+        }
+    }
+
+    /// How many values a container has directly in it.
+    fn contained(&self) -> Option<usize> {
+        match self {
+            Self::Set(items) | Self::Vector(items) => Some(items.left),
+            Self::Table(Entries(items)) => items.left.checked_mul(2),
+            Self::None
+            | Self::Boolean(_)
+            | Self::Count(_)
+            | Self::Integer(_)
+            | Self::Real(_)
+            | Self::String(_)
+            | Self::Address(_)
+            | Self::Subnet(_)
+            | Self::Port(_)
+            | Self::Timestamp(_)
+            | Self::Timespan(_)
+            | Self::Enum(_) => None,
+        }
     }
 }
 
 /// What is in a set or vector and has not been taken yet.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy)]
 pub struct Items<'a> {
     left: usize,
+    /// From the next value on; from the one before, if that was a container, whose end is only
+    /// looked for if there is something behind it.
     rest: &'a [u8],
+    is_inside: bool,
 }
 
 impl<'a> Items<'a> {
-    fn new(mut content: &'a [u8]) -> Option<Self> {
-        let left = split_size(&mut content)?;
-        let rest = content;
-        Some(Self { left, rest })
-    }
-
     /// The `n`th from here; walks over those before it.
     pub fn get(mut self, n: usize) -> Option<Value<'a>> {
-        for _ in 0..n.min(self.left) {
-            split_value(&mut self.rest)?;
-        }
-        self.left = self.left.checked_sub(n)?;
+        let left = self.left.checked_sub(n)?.checked_sub(1)?;
+        self.rest = after_values(self.rest, n + usize::from(self.is_inside))?;
+        (self.left, self.is_inside) = (left + 1, false);
         self.next()
     }
 
@@ -195,14 +246,36 @@ impl<'a> Items<'a> {
     pub fn is_empty(&self) -> bool {
         self.left == 0
     }
+
+    /// The next one, for as long as the caller knows that there is one.
+    #[inline]
+    fn step(&mut self) -> Option<Value<'a>> {
+        if self.is_inside {
+            self.rest = after_values(self.rest, 1)?;
+        }
+        let (value, rest) = Value::read(self.rest)?;
+        self.is_inside = value.contained().is_some();
+        if !self.is_inside {
+            self.rest = rest;
+        }
+        Some(value)
+    }
+
+    /// The bytes of so many values that have not been taken.
+    fn bytes(&self, count: usize) -> Option<&'a [u8]> {
+        let start = after_values(self.rest, self.is_inside.into())?;
+        let end = after_values(start, count)?;
+        start.get(..start.len() - end.len())
+    }
 }
 
 impl<'a> Iterator for Items<'a> {
     type Item = Value<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Value<'a>> {
         self.left = self.left.checked_sub(1)?;
-        Value::split(&mut self.rest)
+        self.step()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -210,8 +283,22 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
+impl PartialEq for Items<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.left == other.left && self.bytes(self.left) == other.bytes(other.left)
+    }
+}
+
+impl Eq for Items<'_> {}
+
+impl fmt::Debug for Items<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(*self).finish()
+    }
+}
+
 /// What is in a table and has not been taken yet.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy)]
 pub struct Entries<'a>(Items<'a>);
 
 impl Entries<'_> {
@@ -231,12 +318,46 @@ impl<'a> Iterator for Entries<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.0.left = self.0.left.checked_sub(1)?;
-        let key = Value::split(&mut self.0.rest)?;
-        Some((key, Value::split(&mut self.0.rest)?))
+        Some((self.0.step()?, self.0.step()?))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.0.left, Some(self.0.left))
+    }
+}
+
+impl PartialEq for Entries<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let (a, b) = (&self.0, &other.0);
+        a.left == b.left && a.bytes(2 * a.left) == b.bytes(2 * b.left)
+    }
+}
+
+impl Eq for Entries<'_> {}
+
+impl fmt::Debug for Entries<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(*self).finish()
+    }
+}
+
+/// All values in a [`View`] that have not been taken yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    left: usize,
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Value<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Value<'a>> {
+        let left = self.left.checked_sub(1)?;
+        let (value, rest) = Value::read(self.rest)?;
+        self.left = left.checked_add(value.contained().unwrap_or(0))?;
+        self.rest = rest;
+        Some(value)
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;
 
 use super::real::real_from_bits;
-use super::skip::{SET, TABLE, VECTOR};
+use super::skip::{SET, TABLE, VECTOR, short_string};
 use crate::codec::{DecodeErrorKind, Limits, ParseError, Parsed, count, string};
 use crate::data::{
     Address, ByteString, Data, Port, Protocol, Set, Subnet, Table, Timespan, Timestamp,
@@ -396,15 +396,9 @@ impl Key<'_, '_> {
     /// processors wait for what was just written.
     #[inline(always)]
     fn cmp(self, other: Self) -> Ordering {
-        match (self.short_string(), other.short_string()) {
+        match (short_string(self.at), short_string(other.at)) {
             (Some(a), Some(b)) => a.cmp(b),
             _ => self.data.cmp(other.data),
         }
-    }
-
-    #[inline(always)]
-    fn short_string(&self) -> Option<&[u8]> {
-        let (&[tag, len], rest) = self.at.split_first_chunk()?;
-        (tag == 5 && len < 0x80).then(|| rest.get(..len.into()))?
     }
 }

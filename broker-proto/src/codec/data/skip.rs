@@ -20,18 +20,10 @@ pub(in crate::codec) const VECTOR: u8 = 14;
 /// Whether the bytes are exactly one value within the limits, all in order. A no means nothing.
 pub(super) fn is_plain(bytes: &[u8], limits: &Limits) -> bool {
     let mut checker = Checker {
-        rest: bytes,
         depth_left: limits.depth,
         elements_left: limits.elements,
     };
-    checker.value().is_some() && checker.rest.is_empty()
-}
-
-/// Takes one value, tag included, off the start of checked bytes.
-pub(in crate::codec) fn split_value<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let start = *rest;
-    skip(rest)?;
-    start.get(..start.len() - rest.len())
+    checker.value(bytes).is_some_and(<[u8]>::is_empty)
 }
 
 /// Takes a size off the start of checked bytes.
@@ -55,118 +47,134 @@ pub(in crate::codec) fn split_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]
     Some(text)
 }
 
-struct Checker<'a> {
-    rest: &'a [u8],
+/// What a value may still use. What is left of the input goes from hand to hand.
+struct Checker {
     depth_left: usize,
     elements_left: usize,
 }
 
-impl<'a> Checker<'a> {
-    fn value(&mut self) -> Option<()> {
-        let (&tag, rest) = self.rest.split_first()?;
-        self.rest = rest;
+impl Checker {
+    /// What follows the value at the start of `input`.
+    #[inline(always)]
+    fn value<'a>(&mut self, input: &'a [u8]) -> Option<&'a [u8]> {
+        let (&tag, rest) = input.split_first()?;
         match tag {
-            SET => self.nested(1, Self::set),
-            TABLE => self.nested(2, Self::table),
-            VECTOR => self.nested(1, Self::vector),
-            tag => scalar(tag, &mut self.rest),
+            SET => self.ascending(rest, 1),
+            TABLE => self.ascending(rest, 2),
+            VECTOR => self.vector(rest),
+            tag => after_scalar(tag, rest),
         }
     }
 
-    fn nested(
-        &mut self,
-        min_size: usize,
-        contents: fn(&mut Self, usize) -> Option<()>,
-    ) -> Option<()> {
-        let count = split_size(&mut self.rest)?;
-        if count > self.rest.len() / min_size {
+    fn vector<'a>(&mut self, input: &'a [u8]) -> Option<&'a [u8]> {
+        let (mut rest, count) = self.enter(input, 1)?;
+        for _ in 0..count {
+            rest = self.value(rest)?;
+        }
+        self.depth_left += 1;
+        Some(rest)
+    }
+
+    /// Elements of one or two values, of which the first ones are in ascending order.
+    fn ascending<'a>(&mut self, input: &'a [u8], values: usize) -> Option<&'a [u8]> {
+        let (mut rest, count) = self.enter(input, values)?;
+        let mut last = None;
+        for _ in 0..count {
+            let at = rest;
+            rest = self.value(at)?;
+            let first = at.get(..at.len() - rest.len())?;
+            if values == 2 {
+                rest = self.value(rest)?;
+            }
+            if last.is_some_and(|last| compare(last, first) != Some(Ordering::Less)) {
+                return None;
+            }
+            last = Some(first);
+        }
+        self.depth_left += 1;
+        Some(rest)
+    }
+
+    #[inline(always)]
+    fn enter<'a>(&mut self, input: &'a [u8], min_size: usize) -> Option<(&'a [u8], usize)> {
+        let mut rest = input;
+        let count = split_size(&mut rest)?;
+        if count > rest.len() / min_size {
             return None;
         }
         self.depth_left = self.depth_left.checked_sub(1)?;
         self.elements_left = self.elements_left.checked_sub(count)?;
-        contents(self, count)?;
-        self.depth_left += 1;
-        Some(())
-    }
-
-    fn vector(&mut self, count: usize) -> Option<()> {
-        for _ in 0..count {
-            self.value()?;
-        }
-        Some(())
-    }
-
-    fn set(&mut self, count: usize) -> Option<()> {
-        let mut last = None;
-        for _ in 0..count {
-            last = Some(self.ascending(last)?);
-        }
-        Some(())
-    }
-
-    fn table(&mut self, count: usize) -> Option<()> {
-        let mut last = None;
-        for _ in 0..count {
-            last = Some(self.ascending(last)?);
-            self.value()?;
-        }
-        Some(())
-    }
-
-    /// Takes an element that comes after the `last` one.
-    fn ascending(&mut self, last: Option<&'a [u8]>) -> Option<&'a [u8]> {
-        let start = self.rest;
-        self.value()?;
-        let element = start.get(..start.len() - self.rest.len())?;
-        let in_order = last.is_none_or(|last| compare(last, element) == Some(Ordering::Less));
-        in_order.then_some(element)
+        Some((rest, count))
     }
 }
 
-/// Takes the content of a value that is no container.
-#[inline]
-fn scalar(tag: u8, rest: &mut &[u8]) -> Option<()> {
-    let size = match tag {
-        0 => 0,
-        1 => 1,
-        2 | 3 | 4 | 9 | 10 => 8,
-        5 | 11 => return split_string(rest).map(|_| ()),
-        6 => 16,
-        7 => {
-            let (network, after) = rest.split_first_chunk()?;
-            let (&length, after) = after.split_first()?;
-            Subnet::new(Address::from_octets(*network), length).ok()?;
-            *rest = after;
-            0
-        }
+/// What follows the content of a value that is no container.
+#[inline(always)]
+fn after_scalar(tag: u8, rest: &[u8]) -> Option<&[u8]> {
+    match tag {
+        0 => Some(rest),
+        1 => rest.get(1..),
+        2 | 3 | 4 | 9 | 10 => rest.get(8..),
+        5 | 11 => after_text(rest),
+        6 => rest.get(16..),
+        7 => after_subnet(rest),
         8 => {
             let (&[_, _, protocol], after) = rest.split_first_chunk()?;
-            *rest = after;
-            return (protocol <= 3).then_some(());
+            (protocol <= 3).then_some(after)
         }
-        _ => return None,
-    };
-    *rest = rest.get(size..)?;
-    Some(())
+        _ => None,
+    }
 }
 
-/// Takes one checked value.
-fn skip(rest: &mut &[u8]) -> Option<()> {
-    let (&tag, after) = rest.split_first()?;
-    *rest = after;
-    let values = match tag {
-        SET | VECTOR => split_size(rest)?,
-        TABLE => split_size(rest)?.checked_mul(2)?,
-        tag => return scalar(tag, rest),
-    };
-    for _ in 0..values {
-        skip(rest)?;
+#[inline(always)]
+fn after_text(rest: &[u8]) -> Option<&[u8]> {
+    // Nearly every length is one byte.
+    if let Some((&len, rest)) = rest.split_first()
+        && len < 0x80
+    {
+        return rest.get(len.into()..);
     }
-    Some(())
+    let mut rest = rest;
+    split_string(&mut rest)?;
+    Some(rest)
+}
+
+fn after_subnet(rest: &[u8]) -> Option<&[u8]> {
+    let (network, after) = rest.split_first_chunk()?;
+    let (&length, after) = after.split_first()?;
+    Subnet::new(Address::from_octets(*network), length).ok()?;
+    Some(after)
+}
+
+/// The text of a string of less than 128 bytes, if that is what the input starts with.
+#[inline(always)]
+pub(super) fn short_string(input: &[u8]) -> Option<&[u8]> {
+    let (&[tag, len], rest) = input.split_first_chunk()?;
+    (tag == 5 && len < 0x80).then(|| rest.get(..len.into()))?
+}
+
+/// What follows so many checked values.
+pub(in crate::codec) fn after_values(mut rest: &[u8], count: usize) -> Option<&[u8]> {
+    let mut left = count;
+    while let Some(less) = left.checked_sub(1) {
+        left = less;
+        let (&tag, after) = rest.split_first()?;
+        rest = after;
+        match tag {
+            SET | VECTOR => left = left.checked_add(split_size(&mut rest)?)?,
+            TABLE => left = left.checked_add(split_size(&mut rest)?.checked_mul(2)?)?,
+            tag => rest = after_scalar(tag, rest)?,
+        }
+    }
+    Some(rest)
 }
 
 /// Broker's order of two checked values with everything inside them in order (WIRE §3.8).
+#[inline(always)]
 fn compare(a: &[u8], b: &[u8]) -> Option<Ordering> {
+    if let (Some(a), Some(b)) = (short_string(a), short_string(b)) {
+        return Some(a.cmp(b));
+    }
     let (mut a, mut b) = (a, b);
     compare_next(&mut a, &mut b)
 }
@@ -190,8 +198,8 @@ fn compare_next<'a>(a: &mut &'a [u8], b: &mut &'a [u8]) -> Option<Ordering> {
         // Big-endian and unsigned, or nothing at all.
         tag => {
             let (start_a, start_b) = (*a, *b);
-            scalar(tag, a)?;
-            scalar(tag, b)?;
+            *a = after_scalar(tag, a)?;
+            *b = after_scalar(tag, b)?;
             let len = start_a.len() - a.len();
             start_a.get(..len)?.cmp(start_b.get(..len)?)
         }

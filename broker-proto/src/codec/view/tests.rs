@@ -32,6 +32,62 @@ fn a_view_shows_what_is_there() {
 }
 
 #[test]
+fn elements_are_found_whatever_was_looked_at_before() {
+    // [[1, {2: [3]}], [], "x", [4]]
+    let count = |n: u8| [2, 0, 0, 0, 0, 0, 0, 0, n];
+    let payload = [
+        &[14, 4, 14, 2][..],
+        &count(1),
+        &[13, 1],
+        &count(2),
+        &[14, 1],
+        &count(3),
+        &[14, 0, 5, 1, b'x', 14, 1],
+        &count(4),
+    ];
+    let view = View::new(payload.concat().into(), &Limits::default()).unwrap();
+    let Value::Vector(items) = view.value() else {
+        panic!("{view:?}");
+    };
+    let all: Vec<Value<'_>> = items.collect();
+    for taken in 0..4 {
+        for n in 0..5 {
+            let mut rest = items;
+            assert_eq!(rest.by_ref().take(taken).count(), taken);
+            assert_eq!(rest.get(n), all.get(taken + n).copied(), "{taken} {n}");
+            assert_eq!(rest.len(), 4 - taken);
+        }
+    }
+    assert_eq!(all[2], Value::String(b"x"));
+    assert_eq!(all[3].field(0), Some(Value::Count(4)));
+    assert!(matches!(all[1], Value::Vector(items) if items.is_empty()));
+    let shown = "[Vector([Count(1), Table({Count(2): Vector([Count(3)])})]), Vector([]), ";
+    assert!(format!("{items:?}").starts_with(shown), "{items:?}");
+}
+
+#[test]
+fn values_come_in_the_order_on_the_wire() {
+    // [{true: [none]}, {"s"}]
+    let payload = [14, 2, 13, 1, 1, 1, 14, 1, 0, 12, 1, 5, 1, b's'];
+    let view = View::new(payload.to_vec().into(), &Limits::default()).unwrap();
+    let kinds: Vec<u8> = view.values().map(|value| value.to_data().tag()).collect();
+    assert_eq!(kinds, [14, 13, 1, 14, 0, 12, 5]);
+}
+
+#[test]
+fn equal_parts_are_equal_wherever_they_are() {
+    // [[true], [true], [false], {true: none}, {true: none}]
+    let payload = [
+        &[14, 5, 14, 1, 1, 1, 14, 1, 1, 1, 14, 1, 1, 0][..],
+        &[13, 1, 1, 1, 0, 13, 1, 1, 1, 0],
+    ];
+    let view = View::new(payload.concat().into(), &Limits::default()).unwrap();
+    let [a, b, c, d, e] = [0, 1, 2, 3, 4].map(|n| view.value().field(n).unwrap());
+    assert_eq!((a, d), (b, e));
+    assert_ne!(a, c);
+}
+
+#[test]
 fn sets_may_come_in_any_order_but_not_with_equal_elements() {
     let limits = Limits::default();
     let unsorted = Bytes::from_static(&[12, 2, 1, 1, 1, 0]);
@@ -51,6 +107,7 @@ fn checking_and_walking_a_view_takes_no_memory() {
             data::check(&payload, &limits).unwrap();
             let view = View::new(payload.clone(), &limits).unwrap();
             assert!(walk(view.value()) > 0);
+            assert!(view.values().count() > 0);
         });
         // Sharing `Bytes` for the first time may take one piece, whatever is in it.
         assert!(cost.count_total <= 1, "{cost:?}");
