@@ -33,10 +33,13 @@ pub struct Binaries {
     pub mgmt: PathBuf,
     /// `zeek-standin`.
     pub standin: PathBuf,
+    /// `broker-cat`, by the name that it has in this package. Built for tests only.
+    pub broker_cat: PathBuf,
 }
 
 const MGMT: &str = "zeek-mgmt-tested";
 const STANDIN: &str = "zeek-standin";
+const BROKER_CAT: &str = "broker-cat-tested";
 
 /// A release build on a slow machine.
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
@@ -75,6 +78,7 @@ impl BuildDir {
         Ok(Binaries {
             mgmt: folder.join(MGMT),
             standin: folder.join(STANDIN),
+            broker_cat: folder.join(BROKER_CAT),
         })
     }
 

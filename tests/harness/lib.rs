@@ -6,6 +6,7 @@
 //! | [`transcript`], [`recorded`], [`vector`], [`typed`] | the recorded files, read into types |
 //! | [`normal`] | outputs and events without what differs from run to run |
 //! | [`client`] | the stock zeek-client, installed below `target/` |
+//! | [`certificates`] | a CA and what it issues |
 //! | [`binaries`], [`ports`], [`command`], [`lock`] | programs of this workspace, and how to run them |
 //! | [`tree`], [`processes`] | a running `zeek-mgmt`, and a look at what it left behind |
 //! | [`websocket`] | a client of the WebSocket port that may misbehave |
@@ -19,6 +20,7 @@
 )]
 
 pub mod binaries;
+pub mod certificates;
 pub mod client;
 pub mod command;
 pub mod lock;

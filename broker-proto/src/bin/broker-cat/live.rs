@@ -9,14 +9,16 @@ use broker_proto::codec::envelope::{Envelope, MessageKind, TTL};
 use broker_proto::io::handle::{
     Handle, Message, Options, Overflow, Status, StatusEvents, Subscription, spawn,
 };
+use broker_proto::io::tls::connector_and_acceptor;
 use broker_proto::peering::PeerAddr;
+use broker_proto::tls::Tls;
 use broker_proto::zeek::Event;
 use broker_proto::{EndpointId, Topic};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::json::write;
 use crate::record::Recording;
-use crate::{PrintArgs, Tls, text};
+use crate::{PrintArgs, text};
 
 /// What to do.
 #[derive(Debug)]
@@ -52,7 +54,7 @@ pub(crate) async fn run(work: Work) -> Result<(), Box<dyn Error>> {
             tls,
             print,
         } => {
-            let handle = endpoint(tls)?;
+            let handle = endpoint(&tls)?;
             let mut printer = Printer::new(&handle, print).await?;
             let retry = Duration::from_secs(retry.max(1).into());
             handle.peer(&addr, Some(retry)).await?;
@@ -61,7 +63,7 @@ pub(crate) async fn run(work: Work) -> Result<(), Box<dyn Error>> {
             printed
         }
         Work::Listen { addr, tls, print } => {
-            let handle = endpoint(tls)?;
+            let handle = endpoint(&tls)?;
             let mut printer = Printer::new(&handle, print).await?;
             let local = handle.listen(&addr).await?;
             eprintln!("listening at {local}");
@@ -75,7 +77,7 @@ pub(crate) async fn run(work: Work) -> Result<(), Box<dyn Error>> {
             event,
             tls,
         } => {
-            let handle = endpoint(tls)?;
+            let handle = endpoint(&tls)?;
             let mut status = handle.status().await?;
             handle.peer(&addr, None).await?;
             match status.next().await {
@@ -93,11 +95,9 @@ pub(crate) async fn run(work: Work) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn endpoint(tls: Tls) -> Result<Handle, Box<dyn Error>> {
-    let mut options = match tls {
-        Tls::Off => Options::cleartext()?,
-        Tls::Anonymous => Options::anonymous()?,
-    };
+fn endpoint(tls: &Tls) -> Result<Handle, Box<dyn Error>> {
+    let (connector, acceptor) = connector_and_acceptor(tls)?;
+    let mut options = Options::new(connector, acceptor);
     // Whoever reads standard output slowly gets everything all the same.
     options.overflow = Overflow::Wait;
     Ok(spawn(options))

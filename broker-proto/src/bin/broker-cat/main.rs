@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use broker_proto::peering::PeerAddr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tls::TlsArgs;
 
 mod args;
 mod decode;
@@ -17,6 +18,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tls;
 
 /// Looks into Zeek's Broker: peers with an endpoint and prints what comes, publishes events, and
 /// turns bytes into JSON and back.
@@ -48,7 +50,8 @@ enum Command {
     },
     /// Listens for endpoints and prints what they publish, until interrupted.
     ///
-    /// Takes cleartext and TLS on the same port. Where it listens is told on standard error.
+    /// Takes cleartext and TLS on the same port; with certificates, only peers that show one of
+    /// their own. Where it listens is told on standard error.
     Listen {
         /// Where, such as 127.0.0.1:9999; :9999 is every interface, port 0 lets the system choose.
         #[arg(value_name = "ADDR")]
@@ -95,13 +98,6 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-struct TlsArgs {
-    /// How to dial: in cleartext, or as Zeek does without certificates.
-    #[arg(long, value_enum, default_value_t = Tls::Anonymous)]
-    tls: Tls,
-}
-
-#[derive(Debug, Args)]
 struct PrintArgs {
     /// Print only what is published on this topic and below; may be given again. Without it,
     /// everything is.
@@ -117,14 +113,6 @@ struct PrintArgs {
     /// End after so many messages.
     #[arg(long, value_name = "N")]
     count: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum Tls {
-    /// No TLS; for a Zeek with Broker::disable_ssl=T.
-    Off,
-    /// TLS that checks nobody; what Zeek does unless told otherwise.
-    Anonymous,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -177,12 +165,12 @@ fn start(command: Command) -> Result<(), Box<dyn Error>> {
         } => live::Work::Peer {
             addr,
             retry,
-            tls: tls.tls,
+            tls: tls.into(),
             print,
         },
         Command::Listen { addr, tls, print } => live::Work::Listen {
             addr,
-            tls: tls.tls,
+            tls: tls.into(),
             print,
         },
         Command::Publish {
@@ -198,7 +186,7 @@ fn start(command: Command) -> Result<(), Box<dyn Error>> {
                 addr,
                 topic,
                 event,
-                tls: tls.tls,
+                tls: tls.into(),
             }
         }
     };
