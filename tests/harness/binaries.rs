@@ -70,16 +70,13 @@ impl BuildDir {
         &self.target
     }
 
-    fn binaries(&self) -> io::Result<Binaries> {
-        if self.running == Running::Program {
-            self.build()?;
-        }
+    fn binaries(&self) -> Binaries {
         let folder = self.target.join(&self.profile);
-        Ok(Binaries {
+        Binaries {
             mgmt: folder.join(MGMT),
             standin: folder.join(STANDIN),
             broker_cat: folder.join(BROKER_CAT),
-        })
+        }
     }
 
     /// Builds the programs of this package; everything below them is there.
@@ -118,8 +115,24 @@ fn is_about_a_package(variable: &str) -> bool {
 /// # Errors
 /// If the build fails; the text is Cargo's.
 pub fn built() -> io::Result<Binaries> {
+    let dir = BuildDir::current()?;
+    match dir.running {
+        Running::Test => Ok(dir.binaries()),
+        Running::Program => up_to_date(),
+    }
+}
+
+/// The programs, for tests and benchmarks of other packages, for which Cargo does not build them.
+///
+/// # Errors
+/// As [`built`].
+pub fn up_to_date() -> io::Result<Binaries> {
     static BUILT: OnceLock<Result<Binaries, String>> = OnceLock::new();
-    let build = || BuildDir::current().and_then(|dir| dir.binaries());
-    let built = BUILT.get_or_init(|| build().map_err(|error| error.to_string()));
+    let build = || {
+        let dir = BuildDir::current()?;
+        dir.build()?;
+        Ok(dir.binaries())
+    };
+    let built = BUILT.get_or_init(|| build().map_err(|error: io::Error| error.to_string()));
     built.clone().map_err(io::Error::other)
 }

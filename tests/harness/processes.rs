@@ -1,6 +1,7 @@
 //! Which processes belong to a tree, and how much memory they use, from `/proc`.
 
 use std::fs;
+use std::time::Duration;
 
 /// The environment variable whose value marks all processes of one tree. It is inherited, whatever
 /// a process does about its parent or its group.
@@ -31,10 +32,27 @@ pub fn marked(mark: &str) -> Vec<Process> {
 
 /// A process's resident memory in KiB.
 pub fn resident_kib(pid: i32) -> Option<u64> {
+    status_kib(pid, "VmRSS:")
+}
+
+/// The most resident memory that a process ever had, in KiB.
+pub fn peak_kib(pid: i32) -> Option<u64> {
+    status_kib(pid, "VmHWM:")
+}
+
+/// What a process has used of all cores, in user and kernel mode, to 10 ms.
+pub fn processor_time(pid: i32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    // utime and stime, in hundredths of a second (proc_pid_stat(5)).
+    let ticks = fields.split(' ').skip(11).take(2);
+    let ticks = ticks.map(|n| n.parse::<u64>().ok());
+    Some(Duration::from_millis(ticks.sum::<Option<u64>>()? * 10))
+}
+
+fn status_kib(pid: i32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.split_whitespace().next()?.parse().ok()
 }
 

@@ -11,14 +11,17 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use broker_proto::Data;
+use mgmt::api::controller::{ControllerRequest, ControllerResponse};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::binaries;
+use crate::binaries::{self, Binaries};
 use crate::client::ZeekClient;
 use crate::command::{self, Finished};
 use crate::ports;
 use crate::processes::{self, MARKER, Process};
 use crate::wait_until;
+use crate::websocket::WebSocket;
 
 /// The instance's name, as in the recordings.
 pub const INSTANCE: &str = "instance-1";
@@ -35,6 +38,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(40);
 /// What differs between trees.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// What to run; what Cargo built for these tests if `None`.
+    pub programs: Option<Binaries>,
     /// The program in the place of `zeek`; the stand-in if `None`.
     pub zeek: Option<PathBuf>,
     /// How peers talk.
@@ -80,7 +85,6 @@ pub struct Tree {
     /// From its start until the WebSocket port accepted.
     pub startup: Duration,
     child: Child,
-    client: ZeekClient,
     log: Log,
     mark: String,
     folder: PathBuf,
@@ -123,14 +127,11 @@ impl Tree {
     /// Starts a tree and waits until its agent is connected.
     ///
     /// # Errors
-    /// If a program cannot be built, installed or started, or the tree does not come up; the text
+    /// If a program cannot be built or started, or the tree does not come up; the text
     /// then holds what it said.
     pub fn start(options: &Options) -> io::Result<Self> {
         let tree = Self::start_without_agent(options)?;
-        let connected = wait_until(START_LIMIT, || {
-            let answer = tree.client(&["get-instances"]).ok()?;
-            (answer.code == Some(0) && answer.stdout.contains(INSTANCE)).then_some(())
-        });
+        let connected = wait_until(START_LIMIT, || tree.has_agent().ok()?.then_some(()));
         if connected.is_none() {
             let text = format!("no agent connected:\n{}", tree.log.text());
             return Err(io::Error::other(text));
@@ -143,8 +144,10 @@ impl Tree {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_without_agent(options: &Options) -> io::Result<Self> {
-        let programs = binaries::built()?;
-        let client = ZeekClient::installed()?;
+        let programs = match &options.programs {
+            Some(programs) => programs.clone(),
+            None => binaries::built()?,
+        };
         let ports = Ports::free();
         let mark = mark();
         let folder = std::env::temp_dir().join(format!("zeek-mgmt-{mark}"));
@@ -171,7 +174,6 @@ impl Tree {
             ports,
             startup: Duration::ZERO,
             child,
-            client,
             log,
             mark,
             folder,
@@ -182,12 +184,12 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Runs the stock client against this tree.
+    /// Runs the stock client against this tree; installs it first if need be.
     ///
     /// # Errors
-    /// If the client cannot be started or does not end.
+    /// If the client cannot be installed or started, or does not end.
     pub fn client<S: AsRef<OsStr>>(&self, args: &[S]) -> io::Result<Finished> {
-        self.client.run(self.ports.websocket, args)
+        ZeekClient::installed()?.run(self.ports.websocket, args)
     }
 
     /// Writes a file into the tree's directory and returns its path.
@@ -237,6 +239,14 @@ impl Tree {
         i32::try_from(self.child.id()).unwrap_or_default()
     }
 
+    /// The process id of the controller.
+    pub fn controller_pid(&self) -> Option<i32> {
+        let processes = self.processes().into_iter();
+        let mut controllers =
+            processes.filter(|p| p.command.split(' ').nth(1) == Some("controller"));
+        controllers.next().map(|process| process.pid)
+    }
+
     /// All processes of the tree.
     pub fn processes(&self) -> Vec<Process> {
         processes::marked(&self.mark)
@@ -248,6 +258,16 @@ impl Tree {
     /// If it does not end, ends with an error, or leaves a process; what is left is killed.
     pub fn stop(mut self) -> Result<(), StopError> {
         self.end()
+    }
+
+    fn has_agent(&self) -> io::Result<bool> {
+        let reqid = "start".to_owned();
+        let mut socket = WebSocket::subscribed(self.ports.websocket)?;
+        let answer = socket.answer(&ControllerRequest::GetInstances { reqid })?;
+        let ControllerResponse::GetInstances { result, .. } = answer else {
+            return Ok(false);
+        };
+        Ok(matches!(result.data, Some(Data::Vector(agents)) if !agents.is_empty()))
     }
 
     fn end(&mut self) -> Result<(), StopError> {

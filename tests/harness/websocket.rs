@@ -1,6 +1,6 @@
 //! A WebSocket client that says what it is told, right or wrong (CLIENT §A1, §A9).
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const PONG: u8 = 10;
 /// One connection.
 #[derive(Debug)]
 pub struct WebSocket {
-    stream: TcpStream,
+    stream: BufReader<TcpStream>,
 }
 
 /// What the server sent.
@@ -42,14 +42,16 @@ impl WebSocket {
     /// If there is no connection or the server does not answer 101.
     pub fn connect(port: u16) -> io::Result<Self> {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut stream = TcpStream::connect(addr)?;
+        let stream = TcpStream::connect(addr)?;
         stream.set_read_timeout(Some(LIMIT))?;
+        stream.set_nodelay(true)?;
+        let mut stream = BufReader::new(stream);
         let request = format!(
             "GET /v1/messages/json HTTP/1.1\r\nUpgrade: websocket\r\nHost: {addr}\r\n\
              Sec-WebSocket-Key: gCJulltdAhAybS++8yRbzw==\r\nSec-WebSocket-Version: 13\r\n\
              Connection: Upgrade\r\n\r\n"
         );
-        stream.write_all(request.as_bytes())?;
+        stream.get_mut().write_all(request.as_bytes())?;
         let head = read_head(&mut stream)?;
         if !head.starts_with("HTTP/1.1 101 ") {
             return Err(io::Error::other(head));
@@ -77,7 +79,15 @@ impl WebSocket {
     /// # Errors
     /// If the system does not know it.
     pub fn local(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr()
+        self.stream.get_ref().local_addr()
+    }
+
+    /// Another handle on the connection, to send from while this one receives.
+    ///
+    /// # Errors
+    /// If the system has no more handles.
+    pub fn sender(&self) -> io::Result<TcpStream> {
+        self.stream.get_ref().try_clone()
     }
 
     /// Sends one text message.
@@ -97,12 +107,20 @@ impl WebSocket {
         self.send(&message::data(&CONTROLLER_TOPIC, &event.into_data()))
     }
 
-    /// Sends a request and waits for its answer; whatever else comes is skipped.
+    /// Sends a request and waits for its answer, as [`Self::await_answer`].
     ///
     /// # Errors
     /// If the connection is gone, or nothing comes within 10 s.
     pub fn answer(&mut self, request: &ControllerRequest) -> io::Result<ControllerResponse> {
         self.request(request)?;
+        self.await_answer(request)
+    }
+
+    /// Waits for the answer to a request that was sent; whatever else comes is skipped.
+    ///
+    /// # Errors
+    /// As [`Self::answer`].
+    pub fn await_answer(&mut self, request: &ControllerRequest) -> io::Result<ControllerResponse> {
         let asked = Event::from(request.clone());
         let name = asked.name.replace("_request", "_response");
         loop {
@@ -120,30 +138,12 @@ impl WebSocket {
         }
     }
 
-    /// Sends one unfragmented frame of any kind, masked with zeros.
+    /// Sends one unfragmented frame of any kind.
     ///
     /// # Errors
     /// If the connection is gone.
     pub fn frame(&mut self, opcode: u8, payload: &[u8]) -> io::Result<()> {
-        let mut frame = vec![0x80 | opcode];
-        match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
-            (Ok(len @ ..=125), _) => frame.push(0x80 | len),
-            (_, Ok(len)) => {
-                frame.push(0x80 | 126);
-                frame.extend(len.to_be_bytes());
-            }
-            (_, Err(_)) => {
-                frame.push(0x80 | 127);
-                frame.extend(
-                    u64::try_from(payload.len())
-                        .unwrap_or_default()
-                        .to_be_bytes(),
-                );
-            }
-        }
-        frame.extend([0; 4]);
-        frame.extend(payload);
-        self.stream.write_all(&frame)
+        self.stream.get_mut().write_all(&frame(opcode, payload))
     }
 
     /// Waits for the next message; pings and a close are answered on the way.
@@ -199,6 +199,29 @@ impl WebSocket {
     }
 }
 
+/// One unfragmented frame of a client, masked with zeros.
+pub fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x80 | opcode];
+    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+        (Ok(len @ ..=125), _) => frame.push(0x80 | len),
+        (_, Ok(len)) => {
+            frame.push(0x80 | 126);
+            frame.extend(len.to_be_bytes());
+        }
+        (_, Err(_)) => {
+            frame.push(0x80 | 127);
+            frame.extend(
+                u64::try_from(payload.len())
+                    .unwrap_or_default()
+                    .to_be_bytes(),
+            );
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
+}
+
 fn is_end(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -206,7 +229,7 @@ fn is_end(error: &io::Error) -> bool {
     )
 }
 
-fn read_head(stream: &mut TcpStream) -> io::Result<String> {
+fn read_head(stream: &mut impl Read) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") && head.len() < 0x4000 {
         let mut byte = [0; 1];
