@@ -301,7 +301,7 @@ impl<'a, S: Subject> Replay<'a, S> {
         match output {
             hub::Output::Send { client, text } => {
                 let at = leg_of(&self.legs, client);
-                if self.legs[at].acks.front().is_some_and(|ack| *ack == text) {
+                if self.legs[at].acks.front().is_some_and(|ack| **ack == *text) {
                     self.legs[at].acks.pop_front();
                     return;
                 }
@@ -319,8 +319,8 @@ impl<'a, S: Subject> Replay<'a, S> {
                         );
                     }
                     None => self.difference.surplus.push(Entry {
-                        label: text.clone(),
-                        text,
+                        label: text.to_string(),
+                        text: text.to_string(),
                     }),
                 }
             }

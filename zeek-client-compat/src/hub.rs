@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker_proto::zeek::Event;
@@ -109,8 +110,8 @@ pub enum Output {
     Send {
         /// To whom.
         client: ClientId,
-        /// The message.
-        text: String,
+        /// The message; what goes to several clients is there once.
+        text: Arc<str>,
     },
     /// Close with this code once everything before is sent; answered by [`Input::Closed`].
     Close {
@@ -248,11 +249,11 @@ impl Hub {
             metadata: None,
             ..event
         };
-        let text = message::data(topic, &event.into_data());
+        let text: Arc<str> = message::data(topic, &event.into_data()).into();
         self.outputs
             .extend(receivers.into_iter().map(|client| Output::Send {
                 client,
-                text: text.clone(),
+                text: Arc::clone(&text),
             }));
     }
 
@@ -311,7 +312,10 @@ impl Client {
 impl Effect {
     fn of(self, client: ClientId) -> Output {
         match self {
-            Self::Send(text) => Output::Send { client, text },
+            Self::Send(text) => {
+                let text = text.into();
+                Output::Send { client, text }
+            }
             Self::Close { code, reason } => Output::Close {
                 client,
                 code,

@@ -32,7 +32,7 @@
 //! hub.handle(now, Input::Text { client, text: r#"["zeek/management/controller"]"#.into() });
 //! let Some(Output::Send { text, .. }) = hub.poll_output() else { panic!("no ack") };
 //! assert_eq!(
-//!     text,
+//!     &*text,
 //!     r#"{"type":"ack","endpoint":"fc96b53a-0eb6-5e68-9f51-a8644bfb3908-websocket-0","version":"8.0.10"}"#,
 //! );
 //!

@@ -356,10 +356,8 @@ fn text(client: ClientId, text: &str) -> Input {
 }
 
 fn send(client: ClientId, text: &str) -> Output {
-    Output::Send {
-        client,
-        text: text.to_owned(),
-    }
+    let text = text.into();
+    Output::Send { client, text }
 }
 
 fn ack(n: u64) -> String {

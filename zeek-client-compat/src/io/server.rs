@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -22,9 +21,13 @@ use tracing::{debug, info, warn};
 
 use crate::hub::{ClientId, Input, Output};
 
+pub use counters::Counters;
+
+use counters::{Count, Tally};
 use door::{Door, Visitor};
 use outbox::{Order, Outbox, OutboxReader};
 
+mod counters;
 mod door;
 mod outbox;
 mod socket;
@@ -46,6 +49,9 @@ pub struct Limits {
     pub outbox_messages: usize,
     /// How many bytes may wait for one client. A single longer message may wait alone.
     pub outbox_bytes: usize,
+    /// How many bytes may wait for all clients together; one message more, and whoever is furthest
+    /// behind is closed with 1008. A text that waits for several counts for each of them.
+    pub all_outboxes_bytes: usize,
     /// From the end of the TLS handshake to the upgrade.
     pub upgrade: Duration,
     /// How long a client may be silent before it is sent a ping.
@@ -57,10 +63,11 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            clients: 100,
+            clients: 256,
             message: 16 * 1024 * 1024,
             outbox_messages: 1024,
             outbox_bytes: 16 * 1024 * 1024,
+            all_outboxes_bytes: 32 * 1024 * 1024,
             upgrade: Duration::from_secs(10),
             silence: Duration::from_secs(25),
             patience: Duration::from_secs(60),
@@ -76,6 +83,8 @@ pub struct Server {
     local: SocketAddr,
     news: mpsc::Receiver<News>,
     clients: BTreeMap<ClientId, Outbox>,
+    all_outboxes_bytes: usize,
+    tally: Arc<Tally>,
     /// Accepting and HTTP; aborted when dropped.
     tasks: JoinSet<()>,
 }
@@ -91,14 +100,16 @@ impl Server {
         info!(%local, path = PATH, "accepting WebSocket clients");
         let (sender, news) = mpsc::channel(INBOX);
         let mut tasks = JoinSet::new();
-        let door = open_door(&mut tasks, listener, acceptor, &limits);
+        let tally = Arc::new(Tally::default());
+        let all_outboxes_bytes = limits.all_outboxes_bytes;
+        let door = open_door(&mut tasks, listener, acceptor, &limits, &tally);
         let app = Router::new()
             .route(PATH, any(admit))
             .fallback(upgrade::wrong_path)
             .with_state(Arc::new(Reception {
                 places: Arc::new(Semaphore::new(limits.clients)),
                 limits,
-                admitted: AtomicU64::new(0),
+                tally: Arc::clone(&tally),
                 news: sender,
             }));
         let app = app.into_make_service_with_connect_info::<Visitor>();
@@ -111,6 +122,8 @@ impl Server {
             local,
             news,
             clients: BTreeMap::new(),
+            all_outboxes_bytes,
+            tally,
             tasks,
         })
     }
@@ -118,6 +131,11 @@ impl Server {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// What happened until now.
+    pub fn counters(&self) -> Counters {
+        self.tally.now()
     }
 
     /// Does what the hub orders. Never waits: what a client does not read is queued up to
@@ -163,6 +181,18 @@ impl Server {
     /// Stops accepting, lets queued messages go out, closes who is left with 1001. Takes at most
     /// 3 s.
     pub async fn finish(mut self) {
+        let Counters {
+            admitted,
+            refused,
+            late,
+            unread,
+            silent,
+            malformed,
+        } = self.counters();
+        info!(
+            admitted,
+            refused, late, unread, silent, malformed, "no more WebSocket clients"
+        );
         self.tasks.shutdown().await;
         // A client whose outbox ends goes by itself, and the channel ends with the last client.
         self.clients.clear();
@@ -173,14 +203,34 @@ impl Server {
     }
 
     fn order(&mut self, client: ClientId, order: Order) {
+        self.make_room(order.len());
         let Some(outbox) = self.clients.get(&client) else {
             // It left, and its `Closed` is still on the way to the hub.
             return;
         };
         if outbox.push(order).is_err() {
+            self.give_up(client);
+        }
+    }
+
+    /// Gives clients up, the furthest behind first, until so much more may wait.
+    fn make_room(&mut self, len: usize) {
+        loop {
+            let waiting = self.clients.values().map(Outbox::waiting).sum::<usize>();
+            if waiting == 0 || waiting.saturating_add(len) <= self.all_outboxes_bytes {
+                return;
+            }
+            let clients = self.clients.iter();
+            let furthest = clients.max_by_key(|(_, outbox)| outbox.waiting());
+            let Some((client, _)) = furthest else { return };
+            self.give_up(*client);
+        }
+    }
+
+    fn give_up(&mut self, client: ClientId) {
+        if let Some(outbox) = self.clients.remove(&client) {
             warn!(%client, "client does not read what it is sent, closing");
             outbox.overflow();
-            self.clients.remove(&client);
         }
     }
 }
@@ -209,7 +259,7 @@ enum News {
 struct Reception {
     limits: Limits,
     places: Arc<Semaphore>,
-    admitted: AtomicU64,
+    tally: Arc<Tally>,
     news: mpsc::Sender<News>,
 }
 
@@ -222,7 +272,7 @@ impl Reception {
         application: Option<String>,
         place: OwnedSemaphorePermit,
     ) {
-        let client = ClientId(self.admitted.fetch_add(1, Ordering::Relaxed));
+        let client = ClientId(self.tally.admit());
         let (outbox, reader) = outbox::new(&self.limits);
         let opened = News::Opened {
             client,
@@ -244,6 +294,7 @@ impl Reception {
             client,
             outbox,
             news: self.news.clone(),
+            tally: Arc::clone(&self.tally),
             silence: self.limits.silence,
             patience: self.limits.patience,
         };
@@ -267,6 +318,7 @@ async fn admit(
     }
     let Ok(place) = Arc::clone(&reception.places).try_acquire_owned() else {
         warn!(remote = %visitor.remote, "client refused, there are too many");
+        reception.tally.add(Count::Refused);
         return upgrade::Refusal::Full.into_response();
     };
     let application = upgrade::application(&parts);
@@ -274,6 +326,8 @@ async fn admit(
         Ok(upgrade) => upgrade
             .max_message_size(reception.limits.message)
             .max_frame_size(reception.limits.message)
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(WRITE_BUFFER)
             .on_upgrade(async move |socket| {
                 visitor.stays();
                 let remote = visitor.remote;
@@ -289,10 +343,12 @@ fn open_door(
     listener: TcpListener,
     acceptor: Acceptor,
     limits: &Limits,
+    tally: &Arc<Tally>,
 ) -> Door {
     let (sender, accepted) = mpsc::channel(1);
     tasks.spawn(listen::accept(listener, acceptor, sender));
-    Door::new(accepted, limits.clients + WAITING_ROOM, limits.upgrade)
+    let places = limits.clients + WAITING_ROOM;
+    Door::new(accepted, places, limits.upgrade, Arc::clone(tally))
 }
 
 /// How many messages of all clients may wait for the hub; the clients' sockets are not read then.
@@ -300,5 +356,11 @@ const INBOX: usize = 16;
 
 /// How many connections may be before their upgrade at once.
 const WAITING_ROOM: usize = 32;
+
+/// Each client has one. The default of 128 KiB would be most of what an idle controller takes.
+const READ_BUFFER: usize = 8 * 1024;
+
+/// What is written together before the socket is tried.
+const WRITE_BUFFER: usize = 16 * 1024;
 
 const FINISH: Duration = Duration::from_secs(3);

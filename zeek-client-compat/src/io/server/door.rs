@@ -15,12 +15,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Sleep;
 
+use super::counters::{Count, Tally};
+
 /// Hands open connections to axum, no more at once than there are places.
 #[derive(Debug)]
 pub(super) struct Door {
     accepted: mpsc::Receiver<(Stream, SocketAddr)>,
     places: Arc<Semaphore>,
     upgrade: Duration,
+    tally: Arc<Tally>,
 }
 
 impl Door {
@@ -28,11 +31,13 @@ impl Door {
         accepted: mpsc::Receiver<(Stream, SocketAddr)>,
         places: usize,
         upgrade: Duration,
+        tally: Arc<Tally>,
     ) -> Self {
         Self {
             accepted,
             places: Arc::new(Semaphore::new(places)),
             upgrade,
+            tally,
         }
     }
 }
@@ -51,6 +56,7 @@ impl Listener for Door {
         let guarded = Guarded {
             stream,
             stays: Arc::default(),
+            tally: Arc::clone(&self.tally),
             deadline: Box::pin(tokio::time::sleep(self.upgrade)),
             _place: place,
         };
@@ -68,6 +74,7 @@ impl Listener for Door {
 pub(super) struct Guarded {
     stream: Stream,
     stays: Arc<AtomicBool>,
+    tally: Arc<Tally>,
     deadline: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
 }
@@ -109,6 +116,8 @@ impl AsyncRead for Guarded {
             return Poll::Pending;
         }
         ready!(this.deadline.as_mut().poll(cx));
+        // The connection is not polled again after an error.
+        this.tally.add(Count::Late);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

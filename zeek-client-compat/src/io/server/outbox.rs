@@ -6,13 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Notify, mpsc};
 
 use super::Limits;
-use crate::session::POLICY_VIOLATION;
 
 /// What a client's task is told to do.
 #[derive(Debug)]
 pub(super) enum Order {
-    Send(String),
-    Close { code: u16, reason: String },
+    Send(Arc<str>),
+    Close {
+        code: u16,
+        reason: String,
+    },
+    /// More waited than may; what still waits is not sent.
+    GiveUp,
 }
 
 /// The server's end.
@@ -59,7 +63,7 @@ pub(super) fn new(limits: &Limits) -> (Outbox, OutboxReader) {
 impl Outbox {
     /// Queues an order. A task that has ended takes everything and does nothing.
     pub(super) fn push(&self, order: Order) -> Result<(), Full> {
-        let waiting = self.shared.bytes.load(Ordering::Relaxed);
+        let waiting = self.waiting();
         if waiting > 0 && waiting.saturating_add(order.len()) > self.max_bytes {
             return Err(Full);
         }
@@ -68,6 +72,11 @@ impl Outbox {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
             Err(mpsc::error::TrySendError::Full(_)) => Err(Full),
         }
+    }
+
+    /// How many bytes are not written yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.bytes.load(Ordering::Relaxed)
     }
 
     /// Makes the task give up, whatever it is doing.
@@ -81,15 +90,17 @@ impl OutboxReader {
     pub(super) async fn next(&mut self) -> Option<Order> {
         tokio::select! {
             biased;
-            () = self.shared.overflow.notified() => Some(Order::Close {
-                code: POLICY_VIOLATION,
-                reason: "messages are not read fast enough".to_owned(),
-            }),
+            () = self.shared.overflow.notified() => Some(Order::GiveUp),
             order = self.orders.recv() => order,
         }
     }
 
-    /// A message of this length is written.
+    /// The next order, if one waits.
+    pub(super) fn try_next(&mut self) -> Option<Order> {
+        self.orders.try_recv().ok()
+    }
+
+    /// So many bytes of messages are written.
     pub(super) fn written(&self, len: usize) {
         self.shared.bytes.fetch_sub(len, Ordering::Relaxed);
     }
@@ -98,13 +109,19 @@ impl OutboxReader {
     pub(super) async fn overflowed(&self) {
         self.shared.overflow.notified().await;
     }
+
+    /// Forgets what waits, and takes no more.
+    pub(super) fn discard(&mut self) {
+        self.orders.close();
+        while self.try_next().is_some() {}
+    }
 }
 
 impl Order {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::Send(text) => text.len(),
-            Self::Close { .. } => 0,
+            Self::Close { .. } | Self::GiveUp => 0,
         }
     }
 }

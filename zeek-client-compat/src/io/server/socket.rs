@@ -1,14 +1,19 @@
 //! One client's socket, from the upgrade to its end (CLIENT §A9).
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use bytes::Bytes;
+use futures_sink::Sink;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tungstenite::error::ProtocolError;
 
 use super::News;
+use super::counters::{Count, Tally};
 use super::outbox::{Order, OutboxReader};
 use crate::hub::ClientId;
 use crate::session::{GOING_AWAY, POLICY_VIOLATION, TERMINATING};
@@ -19,6 +24,7 @@ pub(super) struct Connection {
     pub(super) client: ClientId,
     pub(super) outbox: OutboxReader,
     pub(super) news: mpsc::Sender<News>,
+    pub(super) tally: Arc<Tally>,
     pub(super) silence: Duration,
     pub(super) patience: Duration,
 }
@@ -29,6 +35,12 @@ enum End {
     Gone(String),
     /// It is told to go.
     Close { code: u16, reason: String },
+    /// The same, for something that is counted.
+    Fault {
+        count: Count,
+        code: u16,
+        reason: String,
+    },
 }
 
 impl Connection {
@@ -38,15 +50,26 @@ impl Connection {
             Ok(never) => match never {},
             Err(end) => end,
         };
+        // Nobody will read it, and a goodbye takes its time.
+        self.outbox.discard();
         match end {
             End::Gone(reason) => reason,
-            End::Close { code, reason } => {
-                let goodbye = self.say_goodbye(code, &reason);
-                match timeout(GOODBYE, goodbye).await {
-                    Ok(()) => format!("closed with {code}: {reason}"),
-                    Err(_) => format!("closed with {code}, which it did not answer: {reason}"),
-                }
+            End::Close { code, reason } => self.part(code, &reason).await,
+            End::Fault {
+                count,
+                code,
+                reason,
+            } => {
+                self.tally.add(count);
+                self.part(code, &reason).await
             }
+        }
+    }
+
+    async fn part(&mut self, code: u16, reason: &str) -> String {
+        match timeout(GOODBYE, self.say_goodbye(code, reason)).await {
+            Ok(()) => format!("closed with {code}: {reason}"),
+            Err(_) => format!("closed with {code}, which it did not answer: {reason}"),
         }
     }
 
@@ -70,9 +93,9 @@ impl Connection {
                 }
                 () = sleep_until(due) => {
                     if pinged {
-                        return Err(End::close(INTERNAL, "Ping timeout"));
+                        return Err(End::fault(Count::Silent, INTERNAL, "Ping timeout"));
                     }
-                    self.send(Message::Ping(Bytes::new())).await?;
+                    self.send(vec![Message::Ping(Bytes::new())]).await?;
                     pinged = true;
                 }
             }
@@ -81,15 +104,35 @@ impl Connection {
 
     async fn on_order(&mut self, order: Option<Order>) -> Result<(), End> {
         match order {
-            Some(Order::Send(text)) => {
-                let len = text.len();
-                self.send(Message::Text(text.into())).await?;
-                self.outbox.written(len);
-                Ok(())
-            }
+            Some(Order::Send(text)) => self.on_texts(text).await,
             Some(Order::Close { code, reason }) => Err(End::Close { code, reason }),
+            Some(Order::GiveUp) => Err(End::does_not_read()),
             None => Err(End::close(GOING_AWAY, TERMINATING)),
         }
+    }
+
+    /// Sends a text and those that wait behind it.
+    async fn on_texts(&mut self, first: Arc<str>) -> Result<(), End> {
+        let mut len = first.len();
+        let mut texts = vec![text_message(&first)];
+        let mut then = Ok(());
+        while len < BATCH {
+            match self.outbox.try_next() {
+                Some(Order::Send(text)) => {
+                    len += text.len();
+                    texts.push(text_message(&text));
+                }
+                Some(Order::Close { code, reason }) => {
+                    then = Err(End::Close { code, reason });
+                    break;
+                }
+                Some(Order::GiveUp) => return Err(End::does_not_read()),
+                None => break,
+            }
+        }
+        self.send(texts).await?;
+        self.outbox.written(len);
+        then
     }
 
     async fn on_message(
@@ -104,7 +147,7 @@ impl Connection {
             // zeek-websocket-rs sends its text in binary frames.
             Message::Binary(bytes) => match String::from_utf8(bytes.into()) {
                 Ok(text) => text,
-                Err(_) => return Err(End::close(NOT_UTF8, "Invalid frame payload data")),
+                Err(_) => return Err(End::malformed(NOT_UTF8, "Invalid frame payload data")),
             },
             // The WebSocket layer answers pings.
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
@@ -119,11 +162,11 @@ impl Connection {
         sent.map_err(|_| End::close(GOING_AWAY, TERMINATING))
     }
 
-    /// Writes one message. A client that does not read is given up after a while, or as soon as too
-    /// much waits behind it.
-    async fn send(&mut self, message: Message) -> Result<(), End> {
+    /// Writes messages with one system call if they fit. A client that does not read is given up
+    /// after a while, or as soon as too much waits behind them.
+    async fn send(&mut self, messages: Vec<Message>) -> Result<(), End> {
         tokio::select! {
-            sent = self.socket.send(message) => sent.map_err(End::from),
+            sent = write(&mut self.socket, messages) => sent.map_err(End::from),
             () = self.outbox.overflowed() => Err(End::does_not_read()),
             () = sleep(self.patience) => Err(End::does_not_read()),
         }
@@ -165,8 +208,22 @@ impl End {
         Self::Close { code, reason }
     }
 
+    fn fault(count: Count, code: u16, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self::Fault {
+            count,
+            code,
+            reason,
+        }
+    }
+
+    fn malformed(code: u16, reason: impl Into<String>) -> Self {
+        Self::fault(Count::Malformed, code, reason)
+    }
+
     fn does_not_read() -> Self {
-        Self::close(POLICY_VIOLATION, "messages are not read fast enough")
+        let reason = "messages are not read fast enough";
+        Self::fault(Count::Unread, POLICY_VIOLATION, reason)
     }
 }
 
@@ -181,18 +238,29 @@ impl From<axum::Error> for End {
             // How zeek-client always leaves.
             Self::gone("connection ended")
         } else if let Ws::Capacity(_) = error {
-            Self::close(TOO_BIG, "Message too big")
+            Self::malformed(TOO_BIG, "Message too big")
         } else if let Ws::Utf8(_) = error {
-            Self::close(NOT_UTF8, "Invalid frame payload data")
+            Self::malformed(NOT_UTF8, "Invalid frame payload data")
         } else if let Ws::Protocol(_) = error {
-            Self::Close {
-                code: PROTOCOL_ERROR,
-                reason: error.to_string(),
-            }
+            Self::malformed(PROTOCOL_ERROR, error.to_string())
         } else {
             Self::Gone(error.to_string())
         }
     }
+}
+
+fn text_message(text: &str) -> Message {
+    Message::Text(text.into())
+}
+
+/// Feeds all messages before it flushes, which `WebSocket::send` does after each.
+async fn write(socket: &mut WebSocket, messages: Vec<Message>) -> Result<(), axum::Error> {
+    let mut socket = Pin::new(socket);
+    for message in messages {
+        poll_fn(|cx| socket.as_mut().poll_ready(cx)).await?;
+        socket.as_mut().start_send(message)?;
+    }
+    poll_fn(|cx| socket.as_mut().poll_flush(cx)).await
 }
 
 /// The start of a reason that fits a close frame, which has 123 bytes for it.
@@ -201,6 +269,9 @@ fn fitting(reason: &str) -> &str {
     let end = ends.take_while(|end| *end <= 123).last();
     reason.get(..end.unwrap_or(0)).unwrap_or_default()
 }
+
+/// How many bytes of messages are written together.
+const BATCH: usize = 16 * 1024;
 
 const PROTOCOL_ERROR: u16 = 1002;
 const NOT_UTF8: u16 = 1007;

@@ -235,6 +235,12 @@ async fn broken_frames_close_with_the_code_for_them() {
             "{reason}"
         );
     }
+    let expected = Counters {
+        admitted: 7,
+        malformed: 7,
+        ..Counters::default()
+    };
+    assert_eq!(server.counters(), expected);
 }
 
 #[tokio::test]
@@ -262,6 +268,12 @@ async fn one_client_too_many_is_refused_until_another_leaves() {
     drop(first);
     assert!(matches!(server.next().await, Input::Closed { .. }));
     joined(&mut server).await;
+    let expected = Counters {
+        admitted: 2,
+        refused: 1,
+        ..Counters::default()
+    };
+    assert_eq!(server.counters(), expected);
 }
 
 #[tokio::test]
@@ -275,7 +287,7 @@ async fn a_client_that_does_not_read_is_closed_when_too_much_waits() {
     for message in ["", "123456789012345678901234567890"] {
         let (mut client, id) = joined(&mut server).await;
         for _ in 0..11 {
-            let text = message.to_owned();
+            let text = message.into();
             server.apply(Output::Send { client: id, text });
         }
         assert_eq!(
@@ -286,6 +298,41 @@ async fn a_client_that_does_not_read_is_closed_when_too_much_waits() {
         let reason = "closed with 1008: messages are not read fast enough".to_owned();
         assert_eq!(server.next().await, Input::Closed { client: id, reason });
     }
+    let expected = Counters {
+        admitted: 2,
+        unread: 2,
+        ..Counters::default()
+    };
+    assert_eq!(server.counters(), expected);
+}
+
+#[tokio::test]
+async fn the_client_furthest_behind_is_closed_when_too_much_waits_for_all() {
+    let limits = Limits {
+        all_outboxes_bytes: 100,
+        ..Limits::default()
+    };
+    let mut server = server(limits).await;
+    let (mut first, behind) = joined(&mut server).await;
+    let (mut second, reading) = joined(&mut server).await;
+    for (client, len) in [(reading, 40), (behind, 60), (reading, 41)] {
+        let text = "x".repeat(len).into();
+        server.apply(Output::Send { client, text });
+    }
+    assert_eq!(second.text().await.len(), 40);
+    assert_eq!(second.text().await.len(), 41);
+    assert_eq!(
+        first.frame().await,
+        (CLOSE, b"\x03\xf0messages are not read fast enough".to_vec())
+    );
+    drop(first);
+    let reason = "closed with 1008: messages are not read fast enough".to_owned();
+    let closed = Input::Closed {
+        client: behind,
+        reason,
+    };
+    assert_eq!(server.next().await, closed);
+    assert_eq!(server.counters().unread, 1);
 }
 
 #[tokio::test]
@@ -299,7 +346,7 @@ async fn a_single_message_may_be_longer_than_the_outbox() {
     let text = "x".repeat(1000);
     server.apply(Output::Send {
         client: id,
-        text: text.clone(),
+        text: text.as_str().into(),
     });
     assert_eq!(client.text().await, text);
 }
@@ -323,6 +370,12 @@ async fn a_silent_client_is_pinged_and_then_closed() {
     drop(client);
     let reason = "closed with 1011: Ping timeout".to_owned();
     assert_eq!(server.next().await, Input::Closed { client: id, reason });
+    let expected = Counters {
+        admitted: 1,
+        silent: 1,
+        ..Counters::default()
+    };
+    assert_eq!(server.counters(), expected);
 }
 
 #[tokio::test]
@@ -342,13 +395,19 @@ async fn a_request_that_never_ends_is_dropped() {
     client.send(TEXT, b"x").await;
     let text = "x".to_owned();
     assert_eq!(server.next().await, Input::Text { client: id, text });
+    let expected = Counters {
+        admitted: 1,
+        late: 1,
+        ..Counters::default()
+    };
+    assert_eq!(server.counters(), expected);
 }
 
 #[tokio::test]
 async fn what_is_queued_goes_out_before_the_server_is_finished() {
     let mut server = server(Limits::default()).await;
     let (mut client, id) = joined(&mut server).await;
-    let text = "last words".to_owned();
+    let text = "last words".into();
     server.apply(Output::Send { client: id, text });
     let finished = tokio::spawn(server.finish());
     assert_eq!(client.text().await, "last words");
