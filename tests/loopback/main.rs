@@ -9,6 +9,7 @@
 )]
 
 mod broker;
+mod load;
 mod log;
 mod nodes;
 mod peer;
