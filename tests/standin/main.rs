@@ -52,7 +52,15 @@ NODE:NUMBER,... for some:
   ZEEK_STANDIN_NO_HELLO       1: never say hello to the agent
   ZEEK_STANDIN_FAIL           print error lines and exit with this code
   ZEEK_STANDIN_FAIL_AFTER     do so after this many milliseconds, not at once
+  ZEEK_STANDIN_SIGNAL         die of this signal; may be combined with ZEEK_STANDIN_FAIL_AFTER
   ZEEK_STANDIN_IGNORE_SIGTERM 1: take no notice of SIGTERM
+  ZEEK_STANDIN_STOP_DELAY     milliseconds from SIGTERM to the end
+  ZEEK_STANDIN_FLOOD          print so many numbered lines of 100 bytes on each stream at once
+  ZEEK_STANDIN_FLOOD_RATE     so many megabytes a second on each stream, with FLOOD_FOR
+  ZEEK_STANDIN_FLOOD_FOR      milliseconds of that
+  ZEEK_STANDIN_LONG_LINE      print a line of so many bytes that never ends
+  ZEEK_STANDIN_BAD_TEXT       1: print a line that is no UTF-8
+  ZEEK_STANDIN_CHILD          start a process of its own that runs for so many seconds
   ZEEK_STANDIN_FAIL_TEXT      the error lines, divided by '|' (the same for all nodes)
 
 Options: --help, --version

@@ -6,6 +6,7 @@
 
 pub(crate) mod behaviour;
 mod dispatch;
+mod noise;
 mod settings;
 mod setup;
 
@@ -83,6 +84,13 @@ fn prepare(json: &str) -> Result<(NodeConfig, Behaviour), String> {
         .log_internal_errors(false)
         .init();
     let behaviour = Behaviour::read(name, |variable| std::env::var(variable).ok())?;
+    if let Some(seconds) = behaviour.child {
+        let mut helper = std::process::Command::new("sleep");
+        // Nobody waits for it: that is the fault.
+        let started = helper.arg(seconds.to_string()).spawn();
+        started.map_err(|error| format!("no child: {}", describe(&error)))?;
+    }
+    behaviour.noise.begin();
     Ok((config, behaviour))
 }
 
@@ -210,7 +218,10 @@ impl Node {
                 }
                 WakeUp::Fail => return failure.as_ref().map_or(ExitCode::FAILURE, Failure::exit),
                 WakeUp::Terminate if self.behaviour.ignores_sigterm => {}
-                WakeUp::Terminate => return self.leave("received termination signal").await,
+                WakeUp::Terminate => {
+                    tokio::time::sleep(self.behaviour.stop_delay).await;
+                    return self.leave("received termination signal").await;
+                }
                 WakeUp::Look if getppid() == self.stem => {}
                 WakeUp::Look => return self.leave("supervised node was orphaned").await,
             }

@@ -63,6 +63,43 @@ async fn an_early_end_is_reported_in_stocks_words_and_the_node_revived() {
 }
 
 #[tokio::test]
+async fn a_node_can_be_told_to_die_of_a_signal() {
+    let orders = [
+        ("ZEEK_STANDIN_SIGNAL", "w:11"),
+        ("ZEEK_STANDIN_FAIL_AFTER", "10"),
+    ];
+    let mut stem = Stem::start(&[], &orders);
+    stem.create("w", "NONE", &[]).await;
+    let pid = stem.pid_of("w").await;
+    assert_eq!(
+        stem.message().await,
+        format!("error Supervised node 'w' (PID {pid}) terminated prematurely by signal 11")
+    );
+    stem.end().await;
+}
+
+#[tokio::test]
+async fn a_node_can_be_told_to_make_noise() {
+    let orders = [
+        ("ZEEK_STANDIN_FLOOD", "1000"),
+        ("ZEEK_STANDIN_LONG_LINE", "5000"),
+    ];
+    let mut stem = Stem::start(&[], &orders);
+    stem.create("w", "NONE", &[]).await;
+    stem.pid_of("w").await;
+    for number in 0..1000 {
+        let start = format!("[w] line {number:010} ...");
+        let line = line(&mut stem.stderr).await;
+        assert!(line.starts_with(&start) && line.len() == 99 + 4, "{line}");
+    }
+    stem.send("destroy w").await;
+    let last = line(&mut stem.stderr).await;
+    let signs = ["xxx", "received termination signal"];
+    assert!(signs.iter().any(|sign| last.contains(sign)), "{last}");
+    stem.end().await;
+}
+
+#[tokio::test]
 async fn a_restart_is_silent_but_for_the_new_process() {
     let mut stem = Stem::start(&[], &[]);
     stem.create("w", "NONE", &[]).await;

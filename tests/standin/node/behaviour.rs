@@ -4,6 +4,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use rustix::process::{Signal, kill_process};
+
+use super::noise::Noise;
+
 const PREFIX: &str = "ZEEK_STANDIN_";
 
 /// What a node does that it should not.
@@ -17,6 +21,12 @@ pub(crate) struct Behaviour {
     pub(super) failure: Option<Failure>,
     /// It takes no notice of SIGTERM.
     pub(super) ignores_sigterm: bool,
+    /// Time from SIGTERM to the end, as a worker with full tables takes.
+    pub(super) stop_delay: Duration,
+    /// What it prints beside its own words.
+    pub(super) noise: Noise,
+    /// It starts a process of its own, which sleeps for so many seconds.
+    pub(super) child: Option<u64>,
 }
 
 /// How a node dies of itself.
@@ -26,17 +36,38 @@ pub(super) struct Failure {
     pub(super) after: Duration,
     /// Printed on standard error.
     pub(super) lines: Vec<String>,
-    /// The exit status.
-    pub(super) code: u8,
+    /// How.
+    pub(super) death: Death,
+}
+
+/// How a node ends that dies of itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Death {
+    /// With an exit status.
+    Status(u8),
+    /// Of a signal.
+    Signal(i32),
 }
 
 impl Failure {
-    /// Prints the last words.
+    /// Prints the last words and dies.
     pub(super) fn exit(&self) -> ExitCode {
         for line in &self.lines {
             crate::complain(line);
         }
-        ExitCode::from(self.code)
+        match self.death {
+            Death::Status(code) => ExitCode::from(code),
+            Death::Signal(number) => {
+                // The first may only remove a handler of the runtime's.
+                for _ in 0..2 {
+                    if let Some(signal) = Signal::from_named_raw(number) {
+                        let _ = kill_process(rustix::process::getpid(), signal);
+                    }
+                }
+                // A signal that does not kill, or that is none.
+                ExitCode::FAILURE
+            }
+        }
     }
 }
 
@@ -52,11 +83,21 @@ impl Behaviour {
             number_for(node, &value).map_err(|wrong| format!("{variable}: '{wrong}' is no number"))
         };
         let millis = |what| Ok::<_, String>(Duration::from_millis(number(what)?.unwrap_or(0)));
-        let failure = match number("FAIL")? {
-            Some(code) => Some(Failure {
+        let too_large = |what: &str, number: u64| format!("{PREFIX}{what}: {number} is too large");
+        let death = match (number("FAIL")?, number("SIGNAL")?) {
+            (_, Some(number)) => Some(Death::Signal(
+                i32::try_from(number).map_err(|_| too_large("SIGNAL", number))?,
+            )),
+            (Some(code), None) => Some(Death::Status(
+                u8::try_from(code).map_err(|_| too_large("FAIL", code))?,
+            )),
+            (None, None) => None,
+        };
+        let failure = match death {
+            Some(death) => Some(Failure {
                 after: millis("FAIL_AFTER")?,
                 lines: failure_lines(env(&format!("{PREFIX}FAIL_TEXT"))),
-                code: u8::try_from(code).map_err(|_| format!("{PREFIX}FAIL: {code} > 255"))?,
+                death,
             }),
             None => None,
         };
@@ -65,6 +106,15 @@ impl Behaviour {
             is_silent: number("NO_HELLO")?.unwrap_or(0) != 0,
             failure,
             ignores_sigterm: number("IGNORE_SIGTERM")?.unwrap_or(0) != 0,
+            stop_delay: millis("STOP_DELAY")?,
+            noise: Noise {
+                lines: number("FLOOD")?.unwrap_or(0),
+                rate: number("FLOOD_RATE")?.unwrap_or(0),
+                time: millis("FLOOD_FOR")?,
+                endless: number("LONG_LINE")?.unwrap_or(0),
+                is_bad: number("BAD_TEXT")?.unwrap_or(0) != 0,
+            },
+            child: number("CHILD")?,
         })
     }
 }
@@ -130,10 +180,18 @@ mod tests {
         let want = Failure {
             after: Duration::from_millis(20),
             lines: vec!["error: one".into(), "two: three".into()],
-            code: 3,
+            death: Death::Status(3),
         };
         assert_eq!(behaviour("w", &variables).unwrap().failure, Some(want));
         assert_eq!(behaviour("v", &variables).unwrap().failure, None);
+    }
+
+    #[test]
+    fn a_signal_goes_before_a_code() {
+        let variables = [("ZEEK_STANDIN_FAIL", "3"), ("ZEEK_STANDIN_SIGNAL", "w:9")];
+        let death = |node| behaviour(node, &variables).unwrap().failure.unwrap().death;
+        assert_eq!(death("w"), Death::Signal(9));
+        assert_eq!(death("v"), Death::Status(3));
     }
 
     #[test]
