@@ -5,6 +5,7 @@ mod recorded;
 mod refusals;
 mod rig;
 mod shutdown;
+mod storm;
 
 use super::*;
 use crate::api::{NodeEnd, NodeExit, NodeOutputs, NodeStatus};

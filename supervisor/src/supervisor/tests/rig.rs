@@ -51,6 +51,11 @@ impl Rig {
         Self { supervisor, now }
     }
 
+    /// For tests with a system of their own.
+    pub(super) fn into_parts(self) -> (Supervisor, Instant) {
+        (self.supervisor, self.now)
+    }
+
     pub(super) fn handle(&mut self, input: Input) {
         self.supervisor.handle(self.now, input);
     }
