@@ -2,6 +2,7 @@
 
 pub mod diff;
 pub mod hosts;
+pub mod layouts;
 pub mod ports;
 pub mod validate;
 pub mod warnings;

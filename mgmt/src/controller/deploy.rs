@@ -121,8 +121,9 @@ impl Controller {
         &mut self,
         now: Instant,
         reqid: String,
-        mut config: Configuration,
+        config: Configuration,
     ) {
+        let mut config = config.without_null_ports();
         let listen = self.settings.listen.as_ref();
         let mut problems = config.problems(Rules {
             controller_port: listen.map(|addr| Port::tcp(addr.port)),

@@ -387,12 +387,15 @@ impl Controller {
     }
 }
 
-/// Reads the list, so that what is passed on is one. Stock's handler aborts if there is none
+/// Reads the list, so that what is passed on is one that clients can read. Stock's handler aborts if there is none
 /// (API §12.1 D18).
 fn with_status_list(result: ApiResult, instance: &str) -> ApiResult {
     let data = result.data.clone();
     match data.map(Vec::<NodeStatus>::from_data) {
-        Some(Ok(list)) => result.with_data(list.into_data()),
+        Some(Ok(list)) => {
+            let list = list.into_iter().map(NodeStatus::without_null_ports);
+            result.with_data(Vec::from_iter(list).into_data())
+        }
         Some(Err(error)) => {
             warn!(instance, %error, "agent's list of nodes is not one");
             without_list(result, instance)

@@ -238,14 +238,26 @@ impl ControllerProcess {
 
     fn on_message(&mut self, now: Instant, topic: &Topic, payload: &Bytes, from: EndpointId) {
         let read = Event::decode(payload, &Limits::default());
-        match read.and_then(|event| read_message(topic, event, from)) {
+        let event = match read {
+            Ok(event) => event,
+            // Topics are shared: the agents' logs come by as copies.
+            Err(EventError::OtherMessage(_)) => return,
+            Err(error) => return warn!(peer = %from, %topic, %error, "message dropped"),
+        };
+        let error = match read_message(topic, event.clone(), from) {
             Ok(input) => {
                 self.outputs.extend(received(&input).map(Output::Log));
-                self.controller.handle(now, input);
+                return self.controller.handle(now, input);
             }
-            // Topics are shared: our own answers and the agents' logs come by as copies.
-            Err(EventError::UnknownName(_) | EventError::OtherMessage(_)) => {}
-            Err(error) => warn!(peer = %from, %topic, %error, "message dropped"),
+            // So do our own answers.
+            Err(EventError::UnknownName(_)) => return,
+            Err(error) => error,
+        };
+        warn!(peer = %from, %topic, %error, "message dropped");
+        if CONTROLLER_TOPIC.is_prefix_of(topic)
+            && let Some(response) = refusal(&event, &error)
+        {
+            self.respond(now, response);
         }
     }
 
@@ -287,18 +299,22 @@ impl ControllerProcess {
         warn!(client = client.0, %error, "request refused");
         let text = format!("refused a client's {}: {error}", event.name);
         self.log(Record::warning(text));
-        let reqid = match event.args.first() {
-            Some(Data::String(reqid)) => reqid.to_str(),
-            Some(_) | None => None,
-        };
-        let reason = error.to_string();
-        let answer =
-            reqid.and_then(|reqid| ControllerResponse::refusal(&event.name, reqid, &reason));
-        match answer {
+        match refusal(event, error) {
             Some(response) => self.respond(now, response),
-            None => self.hub.handle(now, hub::Input::Reject { client, reason }),
+            None => {
+                let reason = error.to_string();
+                self.hub.handle(now, hub::Input::Reject { client, reason });
+            }
         }
     }
+}
+
+/// The answer to a request that does not read, if it can be told which one that is.
+fn refusal(event: &Event, error: &EventError) -> Option<ControllerResponse> {
+    let Some(Data::String(reqid)) = event.args.first() else {
+        return None;
+    };
+    ControllerResponse::refusal(&event.name, reqid.to_str()?, &error.to_string())
 }
 
 fn read_message(
@@ -345,3 +361,6 @@ fn instance_of(topic: &Topic) -> Option<String> {
         .strip_prefix(AGENT_TOPIC_PREFIX.as_bytes())?;
     String::from_utf8(rest.strip_prefix(b"/")?.to_vec()).ok()
 }
+
+#[cfg(test)]
+mod tests;
