@@ -1,6 +1,7 @@
-//! Sockets, clocks and signals: the only module that may touch the operating system.
+//! Sockets, files, clocks and signals: the only module that may touch the operating system.
 #![allow(clippy::disallowed_methods, reason = "clocks and tasks belong here")]
 
 pub mod log;
 pub mod run;
 pub mod sources;
+pub mod store;

@@ -89,6 +89,9 @@ impl ToData for CpuAffinity {
     }
 }
 
+/// How many fields a [`Node`] has; one less before Zeek 7.0 (API §14).
+pub const NODE_FIELDS: usize = 11;
+
 zeek_record! {
     /// One cluster node.
     pub struct Node("Management::Node") {

@@ -27,6 +27,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// How the management log is kept.
     pub log: LogSettings,
+    /// The controller keeps its configurations in this directory.
+    pub store_dir: PathBuf,
 }
 
 /// Whether the controller hands out ports of one kind, and from where (API §7.2, §7.3).

@@ -7,6 +7,8 @@
 //!
 //! [`Input::Saved`]: super::Input::Saved
 
+pub mod rows;
+
 use std::collections::VecDeque;
 use std::time::Instant;
 

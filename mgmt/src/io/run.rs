@@ -3,6 +3,7 @@
 
 use std::future;
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use broker_proto::IdGen;
@@ -13,11 +14,13 @@ use broker_proto::peering::{self, PeerAddr};
 use broker_proto::tls::Tls;
 use supervisor::api::MANAGEMENT_NODE_VARIABLE;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 use zeek_client_compat::hub;
 use zeek_client_compat::io::server::{Limits, Server};
 
 use super::log::Log;
+use super::store::{OpenError, Store};
 use crate::agent::process::{AgentProcess, Output as AgentOutput};
 use crate::controller::configs::Saved;
 use crate::controller::process::{ControllerProcess, Input, Output};
@@ -33,6 +36,9 @@ pub enum RunError {
     /// The signal handlers could not be installed.
     #[error("cannot handle signals")]
     Signals(#[source] io::Error),
+    /// The state file is not to be had.
+    #[error("cannot start on this state")]
+    State(#[from] OpenError),
     /// The WebSocket port is not to be had.
     #[error("cannot listen for clients on {addr}")]
     Listen {
@@ -75,15 +81,47 @@ impl Signals {
     }
 }
 
+/// The save under way, on a thread of its own: a disk may take its time.
+struct Saving {
+    store: Arc<Store>,
+    task: Option<JoinHandle<Result<(), String>>>,
+}
+
+impl Saving {
+    fn start(&mut self, state: Saved) {
+        let store = Arc::clone(&self.store);
+        let save = move || store.save(&state).map_err(|error| error.to_string());
+        self.task = Some(tokio::task::spawn_blocking(save));
+    }
+
+    async fn end(&mut self) -> Result<(), String> {
+        let Some(task) = &mut self.task else {
+            return future::pending().await;
+        };
+        let result = task.await;
+        self.task = None;
+        result.unwrap_or_else(|error| Err(error.to_string()))
+    }
+}
+
+/// A size limit of the system makes a write fail; without this it would end the program.
+fn outlive_size_limits() -> Result<(), RunError> {
+    let number = rustix::process::Signal::XFSZ.as_raw();
+    // The handler stays for good.
+    let handled = signal(SignalKind::from_raw(number));
+    handled.map(drop).map_err(RunError::Signals)
+}
+
 /// Runs a controller until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// If TLS, the signal handlers or the WebSocket port are not to be had. The Broker port is tried
-/// again every second, as stock does.
+/// If TLS, the signal handlers, the WebSocket port or the state file are not to be had. The Broker
+/// port is tried again every second, as stock does.
 pub async fn controller(settings: Settings) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
+    outlive_size_limits()?;
     let log = log(&settings, &settings.controller.name, LogRole::Controller);
-    let (tls, settings) = (settings.tls, settings.controller);
+    let (store_dir, tls, settings) = (settings.store_dir, settings.tls, settings.controller);
     let (connector, acceptor) = connector_and_acceptor(&tls)?;
     let mut transport = Transport::new(connector, acceptor);
     let mut server = match &settings.listen_websocket {
@@ -98,7 +136,11 @@ pub async fn controller(settings: Settings) -> Result<(), RunError> {
     let mut ids = IdGen::new(entropy::seed());
     let version = concat!("zeek-mgmt-", env!("CARGO_PKG_VERSION"));
     let id = ids.endpoint_id();
-    let saved = Saved::default();
+    let (store, saved) = Store::open(store_dir)?;
+    let mut saving = Saving {
+        store: Arc::new(store),
+        task: None,
+    };
     let mut process = ControllerProcess::new(settings, version, id, ids, saved, Instant::now());
     loop {
         while let Some(output) = process.poll_output() {
@@ -112,17 +154,14 @@ pub async fn controller(settings: Settings) -> Result<(), RunError> {
                 (Output::WebSocket(output), Some(server)) => server.apply(output),
                 (Output::WebSocket(_), None) => {}
                 (Output::Log(record), _) => log.write(record),
-                (Output::Save { .. }, _) => {
-                    // Configurations live as long as the program.
-                    let result = Ok(());
-                    process.handle(Instant::now(), Input::Saved { result });
-                }
+                (Output::Save { state }, _) => saving.start(state),
             }
         }
         let deadline = process.poll_timeout();
         let input = tokio::select! {
             input = transport.next() => Some(Input::Broker(input)),
             input = next_client(&mut server) => Some(Input::WebSocket(input)),
+            result = saving.end() => Some(Input::Saved { result }),
             () = signals.next() => Some(Input::Shutdown),
             () = until(deadline) => None,
         };

@@ -50,6 +50,7 @@ const OPTIONS: &[&str] = &[
     "Broker::ssl_certificate",
     "Broker::ssl_keyfile",
     "Broker::ssl_passphrase",
+    "Broker::table_store_db_directory",
     "Log::default_rotation_dir",
     "Log::default_rotation_interval",
     "LogAscii::use_json",
@@ -169,8 +170,10 @@ impl Settings {
     /// # Errors
     /// If a value is not of its option's type; the error names the option or variable.
     pub fn resolve(sources: &Sources) -> Result<Self, SettingError> {
+        let controller = controller(sources)?;
+        let store_dir = store_dir(sources, &controller.name)?;
         Ok(Self {
-            controller: controller(sources)?,
+            controller,
             agent: agent(sources)?,
             supervisor: PeerAddr {
                 host: "127.0.0.1".into(),
@@ -179,6 +182,7 @@ impl Settings {
             tls: tls(sources)?,
             state_dir: state_dir(sources)?,
             log: log(sources)?,
+            store_dir,
         })
     }
 }
@@ -365,6 +369,14 @@ fn state_dir(sources: &Sources) -> Result<PathBuf, SettingError> {
     })
 }
 
+/// Relative to the controller's working directory, which is also the default (API §4.9 P1, §8.3).
+fn store_dir(sources: &Sources, controller: &str) -> Result<PathBuf, SettingError> {
+    let given = sources.text("Broker::table_store_db_directory", None)?;
+    let given = given.filter(|dir| !dir.is_empty() && dir != ".");
+    let working_dir = state_dir(sources)?.join("nodes").join(controller);
+    Ok(given.map_or_else(|| working_dir.clone(), |dir| working_dir.join(dir)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -409,7 +421,28 @@ mod tests {
         assert_eq!(settings.agent.supervisor, addr("127.0.0.1", 9999));
         assert_eq!(settings.agent.request_timeout, Duration::from_secs(5));
         assert_eq!(settings.state_dir, PathBuf::from("/opt/zeek/var/lib"));
+        assert_eq!(
+            settings.store_dir,
+            PathBuf::from("/opt/zeek/var/lib/nodes/controller-sensor")
+        );
         assert_eq!(settings.tls, Tls::Anonymous);
+    }
+
+    #[test]
+    fn state_is_kept_relative_to_the_controllers_directory() {
+        for (given, want) in [
+            (".", "/state/nodes/controller"),
+            ("\"db\"", "/state/nodes/controller/db"),
+            ("/var/db/zeek", "/var/db/zeek"),
+        ] {
+            let assignments = [
+                ("Broker::table_store_db_directory", given),
+                ("Management::Controller::name", "controller"),
+                ("Management::state_dir", "/state"),
+            ];
+            let settings = Settings::resolve(&sources(&assignments, &[])).unwrap();
+            assert_eq!(settings.store_dir, PathBuf::from(want));
+        }
     }
 
     #[test]

@@ -1,0 +1,232 @@
+//! The state file as SQLite sees it: Broker's layout, read with suspicion, written in one durable
+//! transaction (API §4.9 P2).
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+
+use crate::controller::configs::Saved;
+use crate::controller::configs::rows::{Layout, MAX_VALUE, Row, RowError, Slot};
+
+/// Longest wait for another program that writes the file.
+const BUSY_LIMIT: Duration = Duration::from_secs(2);
+
+/// Largest file that is looked into: three configurations of [`MAX_VALUE`] and free pages.
+const MAX_FILE: u64 = 512 << 20;
+
+/// Bytes of a row, as SQLite takes them.
+const MAX_ROW: i32 = (64 << 20) + 4096;
+const _: () = assert!(MAX_VALUE < (64 << 20) + 4096);
+
+/// Most rows of a controller, one for each of the three configurations.
+const MAX_ROWS: usize = 3;
+
+/// What Broker's SQLite backend creates, letter by letter.
+const SCHEMA: [&str; 2] = [
+    "CREATE TABLE meta(key text primary key, value text)",
+    "CREATE TABLE store(key blob primary key, value blob, expiry integer)",
+];
+
+/// The Broker whose layout this is; each writes its own version when it opens the file.
+const BROKER_VERSION: &str = "2.8.0";
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum Flaw {
+    /// It is no SQLite file, or one that lost its order.
+    #[error("damaged: {0}")]
+    Damaged(String),
+    /// A row of it does not read.
+    #[error("damaged: {}", chain(.0))]
+    Row(RowError),
+    /// It is another program's.
+    #[error("not a controller's: {0}")]
+    Foreign(String),
+}
+
+/// Why nothing was read.
+#[derive(Debug)]
+pub(super) enum LoadError {
+    /// Somebody is writing.
+    Locked,
+    /// The file must not stay where it is.
+    Flaw(Flaw),
+    /// The system is in the way.
+    Unreadable(Error),
+}
+
+/// Whose tables a file has.
+enum Tables {
+    /// None, or only the one that Broker creates first.
+    None,
+    /// Broker's.
+    Ours,
+}
+
+impl Flaw {
+    /// One word, for the new name.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Damaged(_) | Self::Row(_) => "damaged",
+            Self::Foreign(_) => "foreign",
+        }
+    }
+}
+
+impl From<Error> for LoadError {
+    fn from(error: Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TooBig) => {
+                Self::Flaw(Flaw::Damaged(text(&error)))
+            }
+            Some(_) | None => Self::Unreadable(error),
+        }
+    }
+}
+
+/// Reads a file that exists.
+pub(super) fn load(path: &Path) -> Result<(Saved, Layout), LoadError> {
+    let size = fs::metadata(path).map_or(0, |found| found.len());
+    if size > MAX_FILE {
+        let text = format!("it has {size} bytes, more than a controller writes");
+        return Err(LoadError::Flaw(Flaw::Foreign(text)));
+    }
+    // Not read-only, because what a crash left in the journal must be undone.
+    let mut db = open(path, OpenFlags::empty())?;
+    let tx = db.transaction()?;
+    let check: String = tx.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if check != "ok" {
+        return Err(LoadError::Flaw(Flaw::Damaged(check.replace('\n', ": "))));
+    }
+    let rows = match tables(&tx)? {
+        Ok(Tables::Ours) => rows(&tx)?.map_err(LoadError::Flaw)?,
+        Ok(Tables::None) => Vec::new(),
+        Err(text) => return Err(LoadError::Flaw(Flaw::Foreign(text))),
+    };
+    Saved::from_rows(rows).map_err(|error| LoadError::Flaw(Flaw::Row(error)))
+}
+
+/// Makes these the rows of the file, and creates it if need be.
+///
+/// # Errors
+/// A text for people. Then the file holds what it held before.
+pub(super) fn save(path: &Path, rows: &[Slot]) -> Result<(), String> {
+    let saved = try_save(path, rows).map_err(|error| text(&error))?;
+    saved.map_err(|text| format!("it is not a controller's: {text}"))
+}
+
+fn try_save(path: &Path, rows: &[Slot]) -> rusqlite::Result<Result<(), String>> {
+    let mut db = open(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+    // Files are synced before and after each step of the commit, and the directory when the journal
+    // comes and goes: that is what decides which state counts.
+    db.pragma_update(None, "synchronous", "EXTRA")?;
+    db.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    match tables(&tx)? {
+        Ok(Tables::Ours) => {}
+        Ok(Tables::None) => {
+            for table in SCHEMA {
+                let sql = table.replacen("TABLE", "TABLE IF NOT EXISTS", 1);
+                tx.execute(&sql, [])?;
+            }
+            tx.execute(
+                "INSERT OR REPLACE INTO meta(key, value) VALUES('broker_version', ?1)",
+                [BROKER_VERSION],
+            )?;
+        }
+        Err(text) => return Ok(Err(text)),
+    }
+    for Slot { key, value } in rows {
+        let Some(value) = value else {
+            tx.execute("DELETE FROM store WHERE key = ?1", [key])?;
+            continue;
+        };
+        tx.execute(
+            "INSERT INTO store(key, value) VALUES(?1, ?2) ON CONFLICT(key) \
+             DO UPDATE SET value = excluded.value, expiry = NULL WHERE value IS NOT excluded.value",
+            [key, value],
+        )?;
+    }
+    tx.commit()?;
+    Ok(Ok(()))
+}
+
+/// A connection for which what the file holds is only data.
+fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(BUSY_LIMIT)?;
+    db.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_ROW)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+    Ok(db)
+}
+
+/// Whose tables there are, or why they are not Broker's. Tables beside Broker's disturb nobody.
+fn tables(db: &Connection) -> rusqlite::Result<Result<Tables, String>> {
+    let sql = "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+               AND name <> 'meta' LIMIT 1";
+    let meta = columns(db, "meta")?;
+    let store = columns(db, "store")?;
+    let is_meta = meta.is_empty() || meta == ["key", "value"];
+    if is_meta && store == ["key", "value", "expiry"] {
+        return Ok(Ok(Tables::Ours));
+    }
+    let other: Option<String> = db.query_row(sql, [], |row| row.get(0)).optional()?;
+    Ok(match other {
+        None if is_meta => Ok(Tables::None),
+        None => Err("its table meta is another one".to_owned()),
+        Some(name) if name == "store" => Err("its table store is another one".to_owned()),
+        Some(name) => Err(format!("it has a table {name} and no table store")),
+    })
+}
+
+/// The columns of an ordinary table; none if there is no such table.
+fn columns(db: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT c.name FROM sqlite_schema AS s, pragma_table_info(s.name) AS c \
+               WHERE s.name = ?1 AND s.type = 'table' AND s.rootpage > 0 LIMIT 8";
+    let mut statement = db.prepare(sql)?;
+    statement.query_map([table], |row| row.get(0))?.collect()
+}
+
+fn rows(db: &Connection) -> rusqlite::Result<Result<Vec<Row>, Flaw>> {
+    let mut statement = db.prepare("SELECT key, value FROM store LIMIT 4")?;
+    let mut found = statement.query([])?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        let (ValueRef::Blob(key), ValueRef::Blob(value)) = (row.get_ref(0)?, row.get_ref(1)?)
+        else {
+            return Ok(Err(Flaw::Damaged("a row is no blob".to_owned())));
+        };
+        if value.len() > MAX_VALUE || rows.len() == MAX_ROWS {
+            let text = "it has more in it than a controller has".to_owned();
+            return Ok(Err(Flaw::Foreign(text)));
+        }
+        rows.push(Row {
+            key: key.to_vec(),
+            value: value.to_vec(),
+        });
+    }
+    Ok(Ok(rows))
+}
+
+/// SQLite's words, without rusqlite's around them.
+fn text(error: &Error) -> String {
+    if let Error::SqliteFailure(code, Some(text)) = error {
+        return format!("{text} (SQLite {})", code.extended_code);
+    }
+    error.to_string()
+}
+
+fn chain(error: &RowError) -> String {
+    let source = std::error::Error::source(error);
+    source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
