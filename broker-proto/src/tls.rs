@@ -40,6 +40,32 @@ pub struct Certificates {
     pub name_check: NameCheck,
 }
 
+/// A port for clients that are no Broker peers, such as WebSocket clients: TLS and nothing else,
+/// with this certificate. All files are PEM (CLIENT §B2, `Cluster::WebSocketTLSOptions`).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ClientPort {
+    /// The certificate, then the intermediates up to the CA (`cert_file`).
+    pub certificate: PathBuf,
+    /// Its private key (`key_file`).
+    pub keyfile: PathBuf,
+    /// Who is let in (`enable_peer_verification`, `ca_file`).
+    pub admission: Admission,
+    /// OpenSSL's list of ciphers for TLS 1.2 and older (`ciphers`).
+    pub ciphers: Option<String>,
+}
+
+/// Which clients a [`ClientPort`] takes.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Admission {
+    /// All; they are not asked for a certificate.
+    #[default]
+    Anyone,
+    /// Those with a certificate of a CA in this file.
+    Certified(PathBuf),
+    /// Those with a certificate of a CA that the system trusts.
+    CertifiedBySystem,
+}
+
 /// Whether the certificate of a dialed peer must have the host name or address that was dialed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum NameCheck {

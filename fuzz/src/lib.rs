@@ -7,6 +7,7 @@
 
 mod machines;
 mod pair;
+mod scripts;
 
 use broker_proto::Data;
 use broker_proto::codec::command::Command;
@@ -27,6 +28,7 @@ use zeek_client_compat::json::{decode, encode, parse};
 
 pub use machines::{peering, session};
 pub use pair::{intruder, peers};
+pub use scripts::redef;
 
 /// One parser's obligations.
 pub type Target = fn(&[u8]);
@@ -45,6 +47,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("intruder", intruder),
     ("session", session),
     ("stem", stem),
+    ("redef", redef),
 ];
 
 /// A byte stream cut into frames (WIRE §2). The first byte says how it is chopped up on arrival,

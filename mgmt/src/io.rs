@@ -3,5 +3,6 @@
 
 pub mod log;
 pub mod run;
+mod scripts;
 pub mod sources;
 pub mod store;

@@ -1,34 +1,61 @@
-//! Typed settings of controller and agent, with stock's defaults (API §8).
+//! Typed settings of all programs, with stock's names and defaults (API §8).
+//!
+//! What the operator says comes as scripts with `redef` lines, as `NAME=VALUE` arguments and as
+//! environment variables. [`Given`] takes all of it, each value with its origin; a table has a row
+//! for every option of Zeek's that concerns management, whether it has an effect here or not.
+//! [`Settings::resolve`] then either gives typed settings or everything that is wrong.
 
-mod log;
+pub mod arguments;
+mod given;
+mod options;
+mod pass;
 mod resolve;
+pub mod script;
+mod scripts;
+mod show;
 mod value;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::log::LogSettings;
 use broker_proto::peering::PeerAddr;
-use broker_proto::tls::Tls;
-pub use resolve::{SettingError, Sources, TLS_PATHS, is_option};
+use broker_proto::tls::{ClientPort, Tls};
+
+use crate::log::LogSettings;
+
+pub use given::{Given, Origin, Remark, SettingError, Sources, is_setting};
+pub use options::Program;
+pub use scripts::{Found as FoundFile, Library, Loaded, Role};
+pub use value::Value;
 
 /// Everything the programs are told.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// For a controller.
     pub controller: ControllerSettings,
     /// For an agent.
     pub agent: AgentSettings,
-    /// Where a supervisor listens.
-    pub supervisor: PeerAddr,
+    /// For a supervisor.
+    pub supervisor: SupervisorSettings,
     /// How Broker links are protected, those of the supervisor included.
     pub tls: Tls,
+    /// The WebSocket port's own certificate. Without, it takes cleartext and TLS that proves
+    /// nothing.
+    pub websocket_tls: Option<ClientPort>,
     /// Processes run in `nodes/<name>` below this directory.
     pub state_dir: PathBuf,
+    /// Where a controller that a supervisor starts runs.
+    pub controller_dir: PathBuf,
+    /// Where an agent that a supervisor starts runs.
+    pub agent_dir: PathBuf,
+    /// Where the controller keeps its configurations.
+    pub store_dir: PathBuf,
+    /// Between attempts to listen on an address that is taken.
+    pub listen_retry: Duration,
     /// How the management log is kept.
     pub log: LogSettings,
-    /// The controller keeps its configurations in this directory.
-    pub store_dir: PathBuf,
+    /// Where the agent has rotated logs brought; `None` leaves them.
+    pub archive: Option<ArchiveSettings>,
 }
 
 /// Whether the controller hands out ports of one kind, and from where (API §7.2, §7.3).
@@ -78,4 +105,43 @@ pub struct AgentSettings {
     pub connect_retry: Duration,
     /// Environment that nodes need to find this agent, if it is not where they look by themselves.
     pub node_env: Vec<(String, String)>,
+}
+
+/// What a supervisor is told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SupervisorSettings {
+    /// Where peers connect.
+    pub address: PeerAddr,
+    /// Listens even if no agent needs it (`SupervisorControl::enable_listen`).
+    pub always_listens: bool,
+    /// What becomes of what nodes print.
+    pub output: OutputSettings,
+}
+
+/// What becomes of what processes under a supervisor print.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OutputSettings {
+    /// The file in a process's directory that keeps its standard output; `None` keeps it nowhere.
+    pub stdout_file: Option<String>,
+    /// The same for standard error.
+    pub stderr_file: Option<String>,
+    /// Whether the supervisor prints it, too.
+    pub print_stdout: bool,
+    /// The same for standard error.
+    pub print_stderr: bool,
+    /// How many lines of each are told when a process ends.
+    pub max_lines: usize,
+}
+
+/// Where the agent has rotated logs brought (API §5.9).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ArchiveSettings {
+    /// How often.
+    pub interval: Duration,
+    /// The program; it is called as `zeek-archiver` is.
+    pub command: String,
+    /// From here.
+    pub from: PathBuf,
+    /// To here.
+    pub to: PathBuf,
 }

@@ -13,6 +13,7 @@ mod load;
 mod log;
 mod nodes;
 mod peer;
+mod settings;
 mod websocket;
 
 use harness::tree::{CONTROLLER, INSTANCE, Tree};

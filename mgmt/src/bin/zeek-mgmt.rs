@@ -1,7 +1,11 @@
 //! Zeek's Management framework: controller, agent and supervisor.
-#![allow(clippy::print_stderr, reason = "a program may say why it ends")]
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a program may say why it ends, and what it was asked for"
+)]
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -10,18 +14,20 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use mgmt::api::{AGENT_SCRIPT, CONTROLLER_SCRIPT};
-use mgmt::io::{run, sources};
-use mgmt::settings::{Settings, TLS_PATHS, is_option};
+use mgmt::io::run;
+use mgmt::io::sources::{self, Said};
+use mgmt::settings::arguments::{self, Arguments};
+use mgmt::settings::{Program, Role, Settings};
 use supervisor::api::{Layout, MANAGEMENT_NODE_VARIABLE, NodeConfig};
 use supervisor::settings::STOCK_GRACE;
 use supervisor::{GiveUp, OwnUnit, Policy, Settings as SupervisorSettings};
-use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
 /// Runs Zeek clusters as Zeek's Management framework does, for the stock zeek-client.
 ///
-/// Settings are stock's: environment variables such as ZEEK_AGENT_NAME, and options given as
-/// NAME=VALUE, such as Management::Agent::name=sensor-1. RUST_LOG sets what is logged.
+/// Settings are stock's: environment variables such as ZEEK_AGENT_NAME, redef lines in scripts, and
+/// options given as NAME=VALUE, such as Management::Agent::name=sensor-1. RUST_LOG sets what is
+/// logged.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
@@ -31,7 +37,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// A supervisor with controller and agent below it, as `zeek -j` with the Management scripts.
+    /// What `zeek -j` does with the same arguments: a supervisor, and below it controller and
+    /// agent, as far as the scripts load them; both if there is no script.
     Run(NodeArgs),
     /// Only a supervisor: starts and watches the nodes that an agent asks for.
     Supervisor(NodeArgs),
@@ -43,12 +50,14 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct NodeArgs {
-    /// The zeek to run nodes with.
-    #[arg(long, value_name = "PATH", default_value = "zeek")]
-    zeek: PathBuf,
+    /// The zeek to run nodes with; without it, the one in PATH.
+    #[arg(long, value_name = "PATH")]
+    zeek: Option<PathBuf>,
     #[command(flatten)]
     treatment: Treatment,
-    /// Zeek scripts, options and NAME=VALUE settings; all of them reach every node.
+    #[command(flatten)]
+    read: ReadArgs,
+    /// Zeek scripts, options of zeek and NAME=VALUE settings; all of them reach every node.
     #[arg(
         value_name = "ARG",
         trailing_var_arg = true,
@@ -99,9 +108,30 @@ fn give_up(text: &str) -> Result<GiveUp, String> {
 
 #[derive(Debug, Args)]
 struct SettingArgs {
+    #[command(flatten)]
+    read: ReadArgs,
     /// Stock options as NAME=VALUE.
-    #[arg(value_name = "NAME=VALUE", value_parser = assignment)]
-    settings: Vec<(String, String)>,
+    #[arg(value_name = "NAME=VALUE")]
+    settings: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct ReadArgs {
+    /// Take settings from the redef lines of this Zeek script and of what it loads; nodes do not
+    /// get it. May be given more than once.
+    #[arg(long, value_name = "FILE")]
+    redef: Vec<String>,
+    /// Print all settings, each with where it comes from, and end.
+    #[arg(long)]
+    show_settings: bool,
+}
+
+/// Why there is nothing to run.
+enum End {
+    /// All that was asked for is done.
+    Done,
+    /// What the operator said is wrong.
+    Wrong(Vec<String>),
 }
 
 fn main() -> ExitCode {
@@ -113,7 +143,13 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     match start(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ok(()) | Err(End::Done)) => ExitCode::SUCCESS,
+        Ok(Err(End::Wrong(errors))) => {
+            for error in errors {
+                eprintln!("zeek-mgmt: {error}");
+            }
+            ExitCode::FAILURE
+        }
         Err(error) => {
             let mut text = format!("zeek-mgmt: {error}");
             let mut source = error.source();
@@ -127,139 +163,176 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(command: Command) -> Result<(), Box<dyn Error>> {
+fn start(command: Command) -> Result<Result<(), End>, Box<dyn Error>> {
     // One thread is plenty, and keeps each program at a few megabytes.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     match command {
         Command::Run(args) => {
-            let settings = node_settings(&args)?;
-            let own = own_units(&args, &settings)?;
-            let supervised = supervise(args, &settings, own);
-            runtime.block_on(supervisor::io::run::run(supervised, &settings.tls))?;
+            let node = match node_settings(args, Below::OwnPrograms) {
+                Ok(node) => node,
+                Err(end) => return Ok(Err(end)),
+            };
+            let own = own_units(&node)?;
+            let (tls, supervised) = supervise(node, own);
+            runtime.block_on(supervisor::io::run::run(supervised, &tls))?;
         }
         Command::Supervisor(args) => {
-            let settings = node_settings(&args)?;
-            let supervised = supervise(args, &settings, Vec::new());
-            runtime.block_on(supervisor::io::run::run(supervised, &settings.tls))?;
+            let node = match node_settings(args, Below::Nothing) {
+                Ok(node) => node,
+                Err(end) => return Ok(Err(end)),
+            };
+            let (tls, supervised) = supervise(node, Vec::new());
+            runtime.block_on(supervisor::io::run::run(supervised, &tls))?;
         }
-        Command::Controller(args) => {
-            let settings = own_settings(args)?;
-            runtime.block_on(run::controller(settings))?;
-        }
-        Command::Agent(args) => {
-            let settings = own_settings(args)?;
-            runtime.block_on(run::agent(settings))?;
-        }
+        Command::Controller(args) => match own_settings(args, Program::Controller) {
+            Ok(settings) => runtime.block_on(run::controller(settings))?,
+            Err(end) => return Ok(Err(end)),
+        },
+        Command::Agent(args) => match own_settings(args, Program::Agent) {
+            Ok(settings) => runtime.block_on(run::agent(settings))?,
+            Err(end) => return Ok(Err(end)),
+        },
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 /// Settings for controller and agent alone: every argument is a stock option.
-fn own_settings(args: SettingArgs) -> Result<Settings, Box<dyn Error>> {
-    let sources = sources::sources(args.settings.into_iter().collect(), Path::new("zeek"));
-    for option in sources.unknown_options() {
-        warn!(option, "this option has no effect here");
-    }
-    Ok(Settings::resolve(&sources)?)
+fn own_settings(args: SettingArgs, program: Program) -> Result<Settings, End> {
+    let arguments = Arguments {
+        settings: args.settings,
+        redefs: args.read.redef,
+        show_settings: args.read.show_settings,
+        ..Arguments::default()
+    };
+    let said = Said::read(&arguments, Path::new("zeek"));
+    said.report(sources::Reader::Alone);
+    resolve(&said, &arguments, &[program])
+}
+
+/// What a supervisor is told, and what it has below it from the start.
+struct Node {
+    said: Said,
+    settings: Settings,
+    roles: BTreeSet<Role>,
+    zeek: PathBuf,
+    policy: Policy,
+    /// The arguments of every node.
+    args: Vec<String>,
+}
+
+/// Whether there are programs of ours below a supervisor.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Below {
+    Nothing,
+    OwnPrograms,
 }
 
 /// Settings among arguments that are meant for nodes too.
-fn node_settings(args: &NodeArgs) -> Result<Settings, Box<dyn Error>> {
-    let sources = sources::sources(assignments(&args.args), &args.zeek);
-    Ok(Settings::resolve(&sources)?)
+fn node_settings(args: NodeArgs, below: Below) -> Result<Node, End> {
+    let mut arguments = arguments::parse(args.args).map_err(End::Wrong)?;
+    let mut redefs = args.read.redef;
+    redefs.append(&mut arguments.redefs);
+    arguments.redefs = redefs;
+    arguments.show_settings |= args.read.show_settings;
+    let zeek = arguments.zeek.clone().map(PathBuf::from).or(args.zeek);
+    let zeek = zeek.unwrap_or_else(|| "zeek".into());
+
+    let said = Said::read(&arguments, &zeek);
+    said.report(sources::Reader::WithNodes);
+    let has_scripts = !arguments.scripts.is_empty() || !arguments.code.is_empty();
+    let mut programs = vec![Program::Supervisor];
+    let roles = match below {
+        Below::Nothing => BTreeSet::new(),
+        Below::OwnPrograms => said.roles(has_scripts),
+    };
+    programs.extend(roles.iter().map(|role| role.program()));
+    if below == Below::OwnPrograms && roles.is_empty() {
+        let mut errors: Vec<String> = match Settings::resolve(&said.given) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.iter().map(ToString::to_string).collect(),
+        };
+        errors.push(said.nothing_to_run());
+        return Err(End::Wrong(errors));
+    }
+    let settings = resolve(&said, &arguments, &programs)?;
+    Ok(Node {
+        said,
+        settings,
+        roles,
+        zeek,
+        policy: args.treatment.policy(),
+        args: arguments.nodes,
+    })
 }
 
-fn supervise(args: NodeArgs, settings: &Settings, own: Vec<OwnUnit>) -> SupervisorSettings {
-    let NodeArgs {
+fn resolve(said: &Said, arguments: &Arguments, programs: &[Program]) -> Result<Settings, End> {
+    let settings = Settings::resolve(&said.given)
+        .map_err(|errors| End::Wrong(errors.iter().map(ToString::to_string).collect()))?;
+    if arguments.show_settings {
+        print!("{}", said.given.show(programs));
+        return Err(End::Done);
+    }
+    Ok(settings)
+}
+
+fn supervise(node: Node, own: Vec<OwnUnit>) -> (broker_proto::tls::Tls, SupervisorSettings) {
+    let Node {
+        settings,
         zeek,
-        treatment,
+        policy,
         args,
-    } = args;
-    SupervisorSettings {
-        listen: settings.supervisor.clone(),
+        ..
+    } = node;
+    let supervised = SupervisorSettings {
+        listen: settings.supervisor.address,
         zeek,
         args,
         own,
-        policy: treatment.policy(),
-    }
+        policy,
+    };
+    (settings.tls, supervised)
 }
 
-/// Controller and agent; only one of them if only its script is named (API §1.1).
-fn own_units(args: &NodeArgs, settings: &Settings) -> Result<Vec<OwnUnit>, Box<dyn Error>> {
-    let names = |script: &str| args.args.iter().any(|arg| arg == script);
-    let (controller, agent) = (names(CONTROLLER_SCRIPT), names(AGENT_SCRIPT));
+/// Controller and agent, as far as they are wanted (API §1.1).
+fn own_units(node: &Node) -> Result<Vec<OwnUnit>, Box<dyn Error>> {
+    let Node {
+        said,
+        settings,
+        roles,
+        ..
+    } = node;
     let program = std::env::current_exe()?;
-    let state_dir = std::path::absolute(&settings.state_dir)?;
-    let roles = [
-        (
-            "controller",
-            "CONTROLLER",
-            CONTROLLER_SCRIPT,
-            &settings.controller.name,
-            agent,
-        ),
-        (
-            "agent",
-            "AGENT",
-            AGENT_SCRIPT,
-            &settings.agent.name,
-            controller,
-        ),
-    ];
+    let here = std::env::current_dir()?;
     let mut own = Vec::new();
-    for (command, role, script, name, other_named) in roles {
-        if other_named && !names(script) {
-            continue;
-        }
-        let mut node = NodeConfig::named(name);
-        node.directory = Some(state_dir.join("nodes").join(name).display().to_string());
-        node.bare_mode = Some(true);
-        node.addl_base_scripts = vec![format!("{script}/main.zeek")];
-        node.env
-            .insert(MANAGEMENT_NODE_VARIABLE.into(), role.into());
+    for role in roles {
+        let (command, variable, script, name, directory) = match role {
+            Role::Controller => (
+                "controller",
+                "CONTROLLER",
+                CONTROLLER_SCRIPT,
+                &settings.controller.name,
+                &settings.controller_dir,
+            ),
+            Role::Agent => (
+                "agent",
+                "AGENT",
+                AGENT_SCRIPT,
+                &settings.agent.name,
+                &settings.agent_dir,
+            ),
+        };
+        let mut config = NodeConfig::named(name);
+        config.directory = Some(here.join(directory).display().to_string());
+        config.bare_mode = Some(true);
+        config.addl_base_scripts = vec![format!("{script}/main.zeek")];
+        config
+            .env
+            .insert(MANAGEMENT_NODE_VARIABLE.into(), variable.into());
         let mut argv = vec![program.display().to_string(), command.to_owned()];
-        let mut options = assignments(&args.args);
-        options.retain(|option, _| is_option(option));
-        options.insert(
-            "Management::state_dir".into(),
-            state_dir.display().to_string(),
-        );
-        make_absolute(&mut options)?;
-        argv.extend(
-            options
-                .into_iter()
-                .map(|(option, value)| format!("{option}={value}")),
-        );
-        own.push(OwnUnit { node, argv });
+        argv.extend(said.given.arguments(role.program(), &here));
+        own.push(OwnUnit { node: config, argv });
     }
     Ok(own)
-}
-
-/// Controller and agent run in directories of their own, where relative paths lead elsewhere.
-fn make_absolute(options: &mut BTreeMap<String, String>) -> std::io::Result<()> {
-    for (option, value) in options {
-        let path = value.trim_matches('"');
-        if TLS_PATHS.contains(&option.as_str()) && !path.is_empty() {
-            *value = std::path::absolute(path)?.display().to_string();
-        }
-    }
-    Ok(())
-}
-
-fn assignments(args: &[String]) -> BTreeMap<String, String> {
-    args.iter().filter_map(|arg| assignment(arg).ok()).collect()
-}
-
-/// `Module::name=value`, as Zeek's own command line takes it.
-fn assignment(arg: &str) -> Result<(String, String), String> {
-    let error = || format!("'{arg}' is not a setting of the form NAME=VALUE");
-    let (name, value) = arg.split_once('=').ok_or_else(error)?;
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(word)
-    {
-        return Err(error());
-    }
-    Ok((name.to_owned(), value.to_owned()))
 }

@@ -3,6 +3,7 @@
 
 use std::future;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -120,7 +121,8 @@ fn outlive_size_limits() -> Result<(), RunError> {
 pub async fn controller(settings: Settings) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
     outlive_size_limits()?;
-    let log = log(&settings, &settings.controller.name, LogRole::Controller);
+    let (dir, name) = (&settings.controller_dir, &settings.controller.name);
+    let log = log(dir, name, LogRole::Controller, &settings);
     let (store_dir, tls, settings) = (settings.store_dir, settings.tls, settings.controller);
     let (connector, acceptor) = connector_and_acceptor(&tls)?;
     let mut transport = Transport::new(connector, acceptor);
@@ -178,7 +180,8 @@ pub async fn controller(settings: Settings) -> Result<(), RunError> {
 /// If TLS or the signal handlers are not to be had.
 pub async fn agent(settings: Settings) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
-    let log = log(&settings, &settings.agent.name, LogRole::Agent);
+    let (dir, name) = (&settings.agent_dir, &settings.agent.name);
+    let log = log(dir, name, LogRole::Agent, &settings);
     let (tls, settings) = (settings.tls, settings.agent);
     let (connector, acceptor) = connector_and_acceptor(&tls)?;
     let mut transport = Transport::new(connector, acceptor);
@@ -213,9 +216,8 @@ pub async fn agent(settings: Settings) -> Result<(), RunError> {
 }
 
 /// The management log, in the directory that a supervisor would start the node in (API §8.3).
-fn log(settings: &Settings, node: &str, role: LogRole) -> Log {
-    let dir = settings.state_dir.join("nodes").join(node);
-    Log::start(dir, node, role, settings.log.clone())
+fn log(dir: &Path, node: &str, role: LogRole, settings: &Settings) -> Log {
+    Log::start(dir.to_owned(), node, role, settings.log.clone())
 }
 
 fn has_certificates(tls: &Tls) -> bool {

@@ -1,27 +1,38 @@
-//! Where settings come from on this host.
+//! Where settings come from on this host: environment, host name, Zeek installation, and what was
+//! said in arguments and scripts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::settings::Sources;
+use tracing::{debug, warn};
+
+use super::scripts::Scripts;
+use crate::api::{AGENT_SCRIPT, CONTROLLER_SCRIPT};
+use crate::settings::arguments::Arguments;
+use crate::settings::script::Skipped;
+use crate::settings::{Given, Loaded, Remark, Role, Sources};
 
 /// Stock's default prefix, for hosts without a `zeek` to ask.
 const DEFAULT_PREFIX: &str = "/usr/local/zeek";
 
-/// The environment, the host's name and the Zeek installation, beside these assignments.
-pub fn sources(assignments: BTreeMap<String, String>, zeek: &Path) -> Sources {
-    let env = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+/// The environment, the host's name and the Zeek installation that `zeek` belongs to.
+pub fn sources(zeek: &Path) -> Sources {
+    let env = std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value)));
     Sources {
-        assignments,
-        env: env.collect(),
+        env: env.collect::<BTreeMap<_, _>>(),
         hostname: hostname(),
         prefix: prefix(zeek),
     }
 }
 
+/// Bytes that are not UTF-8 make no value of any option; what is put in their place shows it.
+fn lossy(text: std::ffi::OsString) -> String {
+    text.to_string_lossy().into_owned()
+}
+
 fn hostname() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() {
         "localhost".to_owned()
@@ -40,11 +51,154 @@ fn prefix(zeek: &Path) -> PathBuf {
             .map(|dir| dir.join(zeek))
             .find(|path| path.is_file())
     };
-    let above = found
-        .as_deref()
-        .and_then(Path::parent)
-        .filter(|dir| dir.ends_with("bin"));
-    above
-        .and_then(Path::parent)
-        .map_or_else(|| DEFAULT_PREFIX.into(), Path::to_owned)
+    let Some(found) = found else {
+        return DEFAULT_PREFIX.into();
+    };
+    // What stands in /usr/local/bin is often a link into an installation.
+    let real = found.canonicalize().unwrap_or_else(|_| found.clone());
+    let mut prefixes = [&found, &real]
+        .into_iter()
+        .filter_map(|path| above_bin(path));
+    let first = prefixes.next();
+    let installation = first
+        .into_iter()
+        .chain(prefixes)
+        .find(|dir| has_scripts(dir));
+    let prefix = installation.or_else(|| above_bin(&found));
+    prefix.map_or_else(|| DEFAULT_PREFIX.into(), Path::to_owned)
+}
+
+fn above_bin(path: &Path) -> Option<&Path> {
+    let bin = path.parent().filter(|dir| dir.ends_with("bin"))?;
+    bin.parent()
+}
+
+fn has_scripts(prefix: &Path) -> bool {
+    prefix.join("share/zeek/base").is_dir()
+}
+
+/// What the operator said, read from wherever it stands.
+#[derive(Debug)]
+pub struct Said {
+    /// All settings.
+    pub given: Given,
+    loaded: Loaded,
+}
+
+/// Who reads settings, which decides what is worth a warning.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reader {
+    /// A program that has nobody to hand scripts and arguments on to.
+    Alone,
+    /// A supervisor, whose nodes read scripts and arguments themselves.
+    WithNodes,
+}
+
+impl Said {
+    /// Reads environment, scripts, arguments and code, in Zeek's order; `--redef` files come after
+    /// scripts.
+    #[must_use]
+    pub fn read(arguments: &Arguments, zeek: &Path) -> Self {
+        let sources = sources(zeek);
+        let mut scripts = Scripts::new(&sources);
+        let mut given = Given::new(sources);
+        let mut loaded = Loaded::default();
+        for name in &arguments.scripts {
+            given.load(name, &mut scripts, &mut loaded);
+        }
+        for file in &arguments.redefs {
+            // It is a file and no name to be looked for.
+            let path = std::path::absolute(file).unwrap_or_else(|_| file.into());
+            let relative = path.strip_prefix(here()).unwrap_or(&path);
+            let name = if relative.is_absolute() {
+                relative.display().to_string()
+            } else {
+                format!("./{}", relative.display())
+            };
+            given.load(&name, &mut scripts, &mut loaded);
+        }
+        for setting in &arguments.settings {
+            given.argument(setting);
+        }
+        for code in &arguments.code {
+            // As Zeek does, so that a semicolon is not needed.
+            let code = format!("{code}\n;\n");
+            given.load_code("<command line>", &code, &mut scripts, &mut loaded);
+        }
+        Self { given, loaded }
+    }
+
+    /// What to run below a supervisor: what scripts load, or everything if there is no script.
+    #[must_use]
+    pub fn roles(&self, has_scripts: bool) -> BTreeSet<Role> {
+        if has_scripts || !self.loaded.roles.is_empty() {
+            return self.loaded.roles.clone();
+        }
+        [Role::Controller, Role::Agent].into()
+    }
+
+    /// Why there is nothing to run.
+    #[must_use]
+    pub fn nothing_to_run(&self) -> String {
+        let files = listed(self.loaded.files.iter().cloned());
+        let files = if files.is_empty() {
+            "no file".to_owned()
+        } else {
+            files
+        };
+        format!(
+            "neither {CONTROLLER_SCRIPT} nor {AGENT_SCRIPT} is loaded, looked at {files}; \
+             `zeek-mgmt supervisor` runs a supervisor alone"
+        )
+    }
+
+    /// Warns about what was said and has no effect.
+    pub fn report(&self, reader: Reader) {
+        for remark in self.given.remarks() {
+            let Remark {
+                origin,
+                text,
+                is_for_nodes,
+            } = remark;
+            if *is_for_nodes && reader == Reader::WithNodes {
+                debug!(%origin, "{text}");
+            } else {
+                warn!(%origin, "{text}");
+            }
+        }
+        // What nodes read as well matters only if it could be meant for us.
+        let matters = |piece: &Skipped| piece.relevant || reader == Reader::Alone;
+        let skipped = self.loaded.skipped.iter();
+        let skipped = skipped.filter(|(_, piece)| matters(piece));
+        let skipped = skipped.map(|(file, piece)| format!("{file}:{} {}", piece.line, piece.what));
+        let skipped = listed(skipped);
+        if !skipped.is_empty() {
+            warn!("stepped over in scripts, settings in there have no effect: {skipped}");
+        }
+        let unknown = listed(self.loaded.unknown.iter().cloned());
+        if !unknown.is_empty() {
+            let text = "scripts not found and taken for Zeek's own, which have no settings for us";
+            match reader {
+                Reader::Alone => warn!("{text}: {unknown}"),
+                Reader::WithNodes => debug!("{text}: {unknown}"),
+            }
+        }
+    }
+}
+
+/// The first few, and how many more there are.
+fn listed(items: impl Iterator<Item = String>) -> String {
+    const SHOWN: usize = 20;
+    let mut items: Vec<String> = items.collect();
+    let more = items.len().saturating_sub(SHOWN);
+    items.truncate(SHOWN);
+    let text = items.join(", ");
+    if more == 0 {
+        return text;
+    }
+    format!("{text}, and {more} more")
+}
+
+fn here() -> PathBuf {
+    std::env::current_dir().unwrap_or_default()
 }

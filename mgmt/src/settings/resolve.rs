@@ -1,555 +1,303 @@
-//! From stock's option names, environment variables and defaults to typed settings.
+//! From what was said to typed settings.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use broker_proto::peering::PeerAddr;
-use broker_proto::tls::{Certificates, NameCheck, Passphrase, Tls};
+use broker_proto::tls::{Admission, Certificates, ClientPort, NameCheck, Passphrase, Tls};
 
-use super::log::log;
-use super::value;
-use super::{AgentSettings, AutoAssign, ControllerSettings, Settings};
+use super::given::{Found, Given, Origin, SettingError};
+use super::value::Value;
+use super::{
+    AgentSettings, ArchiveSettings, AutoAssign, ControllerSettings, OutputSettings, Settings,
+    SupervisorSettings,
+};
+use crate::log::{Format, Level, LogSettings};
 
-/// Where settings come from.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Sources {
-    /// `Stock::Option=value` arguments; they win over everything else.
-    pub assignments: BTreeMap<String, String>,
-    /// The environment.
-    pub env: BTreeMap<String, String>,
-    /// The host's name, part of default names.
-    pub hostname: String,
-    /// The Zeek installation, for the default state directory.
-    pub prefix: PathBuf,
-}
-
-/// A setting whose value does not read.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{name}: '{value}' is not {expected}")]
-pub struct SettingError {
-    /// The option or the environment variable.
-    pub name: String,
-    /// The value as given.
-    pub value: String,
-    /// What it should be.
-    pub expected: &'static str,
-}
-
-const PORT: &str = "a port such as 2150/tcp";
-const INTERVAL: &str = "an interval such as 10secs";
-
-/// The options that are read here.
-const OPTIONS: &[&str] = &[
-    "Broker::default_listen_address",
-    "Broker::default_port",
-    "Broker::disable_ssl",
-    "Broker::ssl_cafile",
-    "Broker::ssl_capath",
-    "Broker::ssl_certificate",
-    "Broker::ssl_keyfile",
-    "Broker::ssl_passphrase",
-    "Broker::table_store_db_directory",
-    "Log::default_rotation_dir",
-    "Log::default_rotation_interval",
-    "LogAscii::use_json",
-    "Management::Agent::controller",
-    "Management::Agent::default_port",
-    "Management::Agent::listen_address",
-    "Management::Agent::listen_port",
-    "Management::Agent::name",
-    "Management::Controller::auto_assign_broker_ports",
-    "Management::Controller::auto_assign_broker_start_port",
-    "Management::Controller::auto_assign_metrics_ports",
-    "Management::Controller::auto_assign_metrics_start_port",
-    "Management::Controller::default_port",
-    "Management::Controller::default_port_websocket",
-    "Management::Controller::listen_address",
-    "Management::Controller::listen_address_websocket",
-    "Management::Controller::listen_port",
-    "Management::Controller::listen_port_websocket",
-    "Management::Controller::name",
-    "Management::Log::level",
-    "Management::Request::timeout_interval",
-    "Management::connect_retry",
-    "Management::default_address",
-    "Management::spool_dir",
-    "Management::state_dir",
-];
-
-/// The options that name a file or a directory of TLS, for programs that run elsewhere.
-pub const TLS_PATHS: &[&str] = &[
-    "Broker::ssl_cafile",
-    "Broker::ssl_capath",
-    "Broker::ssl_certificate",
-    "Broker::ssl_keyfile",
-];
-
-/// Whether controller or agent read this option.
-pub fn is_option(name: &str) -> bool {
-    OPTIONS.contains(&name)
-}
-
-impl Sources {
-    /// The options among the assignments that have no effect on controller and agent.
-    pub fn unknown_options(&self) -> impl Iterator<Item = &str> {
-        self.assignments
-            .keys()
-            .map(String::as_str)
-            .filter(|name| !is_option(name))
-    }
-
-    /// Whether everything stays in the working directory, and logs stay where they are.
-    pub(super) fn is_testing(&self) -> bool {
-        let value = self.env.get("ZEEK_MANAGEMENT_TESTING");
-        value.is_some_and(|value| !value.is_empty())
-    }
-
-    /// The value of an option, else of a variable, with the name it was found under.
-    fn find<'a>(
-        &'a self,
-        option: &'a str,
-        variable: Option<&'a str>,
-    ) -> Option<(&'a str, &'a str)> {
-        if let Some(value) = self.assignments.get(option) {
-            return Some((option, value));
-        }
-        let variable = variable?;
-        let value = self.env.get(variable).filter(|value| !value.is_empty())?;
-        Some((variable, value))
-    }
-
-    pub(super) fn read<T>(
-        &self,
-        option: &str,
-        variable: Option<&str>,
-        expected: &'static str,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, SettingError> {
-        let Some((name, text)) = self.find(option, variable) else {
-            return Ok(None);
-        };
-        let error = || SettingError {
-            name: name.to_owned(),
-            value: text.to_owned(),
-            expected,
-        };
-        read(text).map(Some).ok_or_else(error)
-    }
-
-    pub(super) fn text(
-        &self,
-        option: &str,
-        variable: Option<&str>,
-    ) -> Result<Option<String>, SettingError> {
-        self.read(option, variable, "a string", value::string)
-    }
-
-    pub(super) fn flag(&self, option: &str) -> Result<Option<bool>, SettingError> {
-        self.read(option, None, "T or F", value::boolean)
-    }
-
-    /// A listening port; `Some(None)` switches it off.
-    fn port(
-        &self,
-        option: &str,
-        variable: Option<&str>,
-    ) -> Result<Option<Option<u16>>, SettingError> {
-        self.read(option, variable, PORT, value::tcp_port)
-    }
-
-    pub(super) fn interval(&self, option: &str) -> Result<Option<Duration>, SettingError> {
-        self.read(option, None, INTERVAL, value::interval)
-    }
-}
+/// How long a request of the agent's may take if nobody says, in seconds (API §8.2).
+pub(super) const AGENT_TIMEOUT: f64 = 5.0;
 
 impl Settings {
-    /// Reads all settings (API §8.1, §8.2).
+    /// Makes settings of all that was said (API §8.1, §8.2).
     ///
     /// # Errors
-    /// If a value is not of its option's type; the error names the option or variable.
-    pub fn resolve(sources: &Sources) -> Result<Self, SettingError> {
-        let controller = controller(sources)?;
-        let store_dir = store_dir(sources, &controller.name)?;
+    /// Everything that is wrong, in the order it was said.
+    pub fn resolve(given: &Given) -> Result<Self, Vec<SettingError>> {
+        let mut errors = given.errors.clone();
+        let websocket_tls = websocket_tls(given).unwrap_or_else(|error| {
+            errors.push(error);
+            None
+        });
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let state_dir = given.path("Management::state_dir");
+        let nodes = state_dir.join("nodes");
+        let controller_dir = nodes.join(given.text("Management::Controller::directory"));
         Ok(Self {
-            controller,
-            agent: agent(sources)?,
-            supervisor: PeerAddr {
-                host: "127.0.0.1".into(),
-                port: supervisor_port(sources)?,
-            },
-            tls: tls(sources)?,
-            state_dir: state_dir(sources)?,
-            log: log(sources)?,
-            store_dir,
+            controller: controller(given),
+            agent: agent(given),
+            supervisor: supervisor(given),
+            tls: tls(given),
+            websocket_tls,
+            store_dir: store_dir(given, &controller_dir),
+            controller_dir,
+            agent_dir: nodes.join(given.text("Management::Agent::directory")),
+            state_dir,
+            listen_retry: given.interval("Broker::default_listen_retry"),
+            log: log(given),
+            archive: archive(given),
         })
+    }
+}
+
+/// What an option is, as the type that its row in the table says.
+impl Given {
+    fn text(&self, option: &str) -> String {
+        self.value(option).shown()
+    }
+
+    fn path(&self, option: &str) -> PathBuf {
+        self.text(option).into()
+    }
+
+    fn flag(&self, option: &str) -> bool {
+        self.value(option) == Value::Flag(true)
+    }
+
+    fn interval(&self, option: &str) -> Duration {
+        duration(&self.value(option)).unwrap_or_default()
+    }
+
+    /// `None` for 0.
+    fn port(&self, option: &str) -> Option<u16> {
+        listening(&self.value(option))
+    }
+
+    fn address(&self, host: &str, port: &str) -> Option<PeerAddr> {
+        let port = self.port(port)?;
+        let host = self.text(host);
+        Some(PeerAddr { host, port })
+    }
+}
+
+fn controller(given: &Given) -> ControllerSettings {
+    let auto = |wanted: &str, start: &str| match given.port(start) {
+        Some(first) if given.flag(wanted) => AutoAssign::From(first),
+        _ => AutoAssign::Off,
+    };
+    ControllerSettings {
+        name: given.text("Management::Controller::name"),
+        listen: given.address(
+            "Management::Controller::listen_address",
+            "Management::Controller::listen_port",
+        ),
+        listen_websocket: given.address(
+            "Management::Controller::listen_address_websocket",
+            "Management::Controller::listen_port_websocket",
+        ),
+        request_timeout: given.interval(TIMEOUT),
+        connect_retry: connect_retry(given),
+        broker_ports: auto(
+            "Management::Controller::auto_assign_broker_ports",
+            "Management::Controller::auto_assign_broker_start_port",
+        ),
+        metrics_ports: auto(
+            "Management::Controller::auto_assign_metrics_ports",
+            "Management::Controller::auto_assign_metrics_start_port",
+        ),
+    }
+}
+
+fn agent(given: &Given) -> AgentSettings {
+    let Found { value, origin, .. } = given.look_up(TIMEOUT);
+    let timeout = match origin {
+        Origin::Default => Some(Duration::from_secs_f64(AGENT_TIMEOUT)),
+        Origin::Environment(_) | Origin::Script { .. } | Origin::Argument => duration(&value),
+    };
+    AgentSettings {
+        name: given.text("Management::Agent::name"),
+        listen: PeerAddr {
+            host: given.text("Management::Agent::listen_address"),
+            port: given
+                .port("Management::Agent::listen_port")
+                .unwrap_or_default(),
+        },
+        controller: dialed_controller(given),
+        supervisor: PeerAddr {
+            host: given.text("Broker::default_listen_address"),
+            port: given.port("Broker::default_port").unwrap_or_default(),
+        },
+        state_dir: given.path("Management::state_dir"),
+        request_timeout: timeout.unwrap_or_default(),
+        connect_retry: connect_retry(given),
+        node_env: Vec::new(),
+    }
+}
+
+/// The controller the agent dials; address `0.0.0.0` waits for the controller instead (API §1.1).
+fn dialed_controller(given: &Given) -> Option<PeerAddr> {
+    let record = given.value("Management::Agent::controller");
+    let host = field(&record, "address").map(Value::shown)?;
+    let waits = host
+        .parse::<std::net::IpAddr>()
+        .is_ok_and(|ip| ip.is_unspecified());
+    if waits {
+        return None;
+    }
+    let port = match field(&record, "bound_port") {
+        Some(port) => listening(port),
+        None => given.port("Management::Controller::listen_port"),
+    };
+    port.map(|port| PeerAddr { host, port })
+}
+
+/// The variable for the default address does not count: stock's agent overrides it in the
+/// Supervisor (API §8.1).
+fn supervisor(given: &Given) -> SupervisorSettings {
+    let address = given.look_up("Broker::default_listen_address");
+    let host = match address.origin {
+        Origin::Default | Origin::Environment(_) => "127.0.0.1".to_owned(),
+        Origin::Script { .. } | Origin::Argument => address.value.shown(),
+    };
+    let file = |option: &str| Some(given.text(option)).filter(|file| !file.is_empty());
+    let lines = given.value("Management::Supervisor::output_max_lines");
+    let lines = lines.as_count().unwrap_or_default();
+    SupervisorSettings {
+        address: PeerAddr {
+            host,
+            port: given.port("Broker::default_port").unwrap_or_default(),
+        },
+        always_listens: given.flag("SupervisorControl::enable_listen"),
+        output: OutputSettings {
+            stdout_file: file("Management::Node::stdout_file"),
+            stderr_file: file("Management::Node::stderr_file"),
+            print_stdout: given.flag("Management::Supervisor::print_stdout"),
+            print_stderr: given.flag("Management::Supervisor::print_stderr"),
+            max_lines: usize::try_from(lines).unwrap_or(usize::MAX),
+        },
     }
 }
 
 /// As stock: off wins, and one of the five options is enough for certificates (WIRE §7).
-fn tls(sources: &Sources) -> Result<Tls, SettingError> {
-    if sources.flag("Broker::disable_ssl")?.unwrap_or(false) {
-        return Ok(Tls::Off);
+fn tls(given: &Given) -> Tls {
+    if given.flag("Broker::disable_ssl") {
+        return Tls::Off;
     }
     // Empty is stock's default and means not set.
-    let given = |option: &str| {
-        let text = sources.text(option, None)?;
-        Ok(text.filter(|text| !text.is_empty()))
-    };
-    let path = |option: &str| Ok(given(option)?.map(PathBuf::from));
+    let text = |option: &str| Some(given.text(option)).filter(|text| !text.is_empty());
+    let path = |option: &str| text(option).map(PathBuf::from);
     let certificates = Certificates {
-        certificate: path("Broker::ssl_certificate")?,
-        keyfile: path("Broker::ssl_keyfile")?,
-        passphrase: given("Broker::ssl_passphrase")?.map(Passphrase::new),
-        cafile: path("Broker::ssl_cafile")?,
-        capath: path("Broker::ssl_capath")?,
+        certificate: path("Broker::ssl_certificate"),
+        keyfile: path("Broker::ssl_keyfile"),
+        passphrase: text("Broker::ssl_passphrase").map(Passphrase::new),
+        cafile: path("Broker::ssl_cafile"),
+        capath: path("Broker::ssl_capath"),
         name_check: NameCheck::Off,
     };
-    Ok(if certificates == Certificates::default() {
-        Tls::Anonymous
-    } else {
-        Tls::Certificates(certificates)
-    })
+    if certificates == Certificates::default() {
+        return Tls::Anonymous;
+    }
+    Tls::Certificates(certificates)
 }
 
-fn controller(sources: &Sources) -> Result<ControllerSettings, SettingError> {
-    let name = sources.text("Management::Controller::name", Some("ZEEK_CONTROLLER_NAME"))?;
-    let auto = |ports: &str, start: &str, default: u16| {
-        let first = sources.port(start, None)?.flatten().unwrap_or(default);
-        let on = sources.flag(ports)?.unwrap_or(true);
-        Ok(if on {
-            AutoAssign::From(first)
+/// The WebSocket port's own certificate; certificate and key only together (CLIENT §B2).
+fn websocket_tls(given: &Given) -> Result<Option<ClientPort>, SettingError> {
+    let Found { value, origin, .. } = given.look_up(WEBSOCKET_TLS);
+    let text = |name: &str| {
+        let text = field(&value, name).map(Value::shown);
+        text.filter(|text| !text.is_empty())
+    };
+    let path = |name: &str| text(name).map(PathBuf::from);
+    let verify = field(&value, "enable_peer_verification") == Some(&Value::Flag(true));
+    match (path("cert_file"), path("key_file")) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(keyfile)) => Ok(Some(ClientPort {
+            certificate,
+            keyfile,
+            admission: match path("ca_file") {
+                Some(file) if verify => Admission::Certified(file),
+                None if verify => Admission::CertifiedBySystem,
+                Some(_) | None => Admission::Anyone,
+            },
+            ciphers: text("ciphers"),
+        })),
+        (Some(_), None) | (None, Some(_)) => Err(SettingError {
+            origin,
+            problem: format!("{WEBSOCKET_TLS}: cert_file and key_file go together"),
+        }),
+    }
+}
+
+/// Relative to the controller's working directory, which is also the default (API §4.9, §8.3).
+fn store_dir(given: &Given, working_dir: &Path) -> PathBuf {
+    let dir: PathBuf = given.text("Broker::table_store_db_directory").into();
+    if dir == Path::new(".") {
+        return working_dir.to_owned();
+    }
+    working_dir.join(dir)
+}
+
+/// The management log (stock: `management/persistence.zeek`).
+fn log(given: &Given) -> LogSettings {
+    let level = Level::from_name(&given.text("Management::Log::level"));
+    let rotation = given.interval("Log::default_rotation_interval");
+    LogSettings {
+        level: level.unwrap_or_default(),
+        rotation: Some(rotation).filter(|interval| !interval.is_zero()),
+        rotation_dir: given.path("Log::default_rotation_dir"),
+        format: if given.flag("LogAscii::use_json") {
+            Format::Json
         } else {
-            AutoAssign::Off
-        })
-    };
-    let address = sources
-        .text(
-            "Management::Controller::listen_address",
-            Some("ZEEK_CONTROLLER_ADDR"),
-        )?
-        .map_or_else(|| default_address(sources), Ok)?;
-    let websocket_address = sources
-        .text(
-            "Management::Controller::listen_address_websocket",
-            Some("ZEEK_CONTROLLER_WEBSOCKET_ADDR"),
-        )?
-        .map_or_else(|| default_address(sources), Ok)?;
-    Ok(ControllerSettings {
-        name: name.unwrap_or_else(|| format!("controller-{}", sources.hostname)),
-        listen: controller_port(sources)?.map(|port| PeerAddr {
-            host: address,
-            port,
-        }),
-        listen_websocket: websocket_port(sources)?.map(|port| PeerAddr {
-            host: websocket_address,
-            port,
-        }),
-        request_timeout: request_timeout(sources, 10)?,
-        connect_retry: connect_retry(sources)?,
-        broker_ports: auto(
-            "Management::Controller::auto_assign_broker_ports",
-            "Management::Controller::auto_assign_broker_start_port",
-            2200,
-        )?,
-        metrics_ports: auto(
-            "Management::Controller::auto_assign_metrics_ports",
-            "Management::Controller::auto_assign_metrics_start_port",
-            9000,
-        )?,
-    })
-}
-
-fn agent(sources: &Sources) -> Result<AgentSettings, SettingError> {
-    let name = sources.text("Management::Agent::name", Some("ZEEK_AGENT_NAME"))?;
-    let address = sources
-        .text("Management::Agent::listen_address", Some("ZEEK_AGENT_ADDR"))?
-        .map_or_else(|| default_address(sources), Ok)?;
-    let port = sources.port("Management::Agent::listen_port", Some("ZEEK_AGENT_PORT"))?;
-    let default_port = sources.port("Management::Agent::default_port", None)?;
-    let port = port.or(default_port).flatten().unwrap_or(2151);
-    let dial = sources
-        .text(
-            "Broker::default_listen_address",
-            Some("ZEEK_DEFAULT_LISTEN_ADDRESS"),
-        )?
-        .filter(|address| !address.is_empty())
-        .unwrap_or_else(|| "127.0.0.1".into());
-    Ok(AgentSettings {
-        name: name.unwrap_or_else(|| format!("agent-{}", sources.hostname)),
-        listen: PeerAddr {
-            host: address,
-            port,
+            Format::Ascii
         },
-        controller: dialed_controller(sources)?,
-        supervisor: PeerAddr {
-            host: dial,
-            port: supervisor_port(sources)?,
-        },
-        state_dir: state_dir(sources)?,
-        request_timeout: request_timeout(sources, 5)?,
-        connect_retry: connect_retry(sources)?,
-        node_env: Vec::new(),
-    })
-}
-
-/// The controller the agent dials; address `0.0.0.0` waits for the controller instead (API §1.1).
-fn dialed_controller(sources: &Sources) -> Result<Option<PeerAddr>, SettingError> {
-    let expected = "a record such as [$address=\"127.0.0.1\", $bound_port=2150/tcp]";
-    let option = "Management::Agent::controller";
-    let given = sources.read(option, None, expected, |text| {
-        let fields: BTreeMap<&str, &str> = value::record(text)?.into_iter().collect();
-        let port = fields.get("bound_port").map(|port| value::tcp_port(port));
-        let port = port.unwrap_or(Some(None))?;
-        Some((value::string(fields.get("address")?)?, port))
-    })?;
-    let (host, port) = given.unwrap_or_else(|| ("127.0.0.1".into(), None));
-    if host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()) {
-        return Ok(None);
     }
-    let port = match port {
-        Some(port) => Some(port),
-        None => controller_port(sources)?,
-    };
-    Ok(port.map(|port| PeerAddr { host, port }))
 }
 
-fn controller_port(sources: &Sources) -> Result<Option<u16>, SettingError> {
-    let port = sources.port(
-        "Management::Controller::listen_port",
-        Some("ZEEK_CONTROLLER_PORT"),
-    )?;
-    let default = sources.port("Management::Controller::default_port", None)?;
-    Ok(port.or(default).unwrap_or(Some(2150)))
-}
-
-fn websocket_port(sources: &Sources) -> Result<Option<u16>, SettingError> {
-    let port = sources.port(
-        "Management::Controller::listen_port_websocket",
-        Some("ZEEK_CONTROLLER_WEBSOCKET_PORT"),
-    )?;
-    let default = sources.port("Management::Controller::default_port_websocket", None)?;
-    Ok(port.or(default).unwrap_or(Some(2149)))
-}
-
-fn supervisor_port(sources: &Sources) -> Result<u16, SettingError> {
-    Ok(sources
-        .port("Broker::default_port", None)?
-        .flatten()
-        .unwrap_or(9999))
-}
-
-fn default_address(sources: &Sources) -> Result<String, SettingError> {
-    let address = sources.text("Management::default_address", None)?;
-    Ok(address.unwrap_or_else(|| "0.0.0.0".into()))
-}
-
-fn request_timeout(sources: &Sources, default_secs: u64) -> Result<Duration, SettingError> {
-    let timeout = sources.interval("Management::Request::timeout_interval")?;
-    Ok(timeout.unwrap_or_else(|| Duration::from_secs(default_secs)))
-}
-
-fn connect_retry(sources: &Sources) -> Result<Duration, SettingError> {
-    let retry = sources.interval("Management::connect_retry")?;
-    Ok(retry
-        .unwrap_or(Duration::from_secs(1))
-        .max(Duration::from_secs(1)))
-}
-
-fn state_dir(sources: &Sources) -> Result<PathBuf, SettingError> {
-    let given = sources.text("Management::state_dir", Some("ZEEK_MANAGEMENT_STATE_DIR"))?;
-    if let Some(dir) = given {
-        return Ok(dir.into());
-    }
-    Ok(if sources.is_testing() {
-        ".".into()
+/// Stock: agent/main.zeek, `trigger_log_archival`: without an interval of its own, that of the
+/// rotation; with neither, there is no archival.
+fn archive(given: &Given) -> Option<ArchiveSettings> {
+    let own = given.interval("Management::Agent::archive_interval");
+    let interval = if own.is_zero() {
+        given.interval("Log::default_rotation_interval")
     } else {
-        sources.prefix.join("var/lib")
+        own
+    };
+    let wanted = given.flag("Management::Agent::archive_logs") && !interval.is_zero();
+    wanted.then(|| ArchiveSettings {
+        interval,
+        command: given.text("Management::Agent::archive_cmd"),
+        from: given.path("Log::default_rotation_dir"),
+        to: given.path("Management::Agent::archive_dir"),
     })
 }
 
-/// Relative to the controller's working directory, which is also the default (API §4.9 P1, §8.3).
-fn store_dir(sources: &Sources, controller: &str) -> Result<PathBuf, SettingError> {
-    let given = sources.text("Broker::table_store_db_directory", None)?;
-    let given = given.filter(|dir| !dir.is_empty() && dir != ".");
-    let working_dir = state_dir(sources)?.join("nodes").join(controller);
-    Ok(given.map_or_else(|| working_dir.clone(), |dir| working_dir.join(dir)))
+/// Broker allows no less than a second (API §8.1).
+fn connect_retry(given: &Given) -> Duration {
+    given
+        .interval("Management::connect_retry")
+        .max(Duration::from_secs(1))
 }
+
+fn field<'a>(record: &'a Value, name: &str) -> Option<&'a Value> {
+    let Value::Record(fields) = record else {
+        return None;
+    };
+    let mut fields = fields.iter().rev();
+    fields.find_map(|(known, value)| (known == name).then_some(value))
+}
+
+fn listening(port: &Value) -> Option<u16> {
+    let number = port.as_port()?.number;
+    (number > 0).then_some(number)
+}
+
+fn duration(value: &Value) -> Option<Duration> {
+    Duration::try_from_secs_f64(value.as_seconds()?).ok()
+}
+
+const TIMEOUT: &str = "Management::Request::timeout_interval";
+const WEBSOCKET_TLS: &str = "Management::Controller::tls_options_websocket";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sources(assignments: &[(&str, &str)], env: &[(&str, &str)]) -> Sources {
-        let owned = |pairs: &[(&str, &str)]| {
-            pairs
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect()
-        };
-        Sources {
-            assignments: owned(assignments),
-            env: owned(env),
-            hostname: "sensor".into(),
-            prefix: "/opt/zeek".into(),
-        }
-    }
-
-    fn addr(host: &str, port: u16) -> PeerAddr {
-        PeerAddr {
-            host: host.into(),
-            port,
-        }
-    }
-
-    #[test]
-    fn the_defaults_are_those_of_stock() {
-        let settings = Settings::resolve(&sources(&[], &[])).unwrap();
-        assert_eq!(settings.controller.name, "controller-sensor");
-        assert_eq!(settings.controller.listen, Some(addr("0.0.0.0", 2150)));
-        assert_eq!(
-            settings.controller.listen_websocket,
-            Some(addr("0.0.0.0", 2149))
-        );
-        assert_eq!(settings.controller.request_timeout, Duration::from_secs(10));
-        assert_eq!(settings.controller.broker_ports, AutoAssign::From(2200));
-        assert_eq!(settings.controller.metrics_ports, AutoAssign::From(9000));
-        assert_eq!(settings.agent.name, "agent-sensor");
-        assert_eq!(settings.agent.listen, addr("0.0.0.0", 2151));
-        assert_eq!(settings.agent.controller, Some(addr("127.0.0.1", 2150)));
-        assert_eq!(settings.agent.supervisor, addr("127.0.0.1", 9999));
-        assert_eq!(settings.agent.request_timeout, Duration::from_secs(5));
-        assert_eq!(settings.state_dir, PathBuf::from("/opt/zeek/var/lib"));
-        assert_eq!(
-            settings.store_dir,
-            PathBuf::from("/opt/zeek/var/lib/nodes/controller-sensor")
-        );
-        assert_eq!(settings.tls, Tls::Anonymous);
-    }
-
-    #[test]
-    fn state_is_kept_relative_to_the_controllers_directory() {
-        for (given, want) in [
-            (".", "/state/nodes/controller"),
-            ("\"db\"", "/state/nodes/controller/db"),
-            ("/var/db/zeek", "/var/db/zeek"),
-        ] {
-            let assignments = [
-                ("Broker::table_store_db_directory", given),
-                ("Management::Controller::name", "controller"),
-                ("Management::state_dir", "/state"),
-            ];
-            let settings = Settings::resolve(&sources(&assignments, &[])).unwrap();
-            assert_eq!(settings.store_dir, PathBuf::from(want));
-        }
-    }
-
-    #[test]
-    fn an_option_wins_over_the_environment() {
-        let settings = Settings::resolve(&sources(
-            &[
-                ("Management::Agent::name", "\"instance-1\""),
-                ("Broker::disable_ssl", "T"),
-            ],
-            &[
-                ("ZEEK_AGENT_NAME", "other"),
-                ("ZEEK_CONTROLLER_PORT", "12150/tcp"),
-            ],
-        ))
-        .unwrap();
-        assert_eq!(settings.agent.name, "instance-1");
-        assert_eq!(settings.agent.controller, Some(addr("127.0.0.1", 12150)));
-        assert_eq!(settings.tls, Tls::Off);
-    }
-
-    #[test]
-    fn one_of_the_five_options_is_enough_for_certificates() {
-        let tls = |assignments: &[_]| Settings::resolve(&sources(assignments, &[])).unwrap().tls;
-        let cafile = ("Broker::ssl_cafile", "\"/etc/zeek/ca.pem\"");
-        assert_eq!(
-            tls(&[cafile, ("Broker::ssl_certificate", "\"\"")]),
-            Tls::Certificates(Certificates {
-                cafile: Some("/etc/zeek/ca.pem".into()),
-                ..Certificates::default()
-            })
-        );
-        let all = [
-            cafile,
-            ("Broker::ssl_capath", "/etc/zeek/cas"),
-            ("Broker::ssl_certificate", "/etc/zeek/node.pem"),
-            ("Broker::ssl_keyfile", "/etc/zeek/node.key"),
-            ("Broker::ssl_passphrase", "\"open \\\"sesame\""),
-        ];
-        assert_eq!(
-            tls(&all),
-            Tls::Certificates(Certificates {
-                certificate: Some("/etc/zeek/node.pem".into()),
-                keyfile: Some("/etc/zeek/node.key".into()),
-                passphrase: Some(Passphrase::new("open \"sesame".into())),
-                cafile: Some("/etc/zeek/ca.pem".into()),
-                capath: Some("/etc/zeek/cas".into()),
-                name_check: NameCheck::Off,
-            })
-        );
-        assert_eq!(tls(&[cafile, ("Broker::disable_ssl", "T")]), Tls::Off);
-        assert_eq!(tls(&[("Broker::ssl_cafile", "")]), Tls::Anonymous);
-    }
-
-    #[test]
-    fn an_unspecified_controller_address_waits_for_the_controller() {
-        let option = (
-            "Management::Agent::controller",
-            "[$address=\"0.0.0.0\", $bound_port=0/unknown]",
-        );
-        assert_eq!(
-            Settings::resolve(&sources(&[option], &[]))
-                .unwrap()
-                .agent
-                .controller,
-            None
-        );
-        let option = (
-            "Management::Agent::controller",
-            "[$address=\"c.example\", $bound_port=7/tcp]",
-        );
-        let settings = Settings::resolve(&sources(&[option], &[])).unwrap();
-        assert_eq!(settings.agent.controller, Some(addr("c.example", 7)));
-    }
-
-    #[test]
-    fn a_port_off_switches_its_listener_off() {
-        let off = [("Management::Controller::listen_port", "0/unknown")];
-        assert_eq!(
-            Settings::resolve(&sources(&off, &[]))
-                .unwrap()
-                .controller
-                .listen,
-            None
-        );
-    }
-
-    #[test]
-    fn a_value_that_does_not_read_is_named() {
-        let error = Settings::resolve(&sources(&[], &[("ZEEK_AGENT_PORT", "2151")])).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "ZEEK_AGENT_PORT: '2151' is not a port such as 2150/tcp"
-        );
-    }
-
-    #[test]
-    fn options_nobody_reads_are_listed() {
-        let given = sources(
-            &[
-                ("Management::Agent::nmae", "x"),
-                ("Broker::disable_ssl", "T"),
-            ],
-            &[],
-        );
-        assert_eq!(
-            given.unknown_options().collect::<Vec<_>>(),
-            ["Management::Agent::nmae"]
-        );
-    }
-}
+mod tests;

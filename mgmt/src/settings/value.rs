@@ -1,99 +1,175 @@
-//! Zeek constants as they stand on a command line or in an environment variable.
+//! Zeek's constants, as settings have them.
 
-use std::time::Duration;
+use std::fmt;
 
-use broker_proto::{Port, Protocol};
+use broker_proto::Port;
 
-/// A string, with or without quotes.
-pub(super) fn string(text: &str) -> Option<String> {
-    let text = text.trim();
-    if let Some(inner) = text.strip_prefix('"') {
-        return Some(
-            inner
-                .strip_suffix('"')?
-                .replace("\\\"", "\"")
-                .replace("\\\\", "\\"),
-        );
+/// A value that an option can have.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// `T` or `F`.
+    Flag(bool),
+    /// A whole number from 0 on.
+    Count(u64),
+    /// A whole number below 0.
+    Int(i64),
+    /// A number with a point.
+    Double(f64),
+    /// A string.
+    Text(String),
+    /// A number with a protocol.
+    Port(Port),
+    /// A time span in seconds.
+    Interval(f64),
+    /// An address or a subnet.
+    Address(String),
+    /// A name that is no option: of an enum's value, as a rule.
+    Enum(String),
+    /// Fields of a record.
+    Record(Vec<(String, Self)>),
+    /// Elements of a set or vector.
+    List(Vec<Self>),
+}
+
+impl Value {
+    /// What `+` makes of two.
+    pub(super) fn plus(self, other: Self) -> Result<Self, String> {
+        match (self, other) {
+            (Self::Text(a), Self::Text(b)) => Ok(Self::Text(a + &b)),
+            (Self::Count(a), Self::Count(b)) => match a.checked_add(b) {
+                Some(sum) => Ok(Self::Count(sum)),
+                None => Err("the sum is too large".to_owned()),
+            },
+            (Self::Double(a), Self::Double(b)) => Ok(Self::Double(a + b)),
+            (Self::Interval(a), Self::Interval(b)) => Ok(Self::Interval(a + b)),
+            (Self::List(mut a), Self::List(b)) => {
+                a.extend(b);
+                Ok(Self::List(a))
+            }
+            (a, b) => Err(format!("{a} and {b} cannot be added")),
+        }
     }
-    Some(text.to_owned())
-}
 
-/// `T` or `F`.
-pub(super) fn boolean(text: &str) -> Option<bool> {
-    match text.trim() {
-        "T" => Some(true),
-        "F" => Some(false),
-        _ => None,
+    /// What `-` makes of one.
+    pub(super) fn negative(self) -> Result<Self, String> {
+        match self {
+            Self::Count(number) => {
+                let negative = i64::try_from(number).map(|number| Self::Int(-number));
+                negative.map_err(|_| "the number is too large".to_owned())
+            }
+            Self::Double(number) => Ok(Self::Double(-number)),
+            Self::Interval(seconds) => Ok(Self::Interval(-seconds)),
+            other @ (Self::Flag(_)
+            | Self::Int(_)
+            | Self::Text(_)
+            | Self::Port(_)
+            | Self::Address(_)
+            | Self::Enum(_)
+            | Self::Record(_)
+            | Self::List(_)) => Err(format!("there is no -{other}")),
+        }
+    }
+
+    /// A whole number.
+    pub(super) fn as_count(&self) -> Option<u64> {
+        if let Self::Count(number) = self {
+            return Some(*number);
+        }
+        None
+    }
+
+    /// A time span.
+    pub(super) fn as_seconds(&self) -> Option<f64> {
+        if let Self::Interval(seconds) = self {
+            return Some(*seconds);
+        }
+        None
+    }
+
+    /// A port, or a text that is one: some options of stock's have ports as texts.
+    pub(super) fn as_port(&self) -> Option<Port> {
+        if let Self::Port(port) = self {
+            return Some(*port);
+        }
+        self.shown().trim().parse().ok()
+    }
+
+    /// As Zeek's `cat` writes it: texts without quotes.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            other @ (Self::Flag(_)
+            | Self::Count(_)
+            | Self::Int(_)
+            | Self::Double(_)
+            | Self::Port(_)
+            | Self::Interval(_)
+            | Self::Address(_)
+            | Self::Enum(_)
+            | Self::Record(_)
+            | Self::List(_)) => other.to_string(),
+        }
     }
 }
 
-/// A TCP port; `None` for `0/unknown` and `0/tcp`, which switch a listener off.
-pub(super) fn tcp_port(text: &str) -> Option<Option<u16>> {
-    let port: Port = text.trim().parse().ok()?;
-    match (port.number, port.protocol) {
-        (0, Protocol::Tcp | Protocol::Unknown) => Some(None),
-        (number, Protocol::Tcp) => Some(Some(number)),
-        (_, Protocol::Unknown | Protocol::Udp | Protocol::Icmp) => None,
+/// As a script would write it.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(true) => f.write_str("T"),
+            Self::Flag(false) => f.write_str("F"),
+            Self::Count(number) => write!(f, "{number}"),
+            Self::Int(number) => write!(f, "{number}"),
+            Self::Double(number) => write!(f, "{number:?}"),
+            Self::Text(text) => write_text(f, text),
+            Self::Port(port) => write!(f, "{}/{}", port.number, port.protocol.name()),
+            Self::Interval(seconds) => write_interval(f, *seconds),
+            Self::Address(address) if address.contains(':') => write!(f, "[{address}]"),
+            Self::Address(address) => f.write_str(address),
+            Self::Enum(name) => f.write_str(name),
+            Self::Record(fields) => {
+                f.write_str("[")?;
+                for (n, (name, value)) in fields.iter().enumerate() {
+                    let comma = if n == 0 { "" } else { ", " };
+                    write!(f, "{comma}${name}={value}")?;
+                }
+                f.write_str("]")
+            }
+            Self::List(elements) => {
+                f.write_str("{")?;
+                for (n, value) in elements.iter().enumerate() {
+                    let comma = if n == 0 { "" } else { ", " };
+                    write!(f, "{comma}{value}")?;
+                }
+                f.write_str("}")
+            }
+        }
     }
 }
 
-/// An interval such as `10secs`, `1.5 min` or `500msec`; a bare number counts seconds.
-pub(super) fn interval(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let at = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(at);
-    let unit = unit.trim();
-    let unit = unit
-        .strip_suffix('s')
-        .filter(|singular| !singular.is_empty())
-        .unwrap_or(unit);
-    let factor = match unit {
-        "usec" => 1e-6,
-        "msec" => 1e-3,
-        "" | "sec" => 1.0,
-        "min" => 60.0,
-        "hr" => 3600.0,
-        "day" => 86400.0,
-        _ => return None,
-    };
-    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * factor).ok()
-}
-
-/// The fields of a record constructor such as `[$address="127.0.0.1", $bound_port=2150/tcp]`.
-pub(super) fn record(text: &str) -> Option<Vec<(&str, &str)>> {
-    let inner = text.trim().strip_prefix('[')?.strip_suffix(']')?;
-    let fields = inner
-        .split(',')
-        .map(|field| field.trim().strip_prefix('$')?.split_once('='));
-    fields
-        .map(|field| field.map(|(name, value)| (name.trim(), value.trim())))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn constants_read_as_zeek_writes_them() {
-        assert_eq!(string("\"a b\""), Some("a b".into()));
-        assert_eq!(string("\"a"), None);
-        assert_eq!(boolean("T"), Some(true));
-        assert_eq!(boolean("true"), None);
-        assert_eq!(tcp_port("2150/tcp"), Some(Some(2150)));
-        assert_eq!(tcp_port("0/unknown"), Some(None));
-        assert_eq!(tcp_port("2150"), None);
-        assert_eq!(interval("10secs"), Some(Duration::from_secs(10)));
-        assert_eq!(interval("1.5 min"), Some(Duration::from_secs(90)));
-        assert_eq!(interval("500msec"), Some(Duration::from_millis(500)));
-        assert_eq!(interval("-1sec"), None);
-        assert_eq!(interval("soon"), None);
-        let fields = record("[$address=\"::1\", $bound_port=2150/tcp]");
-        assert_eq!(
-            fields,
-            Some(vec![("address", "\"::1\""), ("bound_port", "2150/tcp")])
-        );
+fn write_text(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    f.write_str("\"")?;
+    for c in text.chars() {
+        match c {
+            '"' => f.write_str("\\\"")?,
+            '\\' => f.write_str("\\\\")?,
+            '\n' => f.write_str("\\n")?,
+            '\t' => f.write_str("\\t")?,
+            '\r' => f.write_str("\\r")?,
+            c if c.is_ascii_control() => write!(f, "\\x{:02x}", u32::from(c))?,
+            c => write!(f, "{c}")?,
+        }
     }
+    f.write_str("\"")
+}
+
+/// The largest unit that divides it, as people write it.
+fn write_interval(f: &mut fmt::Formatter<'_>, seconds: f64) -> fmt::Result {
+    let units = [(86400.0, "day"), (3600.0, "hr"), (60.0, "min")];
+    let whole = |unit: f64| seconds >= unit && seconds % unit == 0.0;
+    let unit = units.into_iter().find(|(unit, _)| whole(*unit));
+    let (unit, name) = unit.unwrap_or((1.0, "sec"));
+    let number = seconds / unit;
+    let plural = if number == 1.0 { "" } else { "s" };
+    write!(f, "{number}{name}{plural}")
 }
