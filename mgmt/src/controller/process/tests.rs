@@ -258,7 +258,7 @@ impl Rig {
         while let Some(output) = self.process.poll_output() {
             match output {
                 Output::WebSocket(hub::Output::Send { client, text }) => {
-                    sent.push((client.0, text));
+                    sent.push((client.0, text.to_string()));
                 }
                 Output::Save { .. } => {
                     let result = Ok(());
