@@ -85,6 +85,13 @@ pub enum Input {
         /// Why, for people.
         reason: String,
     },
+    /// An address of [`Output::Peer`] cannot be reached. It is tried again and again.
+    PeerUnreachable {
+        /// Where.
+        addr: PeerAddr,
+        /// Why, for people.
+        reason: String,
+    },
     /// The oldest [`Output::Save`] not yet answered has ended.
     Saved {
         /// Why it failed, for people; then what was stored before still is.
@@ -169,6 +176,7 @@ impl Controller {
             } => self.on_agent(now, &Sender { from, instance }, message),
             Input::PeerUp { id, network } => self.on_peer_up(id, network),
             Input::PeerDown { id, reason } => self.on_peer_down(id, &reason),
+            Input::PeerUnreachable { addr, reason } => self.on_peer_unreachable(addr, reason),
             Input::Saved { result } => self.on_saved(now, result),
         }
     }
@@ -248,7 +256,9 @@ impl Controller {
                 self.on_deploy_response(now, sender, &reqid, results);
             }
             AgentResponse::GetNodes { reqid, result } => {
-                self.on_answer(sender, Query::GetNodes, &reqid, vec![result]);
+                if !self.on_check_answer(now, sender, &reqid, &result) {
+                    self.on_answer(sender, Query::GetNodes, &reqid, vec![result]);
+                }
             }
             AgentResponse::NodeDispatch { reqid, results } => {
                 self.on_answer(sender, Query::GetIdValue, &reqid, results);

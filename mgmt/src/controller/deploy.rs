@@ -39,6 +39,8 @@ pub(super) struct Deployment {
     started: Instant,
     phase: Phase,
     results: Vec<ApiResult>,
+    /// Agents that run the configuration already and were asked with this id how its nodes are.
+    checks: BTreeMap<String, String>,
     has_timed_out: bool,
 }
 
@@ -84,6 +86,30 @@ impl Deployment {
         {
             *until = launch_deadline(self.started, now, budget);
         }
+    }
+
+    pub(super) fn is_awaited(&self, name: &str) -> bool {
+        match &self.phase {
+            Phase::Launching { awaited } => awaited.contains_key(name),
+            Phase::Gathering { .. }
+            | Phase::Storing { .. }
+            | Phase::Stored
+            | Phase::Pausing { .. } => false,
+        }
+    }
+
+    /// An agent is asked with this id how the nodes are that it runs already.
+    pub(super) fn on_check(&mut self, child: String, name: &str) {
+        self.checks.insert(child, name.to_owned());
+    }
+
+    /// Whether this answers such a question.
+    pub(super) fn end_check(&mut self, child: &str, name: &str) -> bool {
+        let is_it = self.checks.get(child).is_some_and(|asked| asked == name);
+        if is_it {
+            self.checks.remove(child);
+        }
+        is_it
     }
 
     /// An agent answered; `false` if nobody waits for that.
@@ -157,7 +183,7 @@ impl Controller {
     }
 
     pub(super) fn on_deploy(&mut self, now: Instant, reqid: String) {
-        let Some(mut config) = self.configs.to_deploy().cloned() else {
+        let Some(config) = self.configs.to_deploy().cloned() else {
             self.refuse_deployment(reqid, "no configuration available to deploy");
             return;
         };
@@ -167,7 +193,6 @@ impl Controller {
             return;
         }
         info!(reqid, config = %config.id, "deploying");
-        self.instances.fill_hosts(&mut config);
         self.gather(now, &config);
         self.deployment = Some(Deployment {
             reqid,
@@ -177,6 +202,7 @@ impl Controller {
                 until: now + self.settings.request_timeout,
             },
             results: Vec::new(),
+            checks: BTreeMap::new(),
             has_timed_out: false,
         });
         self.advance(now);
@@ -342,9 +368,15 @@ impl Controller {
                 .collect();
             awaited.retain(|name, _| !late.contains(name));
             let is_done = awaited.is_empty();
-            if !late.is_empty() {
+            // Who runs the configuration has taken it, whatever becomes of the nodes.
+            let checked: BTreeSet<String> = deployment.checks.values().cloned().collect();
+            let silent: Vec<&String> = late
+                .iter()
+                .filter(|name| !checked.contains(*name))
+                .collect();
+            if !silent.is_empty() {
                 deployment.has_timed_out = true;
-                self.report_missing(&mut deployment, late.iter());
+                self.report_missing(&mut deployment, silent.into_iter());
             }
             if is_done {
                 let id = deployment.config.id.clone();

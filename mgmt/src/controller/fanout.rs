@@ -128,7 +128,7 @@ impl Controller {
         let missing = wanted.filter(|name| !self.instances.is_known(name));
         let missing = missing.flat_map(|name| {
             let problem = self.instances.problem(name);
-            query.failures(&reqid, &itself(name), problem)
+            query.failures(&reqid, &itself(name), &problem)
         });
         let missing = missing.collect();
         let request = |reqid| AgentRequest::GetNodes { reqid };
@@ -312,7 +312,7 @@ impl Controller {
                 targets.push(asked);
             } else {
                 let problem = self.instances.problem(&asked.instance);
-                results.extend(query.failures(&reqid, &asked, problem));
+                results.extend(query.failures(&reqid, &asked, &problem));
             }
         }
         if targets.is_empty() {

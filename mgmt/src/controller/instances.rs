@@ -32,8 +32,8 @@ pub(super) struct Instances {
     wanted: BTreeMap<String, Instance>,
     /// What the deployment in progress, or the last one that came to nothing, wants besides.
     candidates: BTreeMap<String, Instance>,
-    /// Where peerings are kept up.
-    dialed: BTreeSet<PeerAddr>,
+    /// Where peerings are kept up, and why there is none the last time that failed.
+    dialed: BTreeMap<PeerAddr, Option<String>>,
     /// Dropped while they were away; they have to stand by when they return.
     absent: BTreeSet<String>,
     /// Why agents that are connected cannot be ready.
@@ -89,14 +89,20 @@ impl Instances {
     }
 
     /// Why an instance does not do what it should, in words that follow its name.
-    pub(super) fn problem(&self, name: &str) -> &str {
-        let trouble = self.troubles.get(name).map(|trouble| trouble.text.as_str());
-        let silence = if self.is_known(name) {
-            "did not answer"
-        } else {
-            "is not connected"
-        };
-        trouble.unwrap_or(silence)
+    pub(super) fn problem(&self, name: &str) -> String {
+        if let Some(trouble) = self.troubles.get(name) {
+            return trouble.text.clone();
+        }
+        if self.is_known(name) {
+            return "did not answer".to_owned();
+        }
+        let instance = self.candidates.get(name).or_else(|| self.wanted.get(name));
+        let addr = instance.and_then(agent_addr);
+        let reason = addr.and_then(|addr| Some((self.dialed.get(&addr)?.as_ref()?, addr)));
+        match reason {
+            Some((reason, addr)) => format!("is not connected: {addr}: {reason}"),
+            None => "is not connected".to_owned(),
+        }
     }
 
     /// Where its agent is seen.
@@ -165,6 +171,10 @@ impl Instances {
 impl Controller {
     pub(super) fn on_peer_up(&mut self, id: EndpointId, network: PeerNetwork) {
         debug!(%id, remote = %network.remote, "peer is there");
+        let dialed = network.dialed.as_ref();
+        if let Some(failure) = dialed.and_then(|addr| self.instances.dialed.get_mut(addr)) {
+            *failure = None;
+        }
         self.instances.peers.insert(id, network);
     }
 
@@ -177,6 +187,13 @@ impl Controller {
             info!(instance = %name, %id, reason, "lost agent");
             self.forget(&name);
             self.log(Record::info(format!("dropped state for instance {name}")));
+        }
+    }
+
+    /// Only addresses of agents count, and only the last reason.
+    pub(super) fn on_peer_unreachable(&mut self, addr: PeerAddr, reason: String) {
+        if let Some(failure) = self.instances.dialed.get_mut(&addr) {
+            *failure = Some(reason);
         }
     }
 
@@ -344,12 +361,21 @@ impl Controller {
         let expected = instances.wanted.values();
         let expected = expected.chain(instances.candidates.values());
         let needed: BTreeSet<PeerAddr> = expected.filter_map(agent_addr).collect();
-        let former = std::mem::replace(&mut instances.dialed, needed.clone());
-        for addr in former.difference(&needed).cloned() {
+        let mut former = std::mem::take(&mut instances.dialed);
+        let (mut kept, mut added) = (BTreeMap::new(), Vec::new());
+        for addr in needed {
+            let failure = former.remove(&addr).unwrap_or_else(|| {
+                added.push(addr.clone());
+                None
+            });
+            kept.insert(addr, failure);
+        }
+        instances.dialed = kept;
+        for addr in former.into_keys() {
             self.outputs.push_back(Output::Unpeer { addr });
         }
         let retry = self.settings.connect_retry;
-        for addr in needed.difference(&former).cloned() {
+        for addr in added {
             self.outputs.push_back(Output::Peer { addr, retry });
         }
     }

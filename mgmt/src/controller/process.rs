@@ -227,6 +227,8 @@ impl ControllerProcess {
             }
             peering::Output::PeerUnreachable { addr, reason } => {
                 info!(%addr, reason, "agent is unreachable");
+                let input = ControllerInput::PeerUnreachable { addr, reason };
+                self.controller.handle(now, input);
             }
             order @ (peering::Output::Listen { .. }
             | peering::Output::Dial { .. }
@@ -350,6 +352,7 @@ fn received(input: &ControllerInput) -> Option<Record> {
         ControllerInput::Agent { message, .. } => Some(message::from_agent(message)),
         ControllerInput::PeerUp { .. }
         | ControllerInput::PeerDown { .. }
+        | ControllerInput::PeerUnreachable { .. }
         | ControllerInput::Saved { .. } => None,
     }
 }

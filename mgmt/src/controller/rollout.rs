@@ -20,7 +20,7 @@ use crate::api::agent::AgentRequest;
 use crate::log::Record;
 use crate::model::diff::InstanceDiff;
 use crate::model::ports::needs_broker_port;
-use crate::model::{Configuration, Instance, Node, NodeOutputs};
+use crate::model::{Configuration, Instance, Node, NodeOutputs, NodeStatus, State};
 
 /// The configuration in force and where each of its instances stands.
 #[derive(Debug, Default)]
@@ -254,6 +254,11 @@ impl Controller {
         let is_well = !has_nodes || results.iter().all(|result| result.success);
         let stage = if is_well { Stage::Taken } else { Stage::Failed };
         self.rollout.stages.insert(name.to_owned(), stage);
+        let is_running = is_well && has_nodes && results.iter().any(|r| r.node.is_none());
+        let is_awaited = self.deployment.as_ref().is_some_and(|d| d.is_awaited(name));
+        if is_running && is_awaited {
+            return self.ask_how_nodes_are(name);
+        }
         let deployment = self.deployment.as_mut();
         if deployment.is_some_and(|d| d.on_answer(name, &results)) {
             return self.advance(now);
@@ -268,6 +273,46 @@ impl Controller {
         } else {
             warn!(instance = name, config, ?results, "agent has failed nodes");
         }
+    }
+
+    /// An agent that runs the configuration already says nothing about its nodes (API §5.3 A6). The
+    /// client is told how they are all the same.
+    fn ask_how_nodes_are(&mut self, name: &str) {
+        let child = self.ids.unique_id();
+        if let Some(deployment) = &mut self.deployment {
+            deployment.on_check(child.clone(), name);
+        }
+        self.tell(name, AgentRequest::GetNodes { reqid: child });
+    }
+
+    /// An agent says how the nodes are that it runs already; `false` if it was not asked.
+    pub(super) fn on_check_answer(
+        &mut self,
+        now: Instant,
+        sender: &Sender,
+        child: &str,
+        result: &ApiResult,
+    ) -> bool {
+        let name = sender.instance.as_str();
+        let is_genuine = self.instances.is_genuine(sender);
+        let deployment = self.deployment.as_mut().filter(|_| is_genuine);
+        let Some(deployment) = deployment.filter(|d| d.is_awaited(name)) else {
+            return false;
+        };
+        if !deployment.end_check(child, name) {
+            return false;
+        }
+        let list = result.data.clone().map(Vec::<NodeStatus>::from_data);
+        let list = list.and_then(Result::ok).unwrap_or_default();
+        let results: Vec<ApiResult> = self
+            .rollout
+            .nodes_of(name)
+            .filter_map(|node| list.iter().find(|status| status.node == node.name))
+            .map(|status| node_result(status, name))
+            .collect();
+        deployment.on_answer(name, &results);
+        self.advance(now);
+        true
     }
 
     /// Data other than a node's output would break stock's client, and of a failed node it shows only
@@ -292,5 +337,24 @@ impl Controller {
             instance: result.instance.or_else(|| Some(instance.to_owned())),
             ..result
         }
+    }
+}
+
+/// How a node of a configuration that runs already is, as the answer to its deployment.
+fn node_result(status: &NodeStatus, instance: &str) -> ApiResult {
+    let result = ApiResult::ok("")
+        .on_instance(instance)
+        .on_node(&status.node);
+    if status.state == State::Running {
+        return result;
+    }
+    let state = status.state.zeek_name().trim_start_matches("Management::");
+    let outputs = NodeOutputs {
+        stdout: ByteString::from(""),
+        stderr: ByteString::from(format!("node is {state}").as_str()),
+    };
+    ApiResult {
+        success: false,
+        ..result.with_data(outputs.into_data())
     }
 }

@@ -2,11 +2,13 @@
 //! appear as `#1`, `#2`, … in the order of their first appearance.
 
 mod agents;
+mod crowd;
 mod defects;
 mod deployments;
 mod queries;
 mod recorded;
 mod saves;
+mod texts;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -421,3 +421,83 @@ fn what_an_agent_said_about_a_failed_node_is_its_output_if_there_is_no_other() {
     ]);
     assert_eq!(results[0].data, Some(want));
 }
+
+#[test]
+fn a_configuration_that_runs_already_is_answered_with_how_its_nodes_are() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.request(deploy("d1"));
+    for name in ["a", "b"] {
+        let running = vec![ApiResult::ok("x").on_instance(name)];
+        rig.agent(name, deployed(&rig.last_id("deploy", name), running));
+    }
+    assert_eq!(
+        rig.lines(),
+        [
+            "a <- deploy #1 c0",
+            "b <- deploy #2 c0",
+            "a <- get_nodes #3",
+            "b <- get_nodes #4"
+        ]
+    );
+    for (name, n, state) in [("a", 3, "RUNNING"), ("b", 4, "PENDING")] {
+        let row = Data::Vector(vec![
+            Data::string(format!("w-{name}")),
+            Data::enum_value(format!("Management::{state}")),
+            Data::enum_value("Management::NONE"),
+            Data::enum_value("Supervisor::WORKER"),
+        ]);
+        let other = Data::Vector(vec![
+            Data::string(name),
+            Data::enum_value("Management::RUNNING"),
+        ]);
+        let reqid = rig.id(n);
+        let result = ApiResult::ok(&reqid).with_data(Data::Vector(vec![other, row]));
+        rig.agent(name, AgentResponse::GetNodes { reqid, result });
+    }
+    assert_eq!(
+        rig.lines(),
+        ["deploy d1: ok @a /w-a; failed @b /w-b = 2 items; ok = c0"]
+    );
+    assert_eq!(rig.controller.poll_timeout(), None);
+}
+
+#[test]
+fn an_agent_that_runs_the_configuration_but_not_says_how_its_nodes_are_does_not_fail() {
+    let mut rig = Rig::deployed(&["a"]);
+    rig.request(deploy("d1"));
+    let running = vec![ApiResult::ok("x").on_instance("a")];
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), running));
+    rig.pass(secs(10));
+    assert_eq!(
+        rig.lines(),
+        [
+            "a <- deploy #1 c0",
+            "a <- get_nodes #2",
+            "deploy d1: ok = c0"
+        ]
+    );
+}
+
+#[test]
+fn an_address_that_cannot_be_reached_is_named_with_the_reason() {
+    let mut rig = Rig::new();
+    let mut c1 = config("c1", &[], &["a"]);
+    c1.instances = BTreeSet::from([instance("a", Some(("10.0.0.1", 2151)))]);
+    rig.stage(c1);
+    rig.request(deploy("d1"));
+    let addr = PeerAddr {
+        host: "10.0.0.1".into(),
+        port: 2151,
+    };
+    let reason = "connection refused".into();
+    rig.input(Input::PeerUnreachable { addr, reason });
+    rig.pass(secs(10));
+    assert_eq!(
+        rig.lines(),
+        [
+            "peer 10.0.0.1:2151 every 1s",
+            "deploy d1: failed @a (instance a is not connected: 10.0.0.1:2151: connection refused); \
+             failed (request timed out)"
+        ]
+    );
+}
