@@ -36,6 +36,8 @@ pub(super) const LAUNCH: Duration = Duration::from_secs(8);
 pub(super) struct Deployment {
     reqid: String,
     config: Configuration,
+    /// The instances that count.
+    awaited: BTreeSet<String>,
     started: Instant,
     phase: Phase,
     results: Vec<ApiResult>,
@@ -136,9 +138,9 @@ fn launch_deadline(started: Instant, sent: Instant, request_timeout: Duration) -
 /// configuration, so that it drops old ones, but a stock agent may answer it only by timeout
 /// (API §12.1 D02).
 fn awaited_instances(config: &Configuration) -> BTreeSet<String> {
+    let with_nodes: BTreeSet<&String> = config.nodes.iter().map(|node| &node.instance).collect();
     let names = config.instances.iter().map(|i| &i.name);
-    let has_nodes = |name: &String| config.nodes.iter().any(|node| node.instance == *name);
-    let names = names.filter(|name| config.nodes.is_empty() || has_nodes(name));
+    let names = names.filter(|name| with_nodes.is_empty() || with_nodes.contains(name));
     names.cloned().collect()
 }
 
@@ -196,6 +198,7 @@ impl Controller {
         self.gather(now, &config);
         self.deployment = Some(Deployment {
             reqid,
+            awaited: awaited_instances(&config),
             config,
             started: now,
             phase: Phase::Gathering {
@@ -216,10 +219,9 @@ impl Controller {
         };
         match &deployment.phase {
             Phase::Gathering { until } => {
-                let awaited = awaited_instances(&deployment.config);
-                let is_settled = |name: &String| self.instances.is_settled(name);
-                if awaited.iter().all(is_settled) || *until <= now {
-                    return self.commit(now, deployment, &awaited);
+                let mut awaited = deployment.awaited.iter();
+                if awaited.all(|name| self.instances.is_settled(name)) || *until <= now {
+                    return self.commit(now, deployment);
                 }
             }
             Phase::Storing { until } if *until <= now => {
@@ -243,7 +245,8 @@ impl Controller {
 
     /// The end of waiting: with the agents that are ready, or not at all if there is none or their
     /// addresses cannot work.
-    fn commit(&mut self, now: Instant, mut deployment: Deployment, awaited: &BTreeSet<String>) {
+    fn commit(&mut self, now: Instant, mut deployment: Deployment) {
+        let awaited = deployment.awaited.clone();
         let is_ready = |name: &String| self.instances.is_ready(name);
         if !awaited.is_empty() && !awaited.iter().any(is_ready) {
             self.report_missing(&mut deployment, awaited.iter());
@@ -327,7 +330,7 @@ impl Controller {
             let mut names = config.instances.iter().map(|i| i.name.as_str());
             names.any(|other| name.starts_with(other) && name != other)
         });
-        let awaited = awaited_instances(config);
+        let awaited = &deployment.awaited;
         let is_missing = |name: &&String| !self.instances.is_ready(name) && !moved.contains(*name);
         let missing: BTreeSet<String> = awaited.iter().filter(is_missing).cloned().collect();
         let awaited = awaited.difference(&missing).cloned().collect();

@@ -159,9 +159,6 @@ impl Controller {
             return;
         }
         self.learn_hosts();
-        let Some(config) = self.rollout.config.clone() else {
-            return;
-        };
         let stages = self.rollout.stages.iter();
         let due: Vec<(String, bool)> = stages
             .filter_map(|(name, stage)| match stage {
@@ -170,6 +167,10 @@ impl Controller {
             })
             .filter(|(name, _)| self.instances.is_ready(name))
             .collect();
+        let config = self.rollout.config.clone().filter(|_| !due.is_empty());
+        let Some(config) = config else {
+            return;
+        };
         for (name, force) in due {
             let child = self.ids.unique_id();
             info!(instance = %name, config = %config.id, force, "sending the configuration");

@@ -284,6 +284,11 @@ fn d01_answers_for_an_instance_whose_name_is_longer_do_not_count() {
         ["sensor-1 <- deploy #3 c", "sensor-10 <- deploy #4 c"]
     );
     rig.agent("sensor-1", deployed(&rig.id(4), vec![]));
+    rig.agent_from(
+        "sensor-10",
+        endpoint("sensor-1"),
+        deployed(&rig.id(4), vec![]),
+    );
     rig.agent(
         "sensor-1",
         deployed(&rig.id(3), came_up("sensor-1", &["w-sensor-1"])),
