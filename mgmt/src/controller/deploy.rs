@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use broker_proto::{Data, Port};
+use broker_proto::zeek::ToData;
+use broker_proto::{ByteString, Data, Port};
 use tracing::{info, warn};
 
 use super::configs::{Asker, Change, SLOW_DISK};
@@ -16,9 +17,9 @@ use super::{Controller, TIMED_OUT};
 use crate::api::ApiResult;
 use crate::api::controller::ControllerResponse;
 use crate::log::Record;
-use crate::model::Configuration;
 use crate::model::diff::InstanceDiff;
 use crate::model::validate::Rules;
+use crate::model::{Configuration, NodeOutputs};
 use crate::settings::AutoAssign;
 
 /// How long a deployment waits for a standby to have its effect at an agent that it was not meant
@@ -249,7 +250,9 @@ impl Controller {
         let awaited = deployment.awaited.clone();
         let is_ready = |name: &String| self.instances.is_ready(name);
         if !awaited.is_empty() && !awaited.iter().any(is_ready) {
-            self.report_missing(&mut deployment, awaited.iter());
+            for name in &awaited {
+                self.report_missing(&mut deployment, name);
+            }
             deployment.has_timed_out = awaited.iter().any(|name| !self.instances.is_settled(name));
             return self.abort(now, deployment);
         }
@@ -334,7 +337,10 @@ impl Controller {
         let is_missing = |name: &&String| !self.instances.is_ready(name) && !moved.contains(*name);
         let missing: BTreeSet<String> = awaited.iter().filter(is_missing).cloned().collect();
         let awaited = awaited.difference(&missing).cloned().collect();
-        self.report_missing(&mut deployment, missing.iter());
+        for name in &missing {
+            self.report_missing(&mut deployment, name);
+            self.report_nodes(&mut deployment, name);
+        }
 
         let config = deployment.config.clone();
         self.want(now, &diff, &config);
@@ -377,9 +383,10 @@ impl Controller {
                 .iter()
                 .filter(|name| !checked.contains(*name))
                 .collect();
-            if !silent.is_empty() {
+            for name in silent {
                 deployment.has_timed_out = true;
-                self.report_missing(&mut deployment, silent.into_iter());
+                self.report_missing(&mut deployment, name);
+                self.report_nodes(&mut deployment, name);
             }
             if is_done {
                 let id = deployment.config.id.clone();
@@ -406,19 +413,31 @@ impl Controller {
         config
     }
 
-    /// One failed result for each instance that does not take part, with the reason.
-    fn report_missing<'a>(
-        &self,
-        deployment: &mut Deployment,
-        names: impl Iterator<Item = &'a String>,
-    ) {
-        for name in names {
-            let problem = self.instances.problem(name);
-            warn!(reqid = %deployment.reqid, instance = %name, problem, "not deployed to");
-            let error = format!("instance {name} {problem}");
-            let result = ApiResult::failed(&deployment.reqid, error).on_instance(name);
-            deployment.results.push(result);
-        }
+    /// A failed result for an instance that does not take part, with the reason.
+    fn report_missing(&self, deployment: &mut Deployment, name: &str) {
+        let problem = self.instances.problem(name);
+        warn!(reqid = %deployment.reqid, instance = %name, problem, "not deployed to");
+        let error = format!("instance {name} {problem}");
+        let result = ApiResult::failed(&deployment.reqid, error).on_instance(name);
+        deployment.results.push(result);
+    }
+
+    /// One for each of its nodes. Clients show no other text of those than output (CLIENT §C7).
+    fn report_nodes(&self, deployment: &mut Deployment, name: &str) {
+        let text = format!("instance {name} {}", self.instances.problem(name));
+        let outputs = NodeOutputs {
+            stdout: ByteString::from(""),
+            stderr: ByteString::from(text.as_str()),
+        };
+        let outputs = outputs.into_data();
+        let nodes = deployment.config.nodes.iter();
+        let nodes = nodes.filter(|node| node.instance == name);
+        let results = nodes.map(|node| {
+            let result = ApiResult::failed(&deployment.reqid, text.as_str());
+            let result = result.on_instance(name).on_node(&node.name);
+            result.with_data(outputs.clone())
+        });
+        deployment.results.extend(results);
     }
 
     /// Ends a deployment that has touched nothing.

@@ -167,7 +167,7 @@ fn an_agent_of_another_api_version_does_not_hold_up_a_deployment() {
     assert_eq!(
         rig.lines(),
         [
-            "deploy d: failed @b (instance b has API version 7, the controller 1); ok @a /w-a; ok = c"
+            "deploy d: failed @b (instance b has API version 7, the controller 1); failed @b /w-b = 2 items (instance b has API version 7, the controller 1); ok @a /w-a; ok = c"
         ]
     );
 }

@@ -193,6 +193,9 @@ fn of_ten_agents_with_every_fault_a_deployment_is_answered_within_18_s() {
         ("other-version", "has API version 2, the controller 1"),
     ] {
         want.push(format!("failed @{name} (instance {name} {problem})"));
+        want.push(format!(
+            "failed @{name} /w-{name} = 2 items (instance {name} {problem})"
+        ));
     }
     want.push("failed (request timed out)".into());
     want.push("ok = c".into());

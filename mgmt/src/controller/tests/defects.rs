@@ -34,8 +34,10 @@ fn d03_a_deployment_goes_to_those_who_are_ready_and_names_the_others() {
     rig.agent("a", deployed(&rig.id(3), came_up("a", &["m", "w-a"])));
     assert_eq!(
         rig.lines(),
-        ["deploy d1: failed @b (instance b did not answer); \
-          failed @c (instance c is not connected); ok @a /m; ok @a /w-a; ok = c1"]
+        [
+            "deploy d1: failed @b (instance b did not answer); failed @b /w-b = 2 items (instance b did not answer); \
+          failed @c (instance c is not connected); failed @c /w-c = 2 items (instance c is not connected); ok @a /m; ok @a /w-a; ok = c1"
+        ]
     );
     assert_eq!(rig.configuration(true).unwrap().id, "c1");
 }
@@ -250,7 +252,7 @@ fn d10_agents_are_not_put_back_after_a_deployment_that_one_of_them_missed() {
         [
             "a <- deploy #1 c1",
             "b <- deploy #2 c1",
-            "deploy d1: failed @b (instance b did not answer); failed (request timed out); ok = c1"
+            "deploy d1: failed @b (instance b did not answer); failed @b /w-b = 2 items (instance b did not answer); failed (request timed out); ok = c1"
         ]
     );
     // The agent wakes up and takes it after all; later it is restarted.
@@ -295,8 +297,10 @@ fn d13_waiting_for_agents_leaves_them_time_to_start_their_nodes() {
     rig.pass(secs(1));
     assert_eq!(
         rig.lines(),
-        ["deploy d1: failed @c (instance c is not connected); \
-          failed @b (instance b did not answer); failed (request timed out); ok = c1"]
+        [
+            "deploy d1: failed @c (instance c is not connected); failed @c /w-c = 2 items (instance c is not connected); \
+          failed @b (instance b did not answer); failed @b /w-b = 2 items (instance b did not answer); failed (request timed out); ok = c1"
+        ]
     );
 }
 
@@ -316,7 +320,9 @@ fn d13_an_agent_that_flaps_without_end_does_not_hold_up_the_answer() {
     let answers: Vec<&String> = lines.iter().filter(|l| l.starts_with("deploy")).collect();
     assert_eq!(
         answers,
-        ["deploy d1: failed @b (instance b did not answer); failed (request timed out); ok = c1"]
+        [
+            "deploy d1: failed @b (instance b did not answer); failed @b /w-b = 2 items (instance b did not answer); failed (request timed out); ok = c1"
+        ]
     );
 }
 

@@ -88,7 +88,7 @@ fn results_that_came_in_time_stay_before_the_timeout() {
     assert_eq!(
         rig.lines(),
         [
-            "deploy d1: ok @a /w-a; failed @b (instance b did not answer); \
+            "deploy d1: ok @a /w-a; failed @b (instance b did not answer); failed @b /w-b = 2 items (instance b did not answer); \
              failed (request timed out); ok = c1"
         ]
     );
