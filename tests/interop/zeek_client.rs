@@ -5,9 +5,14 @@
 mod errors;
 mod session;
 
+use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
+use harness::binaries;
+use harness::certificates::Authority;
 use harness::client::ZeekClient;
+use harness::command;
 use harness::tree::{Options, Transport, Tree};
 use serde_json::Value;
 
@@ -131,6 +136,54 @@ fn deployments_work_over_stocks_default_encryption() {
     let config = session.config();
     session.succeeds(&["deploy-config", &config], "deploy.json");
     session.succeeds(&["get-nodes"], "get-nodes.json");
+    tree.stop().unwrap();
+}
+
+/// Controller, agent, supervisor and nodes, with one encrypted key for all.
+#[test]
+fn deployments_work_with_certificates_on_every_link() {
+    let ca = Authority::new("CA").unwrap();
+    let identity = ca.issue_encrypted("zeek", "open sesame").unwrap();
+    let (certificate, keyfile) = (identity.certificate, identity.keyfile);
+    let files = [
+        ("certificate", certificate.display().to_string()),
+        ("keyfile", keyfile.display().to_string()),
+        ("passphrase", "open sesame".to_owned()),
+        ("cafile", ca.cafile().display().to_string()),
+    ];
+    let setting = |(name, value)| format!("Broker::ssl_{name}={value}");
+    let tree = Tree::start(&Options {
+        transport: Transport::AnonymousTls,
+        args: files.clone().map(setting).to_vec(),
+        ..Options::default()
+    })
+    .unwrap();
+    let mut session = Session::new(&tree, "a2c");
+    session.succeeds(&["get-instances"], "get-instances.json");
+    let config = session.config();
+    session.succeeds(&["deploy-config", &config], "deploy.json");
+    session.succeeds(&["get-nodes"], "get-nodes.json");
+
+    // Whoever has no certificate finds every port closed, whoever has one is let in.
+    let own = files.map(|(name, value)| [format!("--ssl-{name}"), value]);
+    for port in [
+        tree.ports.controller,
+        tree.ports.agent,
+        tree.ports.supervisor,
+        tree.ports.first_node,
+    ] {
+        for (tls, code) in [(vec![], 1), (own.concat(), 0)] {
+            let mut publish = Command::new(binaries::built().unwrap().broker_cat);
+            publish.arg("publish").args(tls);
+            publish.args([
+                &format!("127.0.0.1:{port}"),
+                "/zeek-mgmt/test",
+                "Test::nothing",
+            ]);
+            let published = command::run(&mut publish, Duration::from_secs(30)).unwrap();
+            assert_eq!(published.code, Some(code), "{port}: {published:?}");
+        }
+    }
     tree.stop().unwrap();
 }
 

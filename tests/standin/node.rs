@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 
 use broker_proto::codec::{self, Limits};
 use broker_proto::io::entropy;
-use broker_proto::io::tls::{Acceptor, Connector, TlsError};
+use broker_proto::io::tls::{TlsError, connector_and_acceptor};
 use broker_proto::io::transport::Transport;
 use broker_proto::peering::{Endpoint, Input, Options, Output, PeerAddr, PeerNetwork};
+use broker_proto::tls::Tls;
 use broker_proto::zeek::{Event, EventError};
 use broker_proto::{EndpointId, IdGen, Topic};
 use rustix::process::{Pid, getppid};
@@ -27,7 +28,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::behaviour::{Behaviour, Failure};
 use self::dispatch::NodeApi;
-use self::settings::{Settings, Tls};
+use self::settings::Settings;
 use crate::config::{NodeConfig, Role};
 use crate::{block_on, complain, describe};
 
@@ -123,7 +124,7 @@ async fn live(
         None
     });
     let sigterm = signal(SignalKind::terminate());
-    let transport = transport(settings.tls);
+    let transport = transport(&settings.tls);
     let (sigterm, transport) = match (sigterm, transport) {
         (Ok(sigterm), Ok(transport)) => (sigterm, transport),
         (Err(error), _) => return fail(&describe(&error)),
@@ -147,12 +148,9 @@ async fn live(
     node.serve(sigterm).await
 }
 
-fn transport(tls: Tls) -> Result<Transport, TlsError> {
-    let connector = match tls {
-        Tls::Anonymous => Connector::anonymous()?,
-        Tls::Off => Connector::cleartext(),
-    };
-    Ok(Transport::new(connector, Acceptor::self_signed()?))
+fn transport(tls: &Tls) -> Result<Transport, TlsError> {
+    let (connector, acceptor) = connector_and_acceptor(tls)?;
+    Ok(Transport::new(connector, acceptor))
 }
 
 fn fail(text: &str) -> ExitCode {

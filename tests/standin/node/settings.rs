@@ -1,6 +1,9 @@
 //! Where a node's agent is, and how it is spoken to (API §6 N3, N4).
 
+use std::path::PathBuf;
+
 use broker_proto::peering::PeerAddr;
+use broker_proto::tls::{Certificates, Passphrase, Tls};
 
 /// The settings among a node's arguments and environment that matter here.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -9,17 +12,8 @@ pub(super) struct Settings {
     pub(super) agent: Result<PeerAddr, String>,
     /// Where it listens if it has a port.
     pub(super) listen_host: String,
-    /// Whether links are encrypted.
+    /// How links are protected.
     pub(super) tls: Tls,
-}
-
-/// How links are made.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Tls {
-    /// Zeek's default without certificates (WIRE §7.1).
-    Anonymous,
-    /// `Broker::disable_ssl=T`.
-    Off,
 }
 
 impl Settings {
@@ -44,12 +38,33 @@ impl Settings {
             agent: tcp_port(&port).map(|port| PeerAddr { host, port }),
             listen_host: set(env("ZEEK_DEFAULT_LISTEN_ADDRESS"))
                 .unwrap_or_else(|| "127.0.0.1".to_owned()),
-            tls: match arg("Broker::disable_ssl").as_deref() {
-                Some("T" | "true" | "1") => Tls::Off,
-                Some(_) | None => Tls::Anonymous,
-            },
+            tls: tls(&arg),
         }
     }
+}
+
+/// Off wins, and one of the five options is enough for certificates (WIRE §7).
+fn tls(arg: &impl Fn(&str) -> Option<String>) -> Tls {
+    if matches!(
+        arg("Broker::disable_ssl").as_deref(),
+        Some("T" | "true" | "1")
+    ) {
+        return Tls::Off;
+    }
+    let given = |name: &str| arg(name).filter(|value| !value.is_empty());
+    let path = |name: &str| given(name).map(PathBuf::from);
+    let certificates = Certificates {
+        certificate: path("Broker::ssl_certificate"),
+        keyfile: path("Broker::ssl_keyfile"),
+        passphrase: given("Broker::ssl_passphrase").map(Passphrase::new),
+        cafile: path("Broker::ssl_cafile"),
+        capath: path("Broker::ssl_capath"),
+        ..Certificates::default()
+    };
+    if certificates == Certificates::default() {
+        return Tls::Anonymous;
+    }
+    Tls::Certificates(certificates)
 }
 
 /// The wildcard addresses reach this host (API §6 N3).
@@ -119,5 +134,22 @@ mod tests {
             Tls::Anonymous
         );
         assert_eq!(settings(&["Broker::disable_ssl=T"], &[]).tls, Tls::Off);
+    }
+
+    #[test]
+    fn one_of_five_options_means_certificates_unless_tls_is_off() {
+        let cafile = "Broker::ssl_cafile=/etc/ca.pem";
+        let certificates = Certificates {
+            cafile: Some("/etc/ca.pem".into()),
+            ..Certificates::default()
+        };
+        assert_eq!(
+            settings(&[cafile], &[]).tls,
+            Tls::Certificates(certificates)
+        );
+        let off = [cafile, "Broker::disable_ssl=T"];
+        assert_eq!(settings(&off, &[]).tls, Tls::Off);
+        let empty = ["Broker::ssl_cafile="];
+        assert_eq!(settings(&empty, &[]).tls, Tls::Anonymous);
     }
 }
