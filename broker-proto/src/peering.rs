@@ -142,7 +142,7 @@ impl Endpoint {
                 }
             }
             Input::Opened { link, remote } => self.on_opened(now, link, remote),
-            Input::Bytes { link, chunk } => self.on_bytes(now, link, &chunk),
+            Input::Bytes { link, chunk } => self.on_bytes(now, link, chunk),
             Input::Sent { link, messages } => {
                 if let Some(known) = self.links.get_mut(&link)
                     && !matches!(known.state, LinkState::Closing)
@@ -159,6 +159,7 @@ impl Endpoint {
                 }
             }
             Input::Publish { topic, payload } => self.publish(now, topic, payload),
+            Input::PublishFrame { topic, frame } => self.publish_frame(now, &topic, frame),
             Input::Unpeer { addr } => self.unpeer(now, &addr),
             Input::Shutdown => self.shutdown(now),
         }
@@ -286,14 +287,14 @@ impl Endpoint {
         true
     }
 
-    fn on_bytes(&mut self, now: Instant, id: LinkId, chunk: &[u8]) {
+    fn on_bytes(&mut self, now: Instant, id: LinkId, chunk: Bytes) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
         if matches!(link.state, LinkState::Dialing | LinkState::Closing) {
             return;
         }
-        link.decoder.push(chunk);
+        link.decoder.push_bytes(chunk);
         loop {
             let Some(link) = self.links.get_mut(&id) else {
                 return;

@@ -18,6 +18,11 @@ pub fn encode(data: &Data) -> Bytes {
     write::encode(data)
 }
 
+/// Appends one value with its tag to what is there.
+pub fn encode_into(data: &Data, out: &mut Vec<u8>) {
+    write::put(data, out);
+}
+
 /// Reads exactly one value.
 ///
 /// Takes at most 160 bytes of memory per byte of input: values take 32 bytes each and one byte on

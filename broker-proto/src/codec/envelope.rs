@@ -87,12 +87,7 @@ impl Envelope {
 
     fn put(&self, out: &mut BytesMut) {
         let topic = self.topic.as_bytes();
-        out.put_slice(self.sender.as_bytes());
-        out.put_slice(self.receiver.as_bytes());
-        out.put_u8(self.kind.code());
-        out.put_u16(self.ttl);
-        out.put_u16(u16::try_from(topic.len()).expect("a Topic is never longer"));
-        out.put_slice(topic);
+        put_header(self.sender, self.receiver, self.kind, self.ttl, topic, out);
         out.put_slice(&self.payload);
     }
 
@@ -118,6 +113,32 @@ impl Envelope {
             ))
         })
     }
+}
+
+/// The frame of a data envelope for everybody who subscribed to the topic, as the endpoint `sender`
+/// publishes it.
+pub fn data_frame(sender: EndpointId, topic: &Topic, payload: &[u8]) -> Bytes {
+    let topic = topic.as_bytes();
+    put_frame(HEADER_LEN + topic.len() + payload.len(), |out| {
+        put_header(sender, EndpointId::NIL, MessageKind::Data, TTL, topic, out);
+        out.put_slice(payload);
+    })
+}
+
+fn put_header(
+    sender: EndpointId,
+    receiver: EndpointId,
+    kind: MessageKind,
+    ttl: u16,
+    topic: &[u8],
+    out: &mut BytesMut,
+) {
+    out.put_slice(sender.as_bytes());
+    out.put_slice(receiver.as_bytes());
+    out.put_u8(kind.code());
+    out.put_u16(ttl);
+    out.put_u16(u16::try_from(topic.len()).expect("a Topic is never longer"));
+    out.put_slice(topic);
 }
 
 type Header<'a> = (EndpointId, EndpointId, MessageKind, u16, &'a [u8]);

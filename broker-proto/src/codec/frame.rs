@@ -7,6 +7,9 @@ const PREFIX: usize = 4;
 /// Cuts a byte stream into frames. Holds no more than was received.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
+    /// What is left of the last chunk; frames that lie in it whole are not copied.
+    chunk: Bytes,
+    /// The start of a frame whose end was in no chunk so far. One of the two is empty.
     buffer: BytesMut,
 }
 
@@ -23,7 +26,17 @@ pub struct FrameTooLarge {
 impl FrameDecoder {
     /// Takes the next bytes of the stream, cut anywhere.
     pub fn push(&mut self, chunk: &[u8]) {
+        self.gather();
         self.buffer.extend_from_slice(chunk);
+    }
+
+    /// The same. Frames may share the chunk's memory.
+    pub fn push_bytes(&mut self, chunk: Bytes) {
+        if self.is_empty() {
+            self.chunk = chunk;
+        } else {
+            self.push(&chunk);
+        }
     }
 
     /// The payload of the next complete frame; empty frames are handed out too.
@@ -31,28 +44,45 @@ impl FrameDecoder {
     /// # Errors
     /// If the frame announces more than `limit` bytes.
     pub fn next_frame(&mut self, limit: usize) -> Result<Option<Bytes>, FrameTooLarge> {
-        let Some(prefix) = self.buffer.first_chunk::<PREFIX>() else {
+        let pending = self.pending();
+        let Some((prefix, rest)) = pending.split_first_chunk::<PREFIX>() else {
+            self.gather();
             return Ok(None);
         };
         let announced = usize::try_from(u32::from_be_bytes(*prefix)).unwrap_or(usize::MAX);
         if announced > limit {
             return Err(FrameTooLarge { announced, limit });
         }
-        if self.buffer.len() - PREFIX < announced {
+        if rest.len() < announced {
+            self.gather();
             return Ok(None);
         }
-        self.buffer.advance(PREFIX);
-        Ok(Some(self.buffer.split_to(announced).freeze()))
+        if self.chunk.is_empty() {
+            self.buffer.advance(PREFIX);
+            return Ok(Some(self.buffer.split_to(announced).freeze()));
+        }
+        self.chunk.advance(PREFIX);
+        Ok(Some(self.chunk.split_to(announced)))
+    }
+
+    /// Makes room for another chunk.
+    fn gather(&mut self) {
+        self.buffer
+            .extend_from_slice(&std::mem::take(&mut self.chunk));
     }
 
     /// Whether the stream stands between two frames.
     pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.pending().is_empty()
     }
 
     /// The bytes received and not yet handed out.
     pub fn pending(&self) -> &[u8] {
-        &self.buffer
+        if self.chunk.is_empty() {
+            &self.buffer
+        } else {
+            &self.chunk
+        }
     }
 }
 
@@ -88,6 +118,42 @@ mod tests {
             }
             assert_eq!(frames, [&PROBE[4..], &PROBE[4..]], "chunks of {cut}");
             assert!(decoder.is_empty());
+        }
+    }
+
+    #[test]
+    fn chunks_that_are_shared_and_chunks_that_are_copied_make_one_stream() {
+        let stream = [PROBE, PROBE, PROBE].concat();
+        for cut in 1..=stream.len() {
+            for copied in 0..8_usize {
+                let mut decoder = FrameDecoder::default();
+                let (mut frames, mut left) = (Vec::new(), stream.len());
+                for (n, chunk) in stream.chunks(cut).enumerate() {
+                    if copied >> (n % 3) & 1 == 1 {
+                        decoder.push(chunk);
+                    } else {
+                        decoder.push_bytes(Bytes::copy_from_slice(chunk));
+                    }
+                    // Not asked for frames after every chunk.
+                    if n % 2 == 0 || cut > 20 {
+                        continue;
+                    }
+                    while let Some(frame) = decoder.next_frame(5).unwrap() {
+                        left -= PREFIX + frame.len();
+                        frames.push(frame);
+                    }
+                    assert!(stream.len() - left + decoder.pending().len() <= cut * (n + 1));
+                }
+                while let Some(frame) = decoder.next_frame(5).unwrap() {
+                    frames.push(frame);
+                }
+                assert_eq!(
+                    frames,
+                    [&PROBE[4..]; 3],
+                    "chunks of {cut}, copied {copied:b}"
+                );
+                assert!(decoder.is_empty());
+            }
         }
     }
 

@@ -54,8 +54,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::codec::envelope::data_frame;
 use crate::codec::{self, DecodeError, Limits};
 use crate::io::tls::{Acceptor, Connector, TlsError};
 use crate::io::{entropy, listen};
@@ -243,15 +245,8 @@ impl Handle {
         topic: Topic,
         payload: impl Into<Payload>,
     ) -> Result<(), PublishError> {
-        let Payload(payload) = payload.into();
-        if topic.as_bytes().is_empty() || topic.is_local() {
-            return Err(PublishError::Topic(topic));
-        }
-        let (size, limit) = (payload.len(), self.limits.frame);
-        if size == 0 || size.saturating_add(HEADER + topic.as_bytes().len()) > limit {
-            return Err(PublishError::Size { size, limit });
-        }
-        self.tell(Command::Publish { topic, payload }).await?;
+        let frame = self.frame(&topic, &payload.into())?;
+        self.tell(Command::Publish { topic, frame }).await?;
         Ok(())
     }
 
@@ -290,8 +285,28 @@ impl Handle {
         let _ = self.ask(Command::Shutdown).await;
     }
 
+    fn frame(&self, topic: &Topic, payload: &Payload) -> Result<Bytes, PublishError> {
+        let payload: &[u8] = match &payload.0 {
+            Encoded::Here(bytes) => bytes,
+            Encoded::Before(bytes) => bytes,
+        };
+        if topic.as_bytes().is_empty() || topic.is_local() {
+            return Err(PublishError::Topic(topic.clone()));
+        }
+        let (size, limit) = (payload.len(), self.limits.frame);
+        if size == 0 || size.saturating_add(HEADER + topic.as_bytes().len()) > limit {
+            return Err(PublishError::Size { size, limit });
+        }
+        Ok(data_frame(self.id, topic, payload))
+    }
+
     async fn tell(&self, command: Command) -> Result<(), Gone> {
-        self.commands.send(command).await.map_err(|_| Gone)
+        // There nearly always is room, and then no need to be able to wait.
+        match self.commands.try_send(command) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(command)) => self.commands.send(command).await.map_err(|_| Gone),
+            Err(TrySendError::Closed(_)) => Err(Gone),
+        }
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Gone> {
@@ -407,7 +422,15 @@ impl StatusEvents {
 
 /// One encoded value.
 #[derive(Clone, Debug)]
-pub struct Payload(Bytes);
+pub struct Payload(Encoded);
+
+#[derive(Clone, Debug)]
+enum Encoded {
+    /// For this publication only, in more memory than needed, for the moment until the frame is
+    /// made of it.
+    Here(Vec<u8>),
+    Before(Bytes),
+}
 
 impl From<Event> for Payload {
     fn from(event: Event) -> Self {
@@ -423,14 +446,16 @@ impl From<Data> for Payload {
 
 impl From<&Data> for Payload {
     fn from(data: &Data) -> Self {
-        Self(codec::data::encode(data))
+        let mut out = Vec::with_capacity(TYPICAL_LEN);
+        codec::data::encode_into(data, &mut out);
+        Self(Encoded::Here(out))
     }
 }
 
 /// A value that is encoded already. Nobody checks it here; peers may hang up on garbage.
 impl From<Bytes> for Payload {
     fn from(bytes: Bytes) -> Self {
-        Self(bytes)
+        Self(Encoded::Before(bytes))
     }
 }
 
@@ -487,3 +512,6 @@ const HEADER: usize = 4 + 37;
 const COMMANDS: usize = 1024;
 
 const INBOX: usize = 8192;
+
+/// Longer than most payloads, in bytes.
+const TYPICAL_LEN: usize = 1000;

@@ -110,6 +110,15 @@ pub enum Input {
         /// One encoded value.
         payload: Bytes,
     },
+    /// The same, with the envelope written where the value was, which is usually another thread.
+    PublishFrame {
+        /// The topic.
+        topic: Topic,
+        /// Made by [`data_frame`] for this endpoint, this topic and a payload that is not empty.
+        ///
+        /// [`data_frame`]: crate::codec::envelope::data_frame
+        frame: Bytes,
+    },
     /// End the peering with this address and stop dialing it.
     Unpeer {
         /// As given to `Dial`.

@@ -10,7 +10,7 @@ use super::link::Peering;
 use super::retry::Ended;
 use super::{Endpoint, Forwarding, LinkId, Output, PeerCounters};
 use crate::EndpointId;
-use crate::codec::envelope::{Envelope, MessageKind, TTL};
+use crate::codec::envelope::{Envelope, MessageKind, TTL, data_frame};
 use crate::codec::{DecodeError, Excerpt, decode_filter, encode_filter};
 use crate::topic::{INTERNAL_TOPIC, Topic};
 
@@ -154,7 +154,7 @@ impl Endpoint {
             return;
         }
         let mut links = if envelope.receiver.is_nil() {
-            self.routes.matching(&envelope.topic)
+            self.routes.matching(&envelope.topic).to_vec()
         } else {
             self.registry.link(envelope.receiver).into_iter().collect()
         };
@@ -170,7 +170,7 @@ impl Endpoint {
             payload: envelope.payload.clone(),
             ..*envelope
         };
-        self.send_to(now, links, relayed.to_frame());
+        self.send_to(now, &links, relayed.to_frame());
     }
 
     /// Sends what is published to every peer that wants it (WIRE §6.3).
@@ -179,25 +179,25 @@ impl Endpoint {
             warn!(%topic, "not published: peers may not get this");
             return;
         }
-        let links = self.routes.matching(&topic);
-        if links.is_empty() {
+        if self.routes.matching(&topic).is_empty() {
             return;
         }
-        let (sender, receiver, kind) = (self.id, EndpointId::NIL, MessageKind::Data);
-        let envelope = Envelope {
-            sender,
-            receiver,
-            kind,
-            ttl: TTL,
-            topic,
-            payload,
-        };
-        let frame = envelope.to_frame();
+        let frame = data_frame(self.id, &topic, &payload);
+        self.publish_frame(now, &topic, frame);
+    }
+
+    /// The same for a frame that is ready.
+    pub(super) fn publish_frame(&mut self, now: Instant, topic: &Topic, frame: Bytes) {
+        if topic.as_bytes().is_empty() || topic.is_local() {
+            warn!(%topic, "not published: peers may not get this");
+            return;
+        }
         if frame.len() > self.options.limits.frame {
-            warn!(topic = %envelope.topic, bytes = frame.len(), "not published: too large");
+            warn!(%topic, bytes = frame.len(), "not published: too large");
             return;
         }
-        self.send_to(now, links, frame);
+        let links = self.routes.matching(topic);
+        self.send_to(now, &links, frame);
     }
 
     /// Tells every peer the filter that has been told another one, or none (WIRE §6.1).
@@ -225,14 +225,14 @@ impl Endpoint {
     }
 
     /// The last link gets the frame itself: one that nobody shares is cheaper to hold.
-    fn send_to(&mut self, now: Instant, mut links: Vec<LinkId>, frame: Bytes) {
-        let last = links.pop();
-        for link in links {
-            self.send_message(now, link, frame.clone());
+    fn send_to(&mut self, now: Instant, links: &[LinkId], frame: Bytes) {
+        let Some((last, others)) = links.split_last() else {
+            return;
+        };
+        for link in others {
+            self.send_message(now, *link, frame.clone());
         }
-        if let Some(link) = last {
-            self.send_message(now, link, frame);
-        }
+        self.send_message(now, *last, frame);
     }
 
     /// A frame that concerns nobody but the peer.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use super::LinkId;
 use super::interest::Interest;
@@ -12,11 +13,14 @@ use crate::topic::Topic;
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     prefixes: BTreeMap<Vec<u8>, BTreeSet<LinkId>>,
+    /// The last answer: messages on one topic often come in a row.
+    last: Option<(Topic, Arc<[LinkId]>)>,
 }
 
 impl Routes {
     /// A peer wants this; it wants nothing yet.
     pub(super) fn add(&mut self, link: LinkId, interest: &Interest) {
+        self.last = None;
         for topic in interest.topics() {
             let prefix = topic.as_bytes().to_vec();
             self.prefixes.entry(prefix).or_default().insert(link);
@@ -25,6 +29,7 @@ impl Routes {
 
     /// A peer wants this no more.
     pub(super) fn remove(&mut self, link: LinkId, interest: &Interest) {
+        self.last = None;
         for topic in interest.topics() {
             let prefix = topic.as_bytes();
             let Some(links) = self.prefixes.get_mut(prefix) else {
@@ -38,7 +43,18 @@ impl Routes {
     }
 
     /// The links of all peers that want `topic`, each once: no interest holds two prefixes of it.
-    pub(super) fn matching(&self, topic: &Topic) -> Vec<LinkId> {
+    pub(super) fn matching(&mut self, topic: &Topic) -> Arc<[LinkId]> {
+        if let Some((last, links)) = &self.last
+            && last == topic
+        {
+            return Arc::clone(links);
+        }
+        let links: Arc<[LinkId]> = self.find(topic).into();
+        self.last = Some((topic.clone(), Arc::clone(&links)));
+        links
+    }
+
+    fn find(&self, topic: &Topic) -> Vec<LinkId> {
         let mut found = Vec::new();
         let mut rest = topic.as_bytes();
         loop {
@@ -95,11 +111,27 @@ mod tests {
             let wants = |n: &u64| !n.is_multiple_of(3) && filter(*n).matches(topic);
             let expected = (0..1 << names.len()).filter(wants).map(LinkId::Accepted);
             assert_eq!(
-                routes.matching(topic),
-                expected.collect::<Vec<_>>(),
+                *routes.matching(topic),
+                *expected.collect::<Vec<_>>(),
                 "{topic}"
             );
         }
+    }
+
+    #[test]
+    fn who_comes_or_leaves_between_two_messages_is_noticed() {
+        let topic = Topic::from_static("/a/b");
+        let interest = Interest::from(Filter::from_wire(vec![Topic::from_static("/a")]));
+        let [first, second] = [0, 1].map(LinkId::Accepted);
+        let mut routes = Routes::default();
+        assert_eq!(*routes.matching(&topic), []);
+        routes.add(first, &interest);
+        assert_eq!(*routes.matching(&topic), [first]);
+        routes.add(second, &interest);
+        assert_eq!(*routes.matching(&topic), [first, second]);
+        routes.remove(first, &interest);
+        assert_eq!(*routes.matching(&topic), [second]);
+        assert_eq!(*routes.matching(&Topic::from_static("/b")), []);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::codec::envelope::data_frame;
 use crate::topic::Topic;
 
 mod forwarding;
@@ -219,6 +220,26 @@ fn only_peers_that_want_a_topic_get_it() {
         topic,
         payload: Bytes::from_static(&[0]),
     });
+    assert_eq!(c.drain(), []);
+}
+
+#[test]
+fn a_frame_that_is_ready_goes_where_its_value_would() {
+    let mut c = peered_dialer();
+    let publish = |topic: &'static str, payload: &[u8]| {
+        let topic = Topic::from_static(topic);
+        let frame = data_frame(EndpointId::from_bytes(HIGH), &topic, payload);
+        Input::PublishFrame { topic, frame }
+    };
+    c.handle(publish("/test/x", &[0]));
+    let frame = "0000002d ffffffffffff4fffbfffffffffffffff 00000000000000000000000000000000 \
+                 01 0010 0007 2f746573742f78 00";
+    assert_eq!(c.drain(), [send(c.link, frame)]);
+    c.handle(publish("/other", &[0]));
+    c.handle(publish("", &[0]));
+    c.handle(publish("<$>/local/x", &[0]));
+    let limit = Options::default().limits.frame;
+    c.handle(publish("/test/x", &vec![0; limit]));
     assert_eq!(c.drain(), []);
 }
 

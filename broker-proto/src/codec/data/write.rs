@@ -14,7 +14,7 @@ const TYPICAL_LEN: usize = 1000;
 pub(super) fn encode(data: &Data) -> Bytes {
     // Finding out the length first would take as long as writing.
     let mut out = Vec::with_capacity(TYPICAL_LEN);
-    put(data, &mut out);
+    put_value(data, &mut out);
     if out.len() <= TYPICAL_LEN {
         // Faster than giving back what was not used of it.
         return Bytes::copy_from_slice(&out);
@@ -23,8 +23,12 @@ pub(super) fn encode(data: &Data) -> Bytes {
 }
 
 /// Appends one value with its tag.
+pub(super) fn put(data: &Data, out: &mut Vec<u8>) {
+    put_value(data, out);
+}
+
 #[inline(always)]
-fn put(data: &Data, out: &mut Vec<u8>) {
+fn put_value(data: &Data, out: &mut Vec<u8>) {
     match data {
         Data::None => out.push(0),
         Data::Boolean(value) => out.extend_from_slice(&[1, u8::from(*value)]),
@@ -57,7 +61,7 @@ fn put(data: &Data, out: &mut Vec<u8>) {
 fn put_container(tag: u8, count: usize, values: &[Data], out: &mut Vec<u8>) {
     put_size(tag, count, out);
     for value in values {
-        put(value, out);
+        put_value(value, out);
     }
 }
 

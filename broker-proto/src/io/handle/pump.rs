@@ -33,7 +33,7 @@ pub(super) enum Command {
     },
     Publish {
         topic: Topic,
-        payload: Bytes,
+        frame: Bytes,
     },
     Ready(oneshot::Sender<()>),
     Peers(oneshot::Sender<Vec<(EndpointId, PeerNetwork)>>),
@@ -90,7 +90,7 @@ impl Pump {
         let (mut batch, mut has_handles) = (Vec::new(), true);
         loop {
             while let Some(output) = self.endpoint.poll_output() {
-                if output == Output::Stopped {
+                if matches!(output, Output::Stopped) {
                     return;
                 }
                 self.on_output(output, &mut transport);
@@ -123,7 +123,7 @@ impl Pump {
                 topic,
                 payload,
                 from,
-            } => self.deliver(&Message::new(topic, payload, from)),
+            } => self.deliver(Message::new(topic, payload, from)),
             Output::PeerUp { id, network } => self.tell(&Status::PeerUp { id, network }),
             Output::PeerDown { id, reason } => self.tell(&Status::PeerDown { id, reason }),
             Output::PeerUnreachable { addr, reason } => {
@@ -146,8 +146,9 @@ impl Pump {
             }
             Command::Unpeer { addr } => self.endpoint.handle(now, Input::Unpeer { addr }),
             Command::Subscribe { topics, inbox } => self.subscribe(now, topics, inbox),
-            Command::Publish { topic, payload } => {
-                self.endpoint.handle(now, Input::Publish { topic, payload });
+            Command::Publish { topic, frame } => {
+                self.endpoint
+                    .handle(now, Input::PublishFrame { topic, frame });
             }
             Command::Ready(answer) => self.waiting.push(answer),
             Command::Peers(answer) => _ = answer.send(self.endpoint.peers().collect()),
@@ -182,12 +183,23 @@ impl Pump {
         let _ = inbox.send(reader);
     }
 
-    fn deliver(&mut self, message: &Message) {
-        for subscriber in &mut self.subscribers {
+    /// The last subscriber gets the message itself, which is cheaper than a copy.
+    fn deliver(&mut self, message: Message) {
+        let wants = |subscriber: &Subscriber| {
             let mut topics = subscriber.topics.iter();
-            if topics.any(|topic| topic.is_prefix_of(&message.topic)) {
+            topics.any(|topic| topic.is_prefix_of(&message.topic))
+        };
+        let Some(last) = self.subscribers.iter().rposition(wants) else {
+            return;
+        };
+        let (others, last) = self.subscribers.split_at_mut(last);
+        for subscriber in others {
+            if wants(subscriber) {
                 subscriber.inbox.add(message.clone());
             }
+        }
+        if let Some(subscriber) = last.first_mut() {
+            subscriber.inbox.add(message);
         }
     }
 
