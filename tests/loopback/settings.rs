@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use harness::binaries;
+use harness::client::ZeekClient;
 use harness::command::{self, Finished};
 use harness::ports;
 use harness::processes::{self, MARKER};
@@ -142,7 +143,8 @@ fn what_has_no_effect_is_named_in_a_warning() {
 fn a_site_script_starts_controller_and_agent_on_its_ports() {
     let site = Site::new(&SITE);
     let ports = site.write_ports();
-    let running = site.start(&["-j", "site/controller-and-agent.zeek"]);
+    let standin = standin();
+    let running = site.start(&["run", &standin, "-j", "site/controller-and-agent.zeek"]);
     for port in ports {
         running.await_port(port);
     }
@@ -161,7 +163,7 @@ fn a_site_script_starts_controller_and_agent_on_its_ports() {
 fn a_script_that_loads_only_the_agent_starts_only_the_agent() {
     let site = Site::new(&SITE);
     let [_, _, agent, supervisor] = site.write_ports();
-    let running = site.start(&["-j", "site/agent", "-b"]);
+    let running = site.start(&["run", &standin(), "-j", "site/agent", "-b"]);
     for port in [agent, supervisor] {
         running.await_port(port);
     }
@@ -187,6 +189,59 @@ fn scripts_without_controller_and_agent_are_no_cluster() {
     let expected = "zeek-mgmt: Zeek's option -r cannot be used here: nodes get their traffic from \
                     the cluster's configuration\n";
     assert_eq!((done.code, done.stderr.as_str()), (Some(1), expected));
+}
+
+#[test]
+fn clients_are_served_with_the_certificate_of_the_websocket_port() {
+    let site = Site::new(&[]);
+    let [_, websocket, ..] = site.write_ports();
+    let folder = harness::folder().join("certificates");
+    let file = |name: &str| folder.join(name).display().to_string();
+    let options = format!(
+        "redef Management::Controller::tls_options_websocket = Cluster::WebSocketTLSOptions(\n\
+         $ca_file=\"{}\", $enable_peer_verification=T,\n$cert_file=\"{}\", $key_file=\"{}\",\n);\n",
+        file("ca.pem"),
+        file("controller.pem"),
+        file("controller.key")
+    );
+    site.write("tls.zeek", &format!("@load ./site/ports\n{options}"));
+    let running = site.start(&["controller", "--redef", "tls.zeek"]);
+    running.await_port(websocket);
+
+    let client = ZeekClient::installed().unwrap();
+    let set = |name: &str, value: String| format!("ssl.{name}={value}");
+    let certificate = [
+        set("certificate", file("client.pem")),
+        set("keyfile", file("client.key")),
+        set("cafile", file("ca.pem")),
+    ];
+    let mut args = vec!["--set", "ssl.enable=true"];
+    args.extend(
+        certificate
+            .iter()
+            .flat_map(|setting| ["--set", setting.as_str()]),
+    );
+    args.push("get-instances");
+    let done = client.run(websocket, &args).unwrap();
+    assert_eq!(
+        (done.code, done.stdout.as_str()),
+        (Some(0), "{}\n"),
+        "{done:?}"
+    );
+    // Without a certificate, and without TLS.
+    let done = client
+        .run(websocket, &["--set", "ssl.enable=true", "get-instances"])
+        .unwrap();
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let done = client.run(websocket, &["get-instances"]).unwrap();
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.stderr.contains("TLS required"), "{done:?}");
+    assert!(
+        running.said().contains("the client does not speak TLS"),
+        "{}",
+        running.said()
+    );
+    running.stop();
 }
 
 /// A folder with scripts, gone when dropped.
@@ -241,8 +296,7 @@ impl Site {
     }
 
     fn start(&self, args: &[&str]) -> Running {
-        let mut command = self.program(&["run", "--zeek"]);
-        command.arg(binaries::built().unwrap().standin).args(args);
+        let mut command = self.program(args);
         let log = fs::File::create(self.folder.join("log")).unwrap();
         let child = command
             .stdin(Stdio::null())
@@ -263,7 +317,11 @@ impl Drop for Site {
     }
 }
 
-/// A running `zeek-mgmt run`.
+fn standin() -> String {
+    format!("--zeek={}", binaries::built().unwrap().standin.display())
+}
+
+/// A running program.
 struct Running {
     child: Child,
     log: PathBuf,

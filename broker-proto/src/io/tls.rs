@@ -25,6 +25,7 @@ use crate::tls::Tls;
 mod acceptor;
 mod backend;
 mod certificate;
+mod clients;
 mod connector;
 mod explain;
 mod load;

@@ -12,13 +12,13 @@ use broker_proto::io::entropy;
 use broker_proto::io::tls::{Acceptor, TlsError, connector_and_acceptor};
 use broker_proto::io::transport::Transport;
 use broker_proto::peering::{self, PeerAddr};
-use broker_proto::tls::Tls;
+use broker_proto::tls::{Admission, ClientPort, Tls};
 use supervisor::api::MANAGEMENT_NODE_VARIABLE;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 use zeek_client_compat::hub;
-use zeek_client_compat::io::server::{Limits, Server};
+use zeek_client_compat::io::server::{Limits, Server, TLS_REQUIRED};
 
 use super::log::Log;
 use super::store::{OpenError, Store};
@@ -123,18 +123,25 @@ pub async fn controller(settings: Settings) -> Result<(), RunError> {
     outlive_size_limits()?;
     let (dir, name) = (&settings.controller_dir, &settings.controller.name);
     let log = log(dir, name, LogRole::Controller, &settings);
-    let (store_dir, tls, settings) = (settings.store_dir, settings.tls, settings.controller);
+    let Settings {
+        controller: settings,
+        tls,
+        websocket_tls,
+        store_dir,
+        ..
+    } = settings;
     let (connector, acceptor) = connector_and_acceptor(&tls)?;
     let mut transport = Transport::new(connector, acceptor);
     let mut server = match &settings.listen_websocket {
-        // Its clients have no Broker certificates.
-        Some(addr) => Some(listen_websocket(addr, Acceptor::self_signed()?).await?),
+        Some(addr) => Some(listen_websocket(addr, client_acceptor(&websocket_tls)?).await?),
         None => None,
     };
     if !has_certificates(&tls) {
         warn_if_open(&settings.listen);
     }
-    warn_if_open(&settings.listen_websocket);
+    if !asks_clients(&websocket_tls) {
+        warn_if_open(&settings.listen_websocket);
+    }
     let mut ids = IdGen::new(entropy::seed());
     let version = concat!("zeek-mgmt-", env!("CARGO_PKG_VERSION"));
     let id = ids.endpoint_id();
@@ -218,6 +225,23 @@ pub async fn agent(settings: Settings) -> Result<(), RunError> {
 /// The management log, in the directory that a supervisor would start the node in (API §8.3).
 fn log(dir: &Path, node: &str, role: LogRole, settings: &Settings) -> Log {
     Log::start(dir.to_owned(), node, role, settings.log.clone())
+}
+
+/// Without a certificate of its own, the WebSocket port takes cleartext and TLS alike: Broker's
+/// certificates are not for its clients.
+fn client_acceptor(tls: &Option<ClientPort>) -> Result<Acceptor, TlsError> {
+    match tls {
+        Some(port) => Acceptor::for_clients(port, TLS_REQUIRED),
+        None => Acceptor::self_signed(),
+    }
+}
+
+fn asks_clients(tls: &Option<ClientPort>) -> bool {
+    let admission = tls.as_ref().map(|port| &port.admission);
+    match admission {
+        Some(Admission::Certified(_) | Admission::CertifiedBySystem) => true,
+        Some(Admission::Anyone) | None => false,
+    }
 }
 
 fn has_certificates(tls: &Tls) -> bool {

@@ -38,6 +38,14 @@ mod upgrade;
 /// Where clients ask for the upgrade. Stock knows no other path either.
 pub const PATH: &str = "/v1/messages/json";
 
+/// What clients in cleartext are told where only TLS will do: zeek-client prints all of it
+/// (CLIENT §B3).
+pub const TLS_REQUIRED: &[u8] = b"HTTP/1.1 400 TLS required\r\n\
+    Content-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 31\r\n\
+    Connection: close\r\n\r\n\
+    this port takes only TLS (wss)\n";
+
 /// What one server puts up with.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Limits {

@@ -16,7 +16,9 @@ use tokio_rustls::rustls::server::NoServerSessionStorage;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::backend::Backend;
+use super::clients::Speaker;
 use super::{Inner, Stream, TlsError, certificate, explain};
+use crate::tls::ClientPort;
 
 /// Turns accepted sockets into [`Stream`]s: TLS or not as the client chooses, or only TLS with
 /// certificates on both sides.
@@ -33,6 +35,11 @@ enum Mode {
     Anyone(TlsAcceptor),
     /// Only TLS, and only peers with a certificate of a trusted CA.
     Certified(Backend),
+    /// Only TLS, for clients that are no Broker peers.
+    Clients {
+        speaker: Speaker,
+        to_cleartext: &'static [u8],
+    },
 }
 
 impl Acceptor {
@@ -68,6 +75,20 @@ impl Acceptor {
         }
     }
 
+    /// An acceptor for clients that are no Broker peers, with the operator's certificate. Who does
+    /// not speak TLS is sent `to_cleartext` and let go.
+    ///
+    /// # Errors
+    /// If a file does not read or does not fit the others.
+    pub fn for_clients(port: &ClientPort, to_cleartext: &'static [u8]) -> Result<Self, TlsError> {
+        let speaker = Speaker::choose(port)?;
+        let mode = Mode::Clients {
+            speaker,
+            to_cleartext,
+        };
+        Ok(Self { mode })
+    }
+
     /// Waits for the client's first byte, then does the TLS handshake if it asks for one.
     ///
     /// Nothing is written before that byte. Sets TCP_NODELAY (API D73). A client has 10 s for all
@@ -88,7 +109,7 @@ impl Acceptor {
             })
     }
 
-    async fn greet(&self, tcp: TcpStream) -> io::Result<Stream> {
+    async fn greet(&self, mut tcp: TcpStream) -> io::Result<Stream> {
         tcp.set_nodelay(true)?;
         let mut first = [0];
         if tcp.peek(&mut first).await? == 0 {
@@ -107,6 +128,18 @@ impl Acceptor {
                 with_rustls(&TlsAcceptor::from(accepting.clone()), tcp).await
             }
             Mode::Certified(Backend::OpenSsl(context)) => with_openssl(context, tcp).await,
+            Mode::Clients { to_cleartext, .. } if !is_tls => {
+                // Whether it can be told or not, it is refused.
+                let _ = tcp.write_all(to_cleartext).await;
+                part(&mut tcp).await;
+                Err(explain::cleartext_client_refused())
+            }
+            Mode::Clients { speaker, .. } => match speaker {
+                Speaker::Rustls(config) => {
+                    with_rustls(&TlsAcceptor::from(config.clone()), tcp).await
+                }
+                Speaker::OpenSsl(context) => with_openssl(context, tcp).await,
+            },
         }
     }
 }

@@ -52,15 +52,42 @@ impl Backend {
     }
 }
 
+impl Backend {
+    /// For a port whose clients are not asked for certificates.
+    pub(super) fn server_only(material: &Material) -> Result<Arc<ServerConfig>, Refusal> {
+        let provider = Arc::new(ring::default_provider());
+        let key = PrivatePkcs8KeyDer::from(material.key.private_key_to_pkcs8()?);
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(material.shown()?, key.into())?;
+        Ok(without_resumption(config))
+    }
+
+    /// For a port whose clients are no Broker peers and have certificates all the same.
+    pub(super) fn server_with_clients(material: &Material) -> Result<Arc<ServerConfig>, Refusal> {
+        match with_rustls(material, NameCheck::Off)? {
+            Self::Rustls { accepting, .. } => Ok(accepting),
+            Self::OpenSsl(_) => Err(Refusal::new("OpenSSL is needed")),
+        }
+    }
+}
+
 /// Why rustls cannot be used.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(super) enum Refusal {
     #[error("the certificate of the CA '{name}': {flaw}")]
     Root { name: String, flaw: Flaw },
     #[error("the own certificate {0}")]
     Own(Flaw),
     #[error("{0}")]
     Setup(String),
+}
+
+impl Refusal {
+    pub(super) fn new(reason: &str) -> Self {
+        Self::Setup(reason.to_owned())
+    }
 }
 
 impl From<rustls::Error> for Refusal {
@@ -78,9 +105,7 @@ impl From<ErrorStack> for Refusal {
 fn with_rustls(material: &Material, name_check: NameCheck) -> Result<Backend, Refusal> {
     // Named here, because a process-wide default would depend on who comes first.
     let provider = Arc::new(ring::default_provider());
-    let own = CertificateDer::from(material.certificate.to_der()?);
-    let mut chain = vec![own.clone()];
-    chain.extend(ders(&material.chain)?);
+    let chain = material.shown()?;
     let key = PrivatePkcs8KeyDer::from(material.key.private_key_to_pkcs8()?);
     let intermediates = ders(&material.trust.intermediates)?;
     let verifier = Verifier::new(
@@ -90,8 +115,9 @@ fn with_rustls(material: &Material, name_check: NameCheck) -> Result<Backend, Re
         name_check,
     )
     .map_err(|error| Refusal::Setup(error.to_string()))?;
-    let shown = chain.get(1..).unwrap_or_default();
-    if let Err(error) = verifier.check_chain(&own, shown, UnixTime::now()) {
+    if let Some((own, others)) = chain.split_first()
+        && let Err(error) = verifier.check_chain(own, others, UnixTime::now())
+    {
         judge_own(Flaw::from_rustls(&error))?;
     }
     let verifier = Arc::new(verifier);
@@ -105,16 +131,30 @@ fn with_rustls(material: &Material, name_check: NameCheck) -> Result<Backend, Re
     // Stock's acceptor hands out tickets and fails on those that present one (WIRE §7).
     dialing.resumption = Resumption::disabled();
 
-    let mut accepting = ServerConfig::builder_with_provider(provider)
+    let accepting = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key.into())?;
-    accepting.session_storage = Arc::new(NoServerSessionStorage {});
-    accepting.send_tls13_tickets = 0;
     Ok(Backend::Rustls {
         dialing: Arc::new(dialing),
-        accepting: Arc::new(accepting),
+        accepting: without_resumption(accepting),
     })
+}
+
+/// Nobody resumes.
+fn without_resumption(mut config: ServerConfig) -> Arc<ServerConfig> {
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Arc::new(config)
+}
+
+impl Material {
+    /// The own certificate and what is shown beside it.
+    fn shown(&self) -> Result<Vec<CertificateDer<'static>>, ErrorStack> {
+        let mut shown = vec![CertificateDer::from(self.certificate.to_der()?)];
+        shown.extend(ders(&self.chain)?);
+        Ok(shown)
+    }
 }
 
 /// What rustls would hold against our certificate tells which library to use: the peers', made by

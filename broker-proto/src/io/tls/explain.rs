@@ -215,6 +215,14 @@ pub(super) fn cleartext_refused() -> io::Error {
     )
 }
 
+/// A client in cleartext where the port has a certificate.
+pub(super) fn cleartext_client_refused() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        "the client does not speak TLS, and this port has a certificate (is TLS off there?)",
+    )
+}
+
 fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }

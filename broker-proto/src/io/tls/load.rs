@@ -9,7 +9,7 @@ use openssl::x509::{X509, X509NameRef};
 use tracing::{info, warn};
 
 use super::TlsError;
-use crate::tls::Certificates;
+use crate::tls::{Admission, Certificates, ClientPort};
 
 /// What all files together say, parsed by OpenSSL whoever speaks TLS in the end.
 pub(super) struct Material {
@@ -33,13 +33,40 @@ pub(super) struct Trust {
 impl Material {
     /// Reads all of it once; files that change later have no effect.
     pub(super) fn load(options: &Certificates) -> Result<Self, TlsError> {
-        let certificate_file = required(&options.certificate, "Broker::ssl_certificate")?;
-        let key_file = required(&options.keyfile, "Broker::ssl_keyfile")?;
+        let certificate = required(&options.certificate, "Broker::ssl_certificate")?;
+        let keyfile = required(&options.keyfile, "Broker::ssl_keyfile")?;
         if options.cafile.is_none() && options.capath.is_none() {
             return Err(TlsError::Missing {
                 option: "Broker::ssl_cafile or Broker::ssl_capath",
             });
         }
+        Self::read(certificate, keyfile, options, Trust::load)
+    }
+
+    /// The same for a port of clients, which are not always asked for certificates.
+    pub(super) fn load_for_clients(port: &ClientPort) -> Result<Self, TlsError> {
+        let cafile = match &port.admission {
+            Admission::Certified(file) => Some(file.clone()),
+            Admission::Anyone | Admission::CertifiedBySystem => None,
+        };
+        let trust = if cafile.is_some() {
+            Trust::load
+        } else {
+            |_: &Certificates| Ok(Trust::default())
+        };
+        let options = Certificates {
+            cafile,
+            ..Certificates::default()
+        };
+        Self::read(&port.certificate, &port.keyfile, &options, trust)
+    }
+
+    fn read(
+        certificate_file: &Path,
+        key_file: &Path,
+        options: &Certificates,
+        trust: fn(&Certificates) -> Result<Trust, TlsError>,
+    ) -> Result<Self, TlsError> {
         let mut chain = certificates(certificate_file)?.into_iter();
         let certificate = chain.next().ok_or_else(|| TlsError::NoCertificate {
             path: certificate_file.to_owned(),
@@ -58,7 +85,7 @@ impl Material {
             certificate,
             chain: chain.collect(),
             key,
-            trust: Trust::load(options)?,
+            trust: trust(options)?,
         })
     }
 }

@@ -1,4 +1,5 @@
 mod authority;
+mod clients;
 mod matrix;
 mod mismatch;
 mod peering;

@@ -394,3 +394,25 @@ fn the_log_is_kept_as_options_say() {
     assert_eq!(off.log.rotation, None);
     assert_eq!(off.archive, None);
 }
+
+#[test]
+fn state_is_kept_relative_to_the_controllers_directory() {
+    for (given, directory, want) in [
+        (".", "", "/state/nodes/controller"),
+        ("\"db\"", "", "/state/nodes/controller/db"),
+        ("db", "elsewhere", "/state/nodes/elsewhere/db"),
+        (".", "/var/controller", "/var/controller"),
+        ("/var/db/zeek", "", "/var/db/zeek"),
+    ] {
+        let found = settings(
+            &[
+                &format!("Broker::table_store_db_directory={given}"),
+                &format!("Management::Controller::directory={directory}"),
+                "Management::Controller::name=controller",
+                "Management::state_dir=/state",
+            ],
+            &[],
+        );
+        assert_eq!(found.store_dir, PathBuf::from(want));
+    }
+}
