@@ -22,6 +22,8 @@ use bytes::{BufMut, Bytes};
 use mgmt::api::agent::{AgentRequest, AgentResponse};
 use mgmt::api::controller::{ControllerRequest, ControllerResponse};
 use mgmt::api::node::{NodeRequest, NodeResponse};
+use mgmt::controller::configs::Saved;
+use mgmt::controller::configs::rows::Row;
 use supervisor::api::{ExitEvent, NodeStatusEvent, SupervisorRequest, SupervisorResponse};
 use supervisor::stem::{Decoder, Message, Report};
 use zeek_client_compat::json::{decode, encode, parse};
@@ -48,6 +50,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("session", session),
     ("stem", stem),
     ("redef", redef),
+    ("state", state),
 ];
 
 /// A byte stream cut into frames (WIRE §2). The first byte says how it is chopped up on arrival,
@@ -292,4 +295,36 @@ pub fn stem(input: &[u8]) {
             Report::parse("worker-01", &text);
         }
     }
+}
+
+/// The rows of a controller's state file (API §4.9): each a byte that says how long the key is, the
+/// key, two bytes for the value, the value; the last one may be cut.
+pub fn state(input: &[u8]) {
+    let mut rows = Vec::new();
+    let mut rest = input;
+    while let Some((&key, after)) = rest.split_first() {
+        let (key, after) = after.split_at(usize::from(key).min(after.len()));
+        let (len, after) = after.split_at(after.len().min(2));
+        let len = len
+            .iter()
+            .fold(0, |len, byte| len << 8 | usize::from(*byte));
+        let (value, after) = after.split_at(len.min(after.len()));
+        rows.push(Row {
+            key: key.to_vec(),
+            value: value.to_vec(),
+        });
+        rest = after;
+    }
+    let Ok((saved, _)) = Saved::from_rows(rows) else {
+        return;
+    };
+    let Ok(slots) = saved.to_rows() else {
+        panic!("what was read is too large to be written");
+    };
+    let rows = slots.into_iter().filter_map(|slot| {
+        let key = slot.key;
+        slot.value.map(|value| Row { key, value })
+    });
+    let again = Saved::from_rows(rows).map(|(saved, _)| saved);
+    assert_eq!(again, Ok(saved), "what was written reads differently");
 }
