@@ -9,6 +9,7 @@
 //! | [`certificates`] | a CA and what it issues |
 //! | [`binaries`], [`ports`], [`command`], [`lock`] | programs of this workspace, and how to run them |
 //! | [`tree`], [`processes`] | a running `zeek-mgmt`, and a look at what it left behind |
+//! | [`lone`] | a controller alone, to be killed and started again on what it kept |
 //! | [`websocket`] | a client of the WebSocket port that may misbehave |
 //!
 //! Everything here blocks and reads clocks: real processes are waited for in loops that have a
@@ -24,6 +25,7 @@ pub mod certificates;
 pub mod client;
 pub mod command;
 pub mod lock;
+pub mod lone;
 pub mod normal;
 pub mod ports;
 pub mod processes;

@@ -18,6 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::binaries::{self, Binaries};
 use crate::client::ZeekClient;
 use crate::command::{self, Finished};
+use crate::lone;
 use crate::ports;
 use crate::processes::{self, MARKER, Process};
 use crate::wait_until;
@@ -48,6 +49,8 @@ pub struct Options {
     pub args: Vec<String>,
     /// Further environment.
     pub env: Vec<(String, String)>,
+    /// What an earlier controller kept; `None` if there was none.
+    pub kept: Option<Vec<u8>>,
 }
 
 /// How peers of a tree talk.
@@ -152,6 +155,9 @@ impl Tree {
         let mark = mark();
         let folder = std::env::temp_dir().join(format!("zeek-mgmt-{mark}"));
         fs::create_dir_all(folder.join("state"))?;
+        if let Some(kept) = &options.kept {
+            lone::keep(&folder.join("state"), kept)?;
+        }
         let zeek = options.zeek.clone().unwrap_or(programs.standin);
         let mut command = Command::new(&programs.mgmt);
         command.args(["run", "--zeek"]).arg(&zeek);
@@ -357,7 +363,7 @@ impl Log {
         wait_until(limit, || self.lines().into_iter().find(fits))
     }
 
-    fn follow(&self, stderr: ChildStderr) {
+    pub(crate) fn follow(&self, stderr: ChildStderr) {
         let lines = Arc::clone(&self.0);
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {

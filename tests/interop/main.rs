@@ -11,6 +11,7 @@
 mod broker;
 mod logs;
 mod replay;
+mod state;
 mod transcripts;
 mod unify;
 mod zeek;

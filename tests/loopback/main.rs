@@ -14,6 +14,7 @@ mod log;
 mod nodes;
 mod peer;
 mod settings;
+mod state;
 mod websocket;
 
 use harness::tree::{CONTROLLER, INSTANCE, Tree};
