@@ -15,6 +15,7 @@ use broker_proto::Data;
 use broker_proto::peering::{self, LinkId};
 use harness::recorded::SentEvent;
 use harness::transcript::{Connection, Side};
+use mgmt::controller::configs::Saved;
 use mgmt::controller::process::Output;
 use zeek_client_compat::hub::{self, ClientId};
 
@@ -64,6 +65,7 @@ pub(crate) struct Replay<'a, S> {
     dials: Vec<(LinkId, u16)>,
     difference: Difference,
     log: Vec<String>,
+    kept: Option<Saved>,
 }
 
 /// What came of a run.
@@ -73,6 +75,8 @@ pub(crate) struct Outcome {
     pub(crate) log: Vec<String>,
     /// Which id of ours stands for which recorded one.
     pub(crate) ids: Ids,
+    /// What a controller kept last.
+    pub(crate) kept: Option<Saved>,
 }
 
 impl Difference {
@@ -118,6 +122,7 @@ impl<'a, S: Subject> Replay<'a, S> {
             dials: Vec::new(),
             difference: Difference::default(),
             log: Vec::new(),
+            kept: None,
         }
     }
 
@@ -149,6 +154,7 @@ impl<'a, S: Subject> Replay<'a, S> {
             difference: self.difference,
             log: self.log,
             ids: self.ids,
+            kept: self.kept,
         }
     }
 
@@ -258,7 +264,10 @@ impl<'a, S: Subject> Replay<'a, S> {
                 Output::Broker(output) => self.on_broker(output),
                 Output::WebSocket(output) => self.on_websocket(output),
                 Output::Log(record) => self.log.push(record.message),
-                Output::Save { .. } => self.subject.saved(self.now),
+                Output::Save { state } => {
+                    self.kept = Some(state);
+                    self.subject.saved(self.now);
+                }
             }
         }
     }

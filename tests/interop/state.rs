@@ -7,10 +7,14 @@ use std::time::Duration;
 use harness::client::ZeekClient;
 use harness::lone::{Lone, STATE_FILE, State};
 use harness::processes::resident_kib;
+use harness::transcript::Transcript;
 use harness::tree::{CONTROLLER, Options, Tree};
 use harness::{folder, wait_until};
+use mgmt::io::store::Store;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+use crate::transcripts::replay_controller;
 
 /// From a start until every node runs.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -33,6 +37,17 @@ fn what_a_stock_controller_kept_is_printed_as_it_printed_it() {
     }
     // Nobody has changed anything.
     assert_eq!(fs::read(state.file()).unwrap(), kept);
+}
+
+#[test]
+fn what_ours_keeps_of_a_recorded_session_is_what_stock_kept() {
+    for session in ["a2c", "c2a"] {
+        let file = format!("transcripts/{session}/state/{STATE_FILE}");
+        let state = State::with(&fs::read(folder().join(file)).unwrap()).unwrap();
+        let (_store, stock) = Store::open(state.controller()).unwrap();
+        let outcome = replay_controller(&Transcript::read(session));
+        assert_eq!(outcome.kept.unwrap(), stock, "{session}");
+    }
 }
 
 #[test]
