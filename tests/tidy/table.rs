@@ -123,12 +123,20 @@ fn testing(source: &Source, path: &str) -> Option<&'static str> {
         "zeek_client_compat::io",
         "mgmt::io",
     ];
-    const ALLOWED: [&str; 5] = ["interop", "loopback", "standin", "demo", "harness"];
+    const ALLOWED: [&str; 6] = [
+        "interop",
+        "loopback",
+        "supervised",
+        "standin",
+        "demo",
+        "harness",
+    ];
     let mut folders = source.path.split('/').skip(1);
     let allowed = folders
         .next()
         .is_some_and(|folder| ALLOWED.contains(&folder));
-    (!allowed && starts_with_any(path, &IO)).then_some("only interop and loopback use `io`")
+    (!allowed && starts_with_any(path, &IO))
+        .then_some("only interop, loopback and supervised use `io`")
 }
 
 fn starts_with_any(path: &str, prefixes: &[&str]) -> bool {

@@ -1,0 +1,86 @@
+//! How deaths are told, and that a node's own children go with it.
+
+use std::fs;
+use std::time::Duration;
+
+use broker_proto::ByteString;
+use rustix::process::Signal;
+
+use crate::agent::{Agent, kill};
+
+#[tokio::test]
+async fn a_death_is_told_at_once_with_how_and_the_last_words() {
+    let mut agent = Agent::start(&[]).await;
+    let order = [
+        ("ZEEK_STANDIN_FAIL", "7"),
+        ("ZEEK_STANDIN_FAIL_AFTER", "300"),
+        ("ZEEK_STANDIN_FAIL_TEXT", "error: one|two"),
+    ];
+    assert_eq!(agent.create("w", &order).await, "");
+    agent.started("w").await;
+    let told = agent.died("w").await;
+    let end = told.end.expect("told before the next start");
+    assert_eq!((end.status, end.signal, end.restarts), (Some(7), None, 0));
+    assert!(end.run_time >= Duration::from_millis(250), "{end:?}");
+    let stderr = ByteString::from("error: one\ntwo");
+    assert_eq!(told.outputs.stderr, stderr);
+
+    agent.started("w").await;
+    let again = agent.died("w").await;
+    assert_eq!((again.end, again.outputs), (None, told.outputs), "as stock");
+    agent.died("w").await;
+    agent.destroy("w").await;
+    agent.await_processes(1).await;
+    let file = fs::read_to_string(agent.folder("w").join("stderr.1")).unwrap();
+    assert_eq!(file, "error: one\ntwo\n", "the evidence is kept");
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_killed_node_is_told_with_its_signal_even_after_a_restart() {
+    let mut agent = Agent::start(&[]).await;
+    agent.create("w", &[]).await;
+    agent.started("w").await;
+    agent.restart("w").await;
+    let pid = agent.started("w").await;
+    kill(i32::try_from(pid).unwrap(), Signal::KILL);
+    let end = loop {
+        if let Some(end) = agent.died("w").await.end {
+            break end;
+        }
+    };
+    assert_eq!((end.status, end.signal, end.restarts), (None, Some(9), 1));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_nodes_own_children_die_with_it() {
+    let mut agent = Agent::start(&[("ZEEK_STANDIN_CHILD", "1000")]).await;
+    agent.create("w", &[]).await;
+    agent.hellos(&["w".to_owned()]).await;
+    let has_child = |agent: &Agent| agent.processes().iter().any(|p| p.command == "sleep 1000");
+    assert!(has_child(&agent));
+    agent.destroy("w").await;
+    agent.await_processes(1).await;
+    assert!(!has_child(&agent));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn refused_nodes_are_told_why() {
+    let mut agent = Agent::start(&[]).await;
+    agent.create("w", &[]).await;
+    for (name, why) in [
+        ("", "node names must not be an empty string"),
+        ("a b", "node names must not contain spaces: 'a b'"),
+        ("w", "node with name 'w' already exists"),
+        ("../w", "node names must not be paths: '../w'"),
+    ] {
+        assert_eq!(agent.create(name, &[]).await, why);
+    }
+    let stem = ("ZEEK_STEM", "1,2,3,4,5");
+    let why = "node with name 'v' must not have ZEEK_STEM in its environment";
+    assert_eq!(agent.create("v", &[stem]).await, why);
+    agent.hellos(&["w".to_owned()]).await;
+    agent.stop().await;
+}
