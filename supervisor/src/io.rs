@@ -5,6 +5,7 @@
 
 mod child;
 mod files;
+mod notify;
 pub mod run;
 #[cfg(test)]
 mod tests;

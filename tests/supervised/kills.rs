@@ -61,15 +61,8 @@ async fn create_all(agent: &mut Agent) {
 /// Every name is there with a process of its own, and there is nothing else.
 async fn look_around(agent: &mut Agent, descriptors: usize, round: usize) {
     agent.await_processes(1 + 2 * NODES.len()).await;
-    let status = agent.status().await;
-    let names: Vec<&str> = status.nodes.keys().map(String::as_str).collect();
-    assert_eq!(names, NODES, "round {round}");
-    let alive: Vec<i32> = agent.processes().iter().map(|p| p.pid).collect();
-    assert_eq!(alive.len(), 1 + 2 * NODES.len(), "round {round}");
-    for (name, node) in status.nodes {
-        let pid = i32::try_from(node.pid.unwrap()).unwrap();
-        assert!(alive.contains(&pid), "round {round}: {name}");
-    }
+    // A hello may overtake the news of the start.
+    crate::patiently(async { while !all_run(agent, round).await {} }).await;
     let supervisor = agent.supervisor_pid();
     let settled = wait_until(PATIENCE, || {
         let is_clean = zombies(supervisor) == 0;
@@ -81,6 +74,15 @@ async fn look_around(agent: &mut Agent, descriptors: usize, round: usize) {
         settled.is_some(),
         "round {round}: {open} descriptors, not {descriptors}; {zombies} zombies"
     );
+}
+
+async fn all_run(agent: &mut Agent, round: usize) -> bool {
+    let status = agent.status().await;
+    let names: Vec<&str> = status.nodes.keys().map(String::as_str).collect();
+    assert_eq!(names, NODES, "round {round}");
+    let alive: Vec<i32> = agent.processes().iter().map(|p| p.pid).collect();
+    let is_alive = |pid: Option<i64>| alive.iter().any(|other| Some(i64::from(*other)) == pid);
+    alive.len() == 1 + 2 * NODES.len() && status.nodes.values().all(|node| is_alive(node.pid))
 }
 
 fn descriptors(pid: i32) -> usize {

@@ -58,10 +58,11 @@ struct Signals {
 }
 
 impl Signals {
-    /// A program that a supervisor started also ends with that supervisor, as a supervised node
-    /// does (API §9.3 S6).
-    fn new() -> Result<Self, RunError> {
+    /// A program that a supervisor started is named as a supervised node, and also ends with that
+    /// supervisor (API §9.3 S2, S6).
+    fn new(name: &str) -> Result<Self, RunError> {
         if std::env::var_os(MANAGEMENT_NODE_VARIABLE).is_some() {
+            name_process(name);
             rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
                 .map_err(|error| RunError::Signals(error.into()))?;
         }
@@ -79,6 +80,17 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
         info!("told to stop");
+    }
+}
+
+/// `zeek.<name>`, of which Linux keeps 15 bytes.
+fn name_process(name: &str) {
+    let mut name = format!("zeek.{name}").into_bytes();
+    name.truncate(15);
+    if let Ok(name) = std::ffi::CString::new(name)
+        && let Err(error) = rustix::thread::set_name(&name)
+    {
+        warn!(%error, "this process keeps its name");
     }
 }
 
@@ -119,7 +131,7 @@ fn outlive_size_limits() -> Result<(), RunError> {
 /// If TLS, the signal handlers, the WebSocket port or the state file are not to be had. The Broker
 /// port is tried again every second, as stock does.
 pub async fn controller(settings: Settings) -> Result<(), RunError> {
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(&settings.controller.name)?;
     outlive_size_limits()?;
     let (dir, name) = (&settings.controller_dir, &settings.controller.name);
     let log = log(dir, name, LogRole::Controller, &settings);
@@ -186,7 +198,7 @@ pub async fn controller(settings: Settings) -> Result<(), RunError> {
 /// # Errors
 /// If TLS or the signal handlers are not to be had.
 pub async fn agent(settings: Settings) -> Result<(), RunError> {
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(&settings.agent.name)?;
     let (dir, name) = (&settings.agent_dir, &settings.agent.name);
     let log = log(dir, name, LogRole::Agent, &settings);
     let (tls, settings) = (settings.tls, settings.agent);

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
 
+use super::notify;
 use crate::host::{ChildId, Control, Ending, Group, HostInput, Launch, Signal, Stream, Target};
 
 /// Reports that may wait for [`Children::next`]; times [`READ_SIZE`], in bytes.
@@ -148,6 +149,9 @@ fn start(launch: &Launch) -> io::Result<Started> {
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
+    for variable in notify::VARIABLES {
+        command.env_remove(variable);
+    }
     if let Some(directory) = &launch.directory {
         std::fs::create_dir_all(directory)?;
         command.current_dir(directory);

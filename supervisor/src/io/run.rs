@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep_until;
 
 use crate::io::Host;
+use crate::io::notify::Notifier;
 use crate::process::{Input, Output, SupervisorProcess};
 use crate::settings::Settings;
 
@@ -30,8 +31,8 @@ pub enum RunError {
 /// signal does not wait for the order in which they end. SIGHUP logs how each unit is.
 ///
 /// Peers may connect in cleartext or with TLS; if `tls` has certificates, only with one of their
-/// own. An address that is taken is tried again every second. Needs a tokio runtime with io and
-/// time.
+/// own. An address that is taken is tried again every second. Systemd is told of start and end, and
+/// that the pump lives, if it asks for that. Needs a tokio runtime with io and time.
 ///
 /// # Errors
 /// If it cannot start.
@@ -49,6 +50,8 @@ pub async fn run(settings: Settings, tls: &Tls) -> Result<(), RunError> {
     let mut ids = IdGen::new(entropy::seed());
     let id = ids.endpoint_id();
     let mut process = SupervisorProcess::new(settings, id, ids, Instant::now());
+    let mut systemd = Notifier::from_env(Instant::now());
+    systemd.ready();
     loop {
         while let Some(output) = process.poll_output() {
             match output {
@@ -57,7 +60,8 @@ pub async fn run(settings: Settings, tls: &Tls) -> Result<(), RunError> {
                 Output::Stopped => return Ok(()),
             }
         }
-        let deadline = process.poll_timeout();
+        let deadlines = [process.poll_timeout(), systemd.deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
         let wake = deadline.unwrap_or_else(|| Instant::now() + IDLE);
         let input = tokio::select! {
             input = transport.next() => Some(Input::Peering { input }),
@@ -67,6 +71,10 @@ pub async fn run(settings: Settings, tls: &Tls) -> Result<(), RunError> {
             _ = hangup.recv() => Some(Input::LogStatus),
             () = sleep_until(wake.into()) => None,
         };
+        systemd.on_due(Instant::now());
+        if input == Some(Input::Shutdown) {
+            systemd.stopping();
+        }
         match input {
             Some(input) => process.handle(Instant::now(), input),
             None => process.handle_timeout(Instant::now()),
