@@ -32,7 +32,7 @@ pub use interface::{
 
 use crate::codec::frame::{FrameDecoder, put_frame};
 use crate::codec::handshake::{DropConn, HandshakeMsg};
-use crate::topic::Filter;
+use crate::topic::{Filter, Topic};
 use crate::{ByteString, EndpointId, IdGen};
 use handshake::{Handshake, hello};
 use link::{Establishing, Generation, Link, LinkState, Question};
@@ -129,6 +129,12 @@ impl Endpoint {
     pub fn backlog(&self) -> usize {
         let waiting = self.links.values().map(|link| link.outbox.len());
         waiting.max().unwrap_or(0)
+    }
+
+    /// Whether a peer wants this topic. If not, publishing on it does nothing, and the caller need
+    /// not even write the message.
+    pub fn is_wanted(&self, topic: &Topic) -> bool {
+        !self.routes.matching(topic).is_empty()
     }
 
     /// One thing happened. `now` never goes back.

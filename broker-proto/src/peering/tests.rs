@@ -208,6 +208,7 @@ fn a_subscription_made_later_is_announced() {
 fn only_peers_that_want_a_topic_get_it() {
     let mut c = peered_dialer();
     let topic = Topic::from_static("/test/x");
+    assert!(c.endpoint.is_wanted(&topic));
     c.handle(Input::Publish {
         topic,
         payload: Bytes::from_static(&[0]),
@@ -216,6 +217,7 @@ fn only_peers_that_want_a_topic_get_it() {
                  01 0010 0007 2f746573742f78 00";
     assert_eq!(c.drain(), [send(c.link, frame)]);
     let topic = Topic::from_static("/other");
+    assert!(!c.endpoint.is_wanted(&topic));
     c.handle(Input::Publish {
         topic,
         payload: Bytes::from_static(&[0]),
