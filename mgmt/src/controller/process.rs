@@ -187,15 +187,16 @@ impl ControllerProcess {
         let event = Event::from(response);
         info!(event = %event.name, "tx");
         let (topic, origin) = (CONTROLLER_TOPIC, None);
-        self.hub.handle(
-            now,
-            hub::Input::Publish {
-                topic,
-                event: event.clone(),
-                origin,
-            },
-        );
-        self.publish(now, CONTROLLER_TOPIC, event);
+        // Agents do not subscribe to it, so mostly nobody would read what is written here.
+        if self.endpoint.is_wanted(&topic) {
+            self.publish(now, topic.clone(), event.clone());
+        }
+        let publish = hub::Input::Publish {
+            topic,
+            event,
+            origin,
+        };
+        self.hub.handle(now, publish);
     }
 
     fn publish(&mut self, now: Instant, topic: Topic, event: Event) {
