@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "clocks and tasks belong here")]
 
 pub mod log;
+pub mod plan;
 pub mod run;
 mod scripts;
 pub mod sources;

@@ -7,5 +7,6 @@ pub mod controller;
 pub mod io;
 pub mod log;
 pub mod model;
+pub mod plan;
 pub mod request;
 pub mod settings;

@@ -1,5 +1,6 @@
 //! What the framework talks about: configurations, instances, nodes, their states (API §1.3, §1.4).
 
+pub mod admission;
 pub mod diff;
 pub mod hosts;
 pub mod layouts;

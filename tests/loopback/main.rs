@@ -13,6 +13,7 @@ mod load;
 mod log;
 mod nodes;
 mod peer;
+mod plan;
 mod settings;
 mod state;
 mod websocket;

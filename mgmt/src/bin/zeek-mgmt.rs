@@ -16,6 +16,9 @@ use clap::{Args, Parser, Subcommand};
 use mgmt::api::{AGENT_SCRIPT, CONTROLLER_SCRIPT};
 use mgmt::io::run;
 use mgmt::io::sources::{self, Said};
+use mgmt::plan::cluster::Cluster;
+use mgmt::plan::target::Hints;
+use mgmt::plan::{Plan, show};
 use mgmt::settings::arguments::{self, Arguments};
 use mgmt::settings::{Program, Role, Settings};
 use supervisor::api::{Layout, MANAGEMENT_NODE_VARIABLE, NodeConfig};
@@ -46,6 +49,10 @@ enum Command {
     Controller(SettingArgs),
     /// Only an agent: runs a host's nodes through the supervisor.
     Agent(SettingArgs),
+    /// Tells what deploying a cluster configuration would do, without doing it.
+    ///
+    /// The exit code is 0 if it could be deployed, 1 if not. Settings are the controller's.
+    Plan(PlanArgs),
 }
 
 #[derive(Debug, Args)]
@@ -134,6 +141,24 @@ enum End {
     Wrong(Vec<String>),
 }
 
+#[derive(Debug, Args)]
+struct PlanArgs {
+    /// Where the controller's WebSocket port is: HOST, HOST:PORT or :PORT.
+    ///
+    /// Without it, as zeek-client: ZEEK_CLIENT_CONFIG_SETTINGS, ZEEK_CLIENT_CONFIG_FILE; else the
+    /// controller of this host.
+    #[arg(long, value_name = "HOST:PORT")]
+    controller: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    as_json: bool,
+    /// The configuration, as for zeek-client; '-' for standard input.
+    #[arg(value_name = "CONFIG.ini")]
+    config: PathBuf,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -143,7 +168,8 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     match start(cli.command) {
-        Ok(Ok(()) | Err(End::Done)) => ExitCode::SUCCESS,
+        Ok(Ok(code)) => code,
+        Ok(Err(End::Done)) => ExitCode::SUCCESS,
         Ok(Err(End::Wrong(errors))) => {
             for error in errors {
                 eprintln!("zeek-mgmt: {error}");
@@ -163,7 +189,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(command: Command) -> Result<Result<(), End>, Box<dyn Error>> {
+fn start(command: Command) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
     // One thread is plenty, and keeps each program at a few megabytes.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -194,8 +220,45 @@ fn start(command: Command) -> Result<Result<(), End>, Box<dyn Error>> {
             Ok(settings) => runtime.block_on(run::agent(settings))?,
             Err(end) => return Ok(Err(end)),
         },
+        Command::Plan(args) => return plan(args),
     }
-    Ok(Ok(()))
+    Ok(Ok(ExitCode::SUCCESS))
+}
+
+fn plan(args: PlanArgs) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
+    let settings = match own_settings(args.settings, Program::Controller) {
+        Ok(settings) => settings,
+        Err(end) => return Ok(Err(end)),
+    };
+    let env = |name| std::env::var(name).ok();
+    let file = env("ZEEK_CLIENT_CONFIG_FILE");
+    let file = file.map(|path| read(Path::new(&path))).transpose()?;
+    let env_settings = env("ZEEK_CLIENT_CONFIG_SETTINGS");
+    let hints = Hints {
+        file: file.as_deref(),
+        settings: env_settings.as_deref(),
+        argument: args.controller.as_deref(),
+    };
+    let controller = hints.resolve(settings.controller.listen_websocket.as_ref())?;
+    let text = match args.config.to_str() {
+        Some("-") => std::io::read_to_string(std::io::stdin())?,
+        Some(_) | None => read(&args.config)?,
+    };
+    let cluster = Cluster::parse(&text, &sources::hostname())?;
+    let observed = mgmt::io::plan::observe(&controller)?;
+    let mut plan = Plan::new(cluster.config, &observed, &settings.controller);
+    plan.warnings.extend(cluster.ignored);
+    if args.as_json {
+        println!("{:#}", show::json(&plan));
+    } else {
+        print!("{}", show::text(&plan));
+    }
+    Ok(Ok(ExitCode::from(u8::from(!plan.is_deployable()))))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(path);
+    text.map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Settings for controller and agent alone: every argument is a stock option.

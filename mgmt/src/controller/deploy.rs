@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use broker_proto::zeek::ToData;
-use broker_proto::{ByteString, Data, Port};
+use broker_proto::{ByteString, Data};
 use tracing::{info, warn};
 
 use super::configs::{Asker, Change, SLOW_DISK};
@@ -18,9 +18,7 @@ use crate::api::ApiResult;
 use crate::api::controller::ControllerResponse;
 use crate::log::Record;
 use crate::model::diff::InstanceDiff;
-use crate::model::validate::Rules;
 use crate::model::{Configuration, NodeOutputs};
-use crate::settings::AutoAssign;
 
 /// How long a deployment waits for a standby to have its effect at an agent that it was not meant
 /// for: a stock agent acts on it if its name is a prefix, after a deployment that came right behind
@@ -153,13 +151,7 @@ impl Controller {
         config: Configuration,
     ) {
         let mut config = config.without_null_ports();
-        let listen = self.settings.listen.as_ref();
-        let mut problems = config.problems(Rules {
-            controller_port: listen.map(|addr| Port::tcp(addr.port)),
-            broker_ports: self.settings.broker_ports,
-        });
-        problems.extend(config.collision(&self.settings.name));
-        problems.sort();
+        let problems = config.refusals(&self.settings);
         if !problems.is_empty() {
             warn!(reqid, config = %config.id, ?problems, "refused a configuration");
             let problems = problems.into_iter();
@@ -402,14 +394,7 @@ impl Controller {
     /// Hosts and ports as far as they can be told (API §4.3 C10).
     fn prepared(&self, mut config: Configuration) -> Configuration {
         self.instances.fill_hosts(&mut config);
-        let own = [&self.settings.listen, &self.settings.listen_websocket];
-        let own: BTreeSet<u16> = own.into_iter().flatten().map(|addr| addr.port).collect();
-        if let AutoAssign::From(start) = self.settings.broker_ports {
-            config.assign_broker_ports(start, &own);
-        }
-        if let AutoAssign::From(start) = self.settings.metrics_ports {
-            config.assign_metrics_ports(start);
-        }
+        config.assign_ports(&self.settings);
         config
     }
 
