@@ -1,9 +1,13 @@
 //! The management logs of a running tree (API §8.3, §8.4).
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use harness::binaries;
+use harness::ports;
 use harness::tree::{CONTROLLER, INSTANCE, Options, Tree};
 use harness::wait_until;
 use rustix::process::{Pid, Signal, kill_process};
@@ -51,6 +55,46 @@ fn each_life_of_a_program_leaves_its_log_whole() {
         assert!(is_rotated_name(name), "{name}");
     }
     await_message(&controller, "controller is live, Broker ID ");
+    tree.stop().unwrap();
+}
+
+#[test]
+fn a_program_that_may_not_write_files_says_so_once_and_runs_on() {
+    let tree = Tree::start(&Options::default()).unwrap();
+    let program = binaries::built().unwrap().mgmt;
+    let limited = format!("ulimit -f 0; exec {} agent \"$@\"", program.display());
+    let (port, state) = (ports::free(1), tree.state_folder().join("limited"));
+    let mut command = Command::new("sh");
+    command.args(["-c", &limited, "sh"]).args([
+        "Management::Agent::name=limited".to_owned(),
+        "Management::Agent::listen_address=127.0.0.1".to_owned(),
+        format!("Management::Agent::listen_port={port}/tcp"),
+        format!("Management::state_dir={}", state.display()),
+        format!("Broker::default_port={}/tcp", tree.ports.supervisor),
+        "Broker::disable_ssl=T".to_owned(),
+    ]);
+    let mut agent = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(agent.stderr.take().unwrap()).lines();
+    let mut until = |part: &str| {
+        let lines = lines.by_ref().map(|line| line.unwrap());
+        let mut seen = Vec::new();
+        for line in lines {
+            let found = line.contains(part);
+            seen.push(line);
+            if found {
+                return seen;
+            }
+        }
+        panic!("no {part}:\n{}", seen.join("\n"));
+    };
+    until("cannot write the management log");
+    until("supervisor peered");
+    let pid = Pid::from_child(&agent);
+    kill_process(pid, Signal::TERM).unwrap();
+    let rest = until("messages of the management log were lost");
+    let again = rest.iter().filter(|line| line.contains("cannot write"));
+    assert_eq!(again.count(), 0, "{}", rest.join("\n"));
+    assert!(agent.wait().unwrap().success());
     tree.stop().unwrap();
 }
 

@@ -199,6 +199,7 @@ pub async fn controller(settings: Settings) -> Result<(), RunError> {
 /// If TLS or the signal handlers are not to be had.
 pub async fn agent(settings: Settings) -> Result<(), RunError> {
     let mut signals = Signals::new(&settings.agent.name)?;
+    outlive_size_limits()?;
     let (dir, name) = (&settings.agent_dir, &settings.agent.name);
     let log = log(dir, name, LogRole::Agent, &settings);
     let (tls, settings) = (settings.tls, settings.agent);
