@@ -31,6 +31,11 @@ pub(crate) fn seeds() -> Vec<Seed> {
     let mut seeds = vectors();
     seeds.extend(recorded());
     seeds.push(stem());
+    for (target, file) in [("plan", "everything.ini"), ("log", "escapes")] {
+        let path = format!("corpus/{target}/{file}");
+        let bytes = fs::read(root().join(path)).unwrap();
+        seeds.push(Seed::new(file.into(), &[target], bytes));
+    }
     seeds
 }
 

@@ -8,6 +8,7 @@
 mod machines;
 mod pair;
 mod scripts;
+mod texts;
 
 use broker_proto::Data;
 use broker_proto::codec::command::Command;
@@ -31,6 +32,7 @@ use zeek_client_compat::json::{decode, encode, parse};
 pub use machines::{peering, session};
 pub use pair::{intruder, peers};
 pub use scripts::redef;
+pub use texts::{log, plan};
 
 /// One parser's obligations.
 pub type Target = fn(&[u8]);
@@ -51,6 +53,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("stem", stem),
     ("redef", redef),
     ("state", state),
+    ("plan", plan),
+    ("log", log),
 ];
 
 /// A byte stream cut into frames (WIRE §2). The first byte says how it is chopped up on arrival,
