@@ -155,6 +155,8 @@ fn starts(programs: &binaries::Binaries, counts: &Counts) -> String {
             .stderr(Stdio::null());
         command.env("ZEEK_CONTROLLER_PORT", format!("{}/tcp", ports::free(1)));
         command.env("ZEEK_CONTROLLER_ADDR", "127.0.0.1");
+        command.env("ZEEK_MANAGEMENT_STATE_DIR", &folder);
+        command.env("ZEEK_MANAGEMENT_SPOOL_DIR", &folder);
         command.env("ZEEK_CONTROLLER_WEBSOCKET_PORT", format!("{port}/tcp"));
         let start = Instant::now();
         let mut child = command.spawn().unwrap();

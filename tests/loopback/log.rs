@@ -70,6 +70,7 @@ fn a_program_that_may_not_write_files_says_so_once_and_runs_on() {
         "Management::Agent::listen_address=127.0.0.1".to_owned(),
         format!("Management::Agent::listen_port={port}/tcp"),
         format!("Management::state_dir={}", state.display()),
+        format!("Management::spool_dir={}", state.display()),
         format!("Broker::default_port={}/tcp", tree.ports.supervisor),
         "Broker::disable_ssl=T".to_owned(),
     ]);

@@ -281,8 +281,9 @@ impl Site {
              redef Management::Controller::default_port_websocket = {websocket}/tcp;\n\
              redef Management::Agent::default_port = {agent}/tcp;\n\
              redef Broker::default_port = {supervisor}/tcp;\n\
-             redef Management::state_dir = \"{}\";\n",
-            state.display()
+             redef Management::state_dir = \"{state}\";\n\
+             redef Management::spool_dir = \"{state}\";\n",
+            state = state.display()
         );
         self.write("site/ports.zeek", &text);
         ports
