@@ -133,7 +133,7 @@ impl Endpoint {
 
     /// Whether a peer wants this topic. If not, publishing on it does nothing, and the caller need
     /// not even write the message.
-    pub fn is_wanted(&self, topic: &Topic) -> bool {
+    pub fn is_wanted(&mut self, topic: &Topic) -> bool {
         !self.routes.matching(topic).is_empty()
     }
 

@@ -401,6 +401,7 @@ impl World {
             | Input::Closed { .. }
             | Input::Subscribe { .. }
             | Input::Publish { .. }
+            | Input::PublishFrame { .. }
             | Input::Unpeer { .. }
             | Input::Shutdown => 0,
         };
