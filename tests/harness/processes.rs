@@ -56,16 +56,6 @@ fn status_kib(pid: i32, field: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// The processor time a process has used, in clock ticks (usually hundredths of a second).
-pub fn cpu_ticks(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ').skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
-}
-
 /// Empty for a process that has ended but was not waited for.
 fn environment(pid: i32) -> Option<Vec<String>> {
     let bytes = fs::read(format!("/proc/{pid}/environ")).ok()?;
