@@ -3,6 +3,7 @@
 //!
 //! [`run::run`] is the program; [`Host`] does what [`crate::host::HostOutput`] orders.
 
+mod cgroup;
 mod child;
 mod files;
 mod notify;
@@ -14,6 +15,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use crate::host::{HostInput, HostOutput};
+use cgroup::Cgroups;
 use child::Children;
 use files::Files;
 
@@ -32,8 +34,12 @@ impl Host {
     /// A host without children.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_cgroups(Cgroups::delegated())
+    }
+
+    fn with_cgroups(cgroups: Cgroups) -> Self {
         Self {
-            children: Children::new(),
+            children: Children::new(cgroups),
             files: Files::default(),
             ready: VecDeque::new(),
         }
@@ -73,6 +79,14 @@ impl Host {
             Some(input) => input,
             None => self.children.next().await,
         }
+    }
+}
+
+#[cfg(test)]
+impl Host {
+    /// As at the next start of a child.
+    fn tidy_up(&mut self) {
+        self.children.tidy_up();
     }
 }
 

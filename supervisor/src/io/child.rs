@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
 
+use super::cgroup::{self, Cgroup, Cgroups};
 use super::notify;
 use crate::host::{ChildId, Control, Ending, Group, HostInput, Launch, Signal, Stream, Target};
 
@@ -39,6 +40,9 @@ const READS_BEFORE_MESSAGE: usize = 8;
 #[derive(Debug)]
 pub(super) struct Children {
     orders: BTreeMap<ChildId, mpsc::UnboundedSender<Bytes>>,
+    cgroups: Cgroups,
+    /// Those of children that have not ended, or have left somebody.
+    homes: BTreeMap<ChildId, Cgroup>,
     sender: mpsc::Sender<HostInput>,
     receiver: mpsc::Receiver<HostInput>,
     /// One task each; dropping a task kills its child.
@@ -46,10 +50,12 @@ pub(super) struct Children {
 }
 
 impl Children {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(cgroups: Cgroups) -> Self {
         let (sender, receiver) = mpsc::channel(NEWS);
         Self {
             orders: BTreeMap::new(),
+            cgroups,
+            homes: BTreeMap::new(),
             sender,
             receiver,
             tasks: JoinSet::new(),
@@ -63,7 +69,11 @@ impl Children {
                 let pid = started.pid;
                 let (sender, orders) = mpsc::unbounded_channel();
                 self.orders.insert(child, sender);
-                let watch = Watch::new(child, started, orders, self.sender.clone());
+                let home = self.cgroups.add(child, pid);
+                if let Some(home) = home.clone() {
+                    self.homes.insert(child, home);
+                }
+                let watch = Watch::new(child, started, home, orders, self.sender.clone());
                 self.tasks.spawn(watch.run());
                 HostInput::Spawned { child, pid }
             }
@@ -83,7 +93,7 @@ impl Children {
         }
     }
 
-    pub(super) fn signal(&self, child: ChildId, pid: u32, target: Target, signal: Signal) {
+    pub(super) fn signal(&mut self, child: ChildId, pid: u32, target: Target, signal: Signal) {
         let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
             return;
         };
@@ -94,13 +104,42 @@ impl Children {
         let sent = match target {
             Target::Process if !self.orders.contains_key(&child) => return,
             Target::Process => kill_process(pid, number),
-            Target::Group => kill_process_group(pid, number),
+            Target::Group => {
+                self.signal_home(child, signal);
+                kill_process_group(pid, number)
+            }
         };
         match sent {
             // Nobody is left.
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
             Err(error) => warn!(%child, ?pid, ?signal, %error, "signal cannot be sent"),
         }
+    }
+
+    fn signal_home(&mut self, child: ChildId, signal: Signal) {
+        let Some(home) = self.homes.get(&child) else {
+            return;
+        };
+        match signal {
+            Signal::Term => home.terminate(),
+            Signal::Kill => {
+                home.kill();
+                if !self.orders.contains_key(&child) {
+                    self.leave_home(child);
+                }
+            }
+        }
+    }
+
+    fn leave_home(&mut self, child: ChildId) {
+        if let Some(home) = self.homes.remove(&child) {
+            self.cgroups.remove(home);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn tidy_up(&mut self) {
+        self.cgroups.tidy_up();
     }
 
     /// Waits for the next report. Cancel safe.
@@ -115,8 +154,11 @@ impl Children {
                 }
             }
         };
-        if let HostInput::Exited { child, .. } = &input {
+        if let HostInput::Exited { child, group, .. } = &input {
             self.orders.remove(child);
+            if *group == Group::Empty {
+                self.leave_home(*child);
+            }
         }
         input
     }
@@ -204,6 +246,7 @@ impl ControlPipes {
 struct Watch {
     child: ChildId,
     pid: u32,
+    home: Option<Cgroup>,
     process: Child,
     stdout: Source<ChildStdout>,
     stderr: Source<ChildStderr>,
@@ -218,6 +261,7 @@ impl Watch {
     fn new(
         child: ChildId,
         started: Started,
+        home: Option<Cgroup>,
         orders: mpsc::UnboundedReceiver<Bytes>,
         news: mpsc::Sender<HostInput>,
     ) -> Self {
@@ -228,6 +272,7 @@ impl Watch {
         Self {
             child,
             pid: started.pid,
+            home,
             process: started.process,
             stdout: Source::new(Some(started.stdout)),
             stderr: Source::new(Some(started.stderr)),
@@ -272,7 +317,11 @@ impl Watch {
             debug!(child = %self.child, "somebody holds the pipes of an ended child");
         }
         let (child, pid) = (self.child, self.pid);
-        let group = group_of(pid);
+        let group = if cgroup::has_members(self.home.as_ref()) {
+            Group::Alive
+        } else {
+            group_of(pid)
+        };
         self.report(HostInput::Exited {
             child,
             pid,
