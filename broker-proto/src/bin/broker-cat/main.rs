@@ -100,7 +100,8 @@ enum Command {
 #[derive(Debug, Args)]
 struct PrintArgs {
     /// Print only what is published on this topic and below; may be given again. Without it,
-    /// everything is.
+    /// everything is, and as long as that lasts the endpoint creates no new Broker stores: it takes
+    /// whoever wants everything for their master.
     #[arg(long = "topic", value_name = "T")]
     topics: Vec<String>,
     /// Print each message as one line of JSON.
