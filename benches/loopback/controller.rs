@@ -236,7 +236,8 @@ fn millis(time: Duration) -> f64 {
 }
 
 fn megabytes(kib: Option<u64>) -> String {
-    kib.map_or_else(|| "unknown".to_owned(), |kib| {
-        format!("{:.1} MB", kib as f64 * 1.024e-3)
-    })
+    kib.map_or_else(
+        || "unknown".to_owned(),
+        |kib| format!("{:.1} MB", kib as f64 * 1.024e-3),
+    )
 }
