@@ -174,7 +174,12 @@ impl Model {
             let found = get(socket, deployed).map(|config| config.id);
             let unsure = unsure.take();
             let is_right = found == *known || (unsure.is_some() && found == unsure);
-            assert!(is_right, "{found:.40?}, not {known:.40?} or {unsure:.40?}");
+            let short = |id: &Option<String>| {
+                id.as_ref()
+                    .map(|id| id.split('-').next().map(str::to_owned))
+            };
+            let [found_id, known_id, unsure_id] = [&found, &*known, &unsure].map(short);
+            assert!(is_right, "{found_id:?}, not {known_id:?} or {unsure_id:?}");
             *known = found;
         }
     }
