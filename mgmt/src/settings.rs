@@ -115,7 +115,7 @@ pub struct SupervisorSettings {
     /// Listens even if no agent needs it (`SupervisorControl::enable_listen`).
     pub always_listens: bool,
     /// What becomes of what nodes print.
-    pub output: OutputSettings,
+    pub outputs: OutputSettings,
 }
 
 /// What becomes of what processes under a supervisor print.
@@ -129,8 +129,6 @@ pub struct OutputSettings {
     pub print_stdout: bool,
     /// The same for standard error.
     pub print_stderr: bool,
-    /// How many lines of each are told when a process ends.
-    pub max_lines: usize,
 }
 
 /// Where the agent has rotated logs brought (API §5.9).

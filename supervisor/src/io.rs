@@ -19,6 +19,8 @@ use cgroup::Cgroups;
 use child::Children;
 use files::Files;
 
+use crate::settings::Outputs;
+
 /// The operating system as the supervisor sees it.
 ///
 /// Dropping it kills all children; what was printed is written by then.
@@ -31,16 +33,22 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host without children.
+    /// A host without children, which keeps what they print as stock does.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_cgroups(Cgroups::delegated())
+        Self::with(Outputs::default())
     }
 
-    fn with_cgroups(cgroups: Cgroups) -> Self {
+    /// The same with other ideas of what to do with what they print.
+    #[must_use]
+    pub fn with(outputs: Outputs) -> Self {
+        Self::with_cgroups(Cgroups::delegated(), outputs)
+    }
+
+    fn with_cgroups(cgroups: Cgroups, outputs: Outputs) -> Self {
         Self {
             children: Children::new(cgroups),
-            files: Files::default(),
+            files: Files::new(outputs),
             ready: VecDeque::new(),
         }
     }

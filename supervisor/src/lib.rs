@@ -53,5 +53,5 @@ pub mod supervisor;
 mod unit;
 
 pub use process::SupervisorProcess;
-pub use settings::{GiveUp, OwnUnit, Policy, Settings};
+pub use settings::{GiveUp, Outputs, OwnUnit, Policy, Settings};
 pub use supervisor::Supervisor;

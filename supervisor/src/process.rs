@@ -83,9 +83,10 @@ impl SupervisorProcess {
     pub fn new(settings: Settings, id: EndpointId, ids: IdGen, now: Instant) -> Self {
         let mut endpoint = Endpoint::new(id, Options::default(), ids);
         endpoint.handle(now, peering::Input::Subscribe { topic: TOPIC });
-        let addr = settings.listen.clone();
         let told = settings.policy.zeek;
-        endpoint.handle(now, peering::Input::Listen { addr });
+        if let Some(addr) = settings.listen.clone() {
+            endpoint.handle(now, peering::Input::Listen { addr });
+        }
         let mut process = Self {
             endpoint,
             supervisor: Supervisor::new(settings, now),

@@ -10,8 +10,9 @@ use crate::api::{Layout, NodeConfig};
 /// Settings of one supervisor.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Settings {
-    /// Where peers connect; stock's is `127.0.0.1:9999` (API §13.5).
-    pub listen: PeerAddr,
+    /// Where peers connect; stock's is `127.0.0.1:9999` (API §13.5). `None`: nowhere, as with stock
+    /// if no agent is below the supervisor.
+    pub listen: Option<PeerAddr>,
     /// The `zeek` to execute; a path, or a name to look up in `PATH`.
     pub zeek: PathBuf,
     /// Scripts and `NAME=VALUE` settings for all nodes (API §11 L3). Relative scripts are found
@@ -33,6 +34,34 @@ pub struct Policy {
     pub give_up: Option<GiveUp>,
     /// The version of Zeek that peers and nodes are of; `None`: seen from what peers ask.
     pub zeek: Option<Layout>,
+    /// What becomes of what they print.
+    pub outputs: Outputs,
+}
+
+/// What becomes of what units print (API §9.5 S15).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Outputs {
+    /// The file in a unit's directory that keeps standard output; `None` keeps it nowhere
+    /// (`Management::Node::stdout_file`).
+    pub stdout_file: Option<String>,
+    /// The same for standard error (`Management::Node::stderr_file`).
+    pub stderr_file: Option<String>,
+    /// Whether standard output goes to the supervisor's own, too, as `[unit] line`
+    /// (`Management::Supervisor::print_stdout`).
+    pub print_stdout: bool,
+    /// The same for standard error (`Management::Supervisor::print_stderr`).
+    pub print_stderr: bool,
+}
+
+impl Default for Outputs {
+    fn default() -> Self {
+        Self {
+            stdout_file: Some("stdout".to_owned()),
+            stderr_file: Some("stderr".to_owned()),
+            print_stdout: false,
+            print_stderr: false,
+        }
+    }
 }
 
 impl Default for Policy {
@@ -41,6 +70,7 @@ impl Default for Policy {
             grace: STOCK_GRACE,
             give_up: None,
             zeek: None,
+            outputs: Outputs::default(),
         }
     }
 }

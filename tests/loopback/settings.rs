@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,7 +58,11 @@ fn each_setting_is_shown_with_where_it_comes_from() {
         "redef Broker::default_port = 10001/tcp;\n",
     );
     let mut command = site.program(&["run", "site/controller-and-agent", "--show-settings"]);
-    command.args(["-C", "Management::Agent::default_port=2152/tcp"]);
+    command.args([
+        "-C",
+        "Management::Agent::default_port=2152/tcp",
+        "Site::x=1",
+    ]);
     command.env("ZEEK_AGENT_NAME", "other");
     command.env("ZEEK_CONTROLLER_WEBSOCKET_PORT", "21490/tcp");
     let done = command::run(&mut command, LIMIT).unwrap();
@@ -144,7 +148,14 @@ fn a_site_script_starts_controller_and_agent_on_its_ports() {
     let site = Site::new(&SITE);
     let ports = site.write_ports();
     let standin = standin();
-    let running = site.start(&["run", &standin, "-j", "site/controller-and-agent.zeek"]);
+    let print = "Management::Supervisor::print_stderr=T";
+    let running = site.start(&[
+        "run",
+        &standin,
+        "-j",
+        "site/controller-and-agent.zeek",
+        print,
+    ]);
     for port in ports {
         running.await_port(port);
     }
@@ -154,6 +165,11 @@ fn a_site_script_starts_controller_and_agent_on_its_ports() {
         "run".to_owned(),
     ]);
     assert_eq!(running.programs(), programs);
+    // What it writes first, there and here.
+    let said = wait_until(LIMIT, || {
+        running.said().contains("[controller] ").then_some(())
+    });
+    assert!(said.is_some(), "{}", running.said());
     assert!(site.folder.join("state/nodes/controller/stdout").exists());
     assert!(site.folder.join("state/nodes/instance-1/stdout").exists());
     running.stop();
@@ -169,6 +185,48 @@ fn a_script_that_loads_only_the_agent_starts_only_the_agent() {
     }
     let programs = BTreeSet::from(["agent".to_owned(), "run".to_owned()]);
     assert_eq!(running.programs(), programs);
+    running.stop();
+}
+
+#[test]
+fn a_tree_without_an_agent_needs_no_port_for_its_supervisor() {
+    let site = Site::new(&SITE);
+    let [controller, _, _, supervisor] = site.write_ports();
+    let listen = TcpListener::bind((Ipv4Addr::LOCALHOST, supervisor)).unwrap();
+    let retry = "Broker::default_listen_retry=20msec";
+    let running = site.start(&["run", &standin(), "site/controller.zeek", retry]);
+    running.await_port(controller);
+    assert!(
+        !running.said().contains("cannot listen"),
+        "{}",
+        running.said()
+    );
+    let enable = "SupervisorControl::enable_listen=T";
+    let site = Site::new(&[]);
+    let port = format!("Broker::default_port={supervisor}/tcp");
+    let script = "policy/frameworks/management/controller";
+    let off = "Management::Controller::listen_port=0/unknown";
+    let client_off = "Management::Controller::listen_port_websocket=0/unknown";
+    let state = "Management::state_dir=state";
+    let second = site.start(&[
+        "run",
+        &standin(),
+        script,
+        &port,
+        enable,
+        retry,
+        off,
+        client_off,
+        state,
+    ]);
+    let waits = wait_until(LIMIT, || {
+        second.said().contains("cannot listen").then_some(())
+    });
+    assert!(waits.is_some(), "{}", second.said());
+    // It is there as soon as the port is.
+    drop(listen);
+    second.await_port(supervisor);
+    second.stop();
     running.stop();
 }
 

@@ -38,6 +38,7 @@ pub struct Transport {
     tasks: JoinSet<()>,
     news: Channel<(LinkId, News)>,
     incoming: Channel<(Stream, SocketAddr)>,
+    listen_retry: Duration,
 }
 
 #[derive(Debug)]
@@ -79,13 +80,21 @@ impl Transport {
             tasks: JoinSet::new(),
             news: Channel::new(NEWS),
             incoming: Channel::new(1),
+            listen_retry: LISTEN_RETRY,
         }
+    }
+
+    /// The same with another time between attempts to listen on an address that is taken.
+    #[must_use]
+    pub fn listen_retry(mut self, retry: Duration) -> Self {
+        self.listen_retry = retry.max(SHORTEST_RETRY);
+        self
     }
 
     /// Does what the endpoint ordered. Outputs that are news for the program are ignored here.
     ///
     /// Must be called within a tokio runtime. Never waits: an address that cannot be listened at is
-    /// logged and tried again every second, as stock does (`Broker::default_listen_retry`); a failed
+    /// logged and tried again every second, as stock does, or as [`Self::listen_retry`] says; a failed
     /// dial comes back as `Closed`. `Send` queues without limit, until [`Self::next`] or
     /// [`Self::flush`]; how much may be on its way is the endpoint's business, which `Sent` tells it.
     /// Orders for an unknown link are ignored: it may have closed in the meantime.
@@ -93,8 +102,9 @@ impl Transport {
         match output {
             Output::Listen { addr } => {
                 let incoming = self.incoming.sender.clone();
+                let (acceptor, retry) = (self.acceptor.clone(), self.listen_retry);
                 self.tasks
-                    .spawn(listen_for_ever(addr, self.acceptor.clone(), incoming));
+                    .spawn(listen_for_ever(addr, acceptor, incoming, retry));
             }
             Output::Dial { link, addr } => {
                 let connector = self.connector.clone();
@@ -272,6 +282,7 @@ async fn listen_for_ever(
     addr: PeerAddr,
     acceptor: Acceptor,
     incoming: mpsc::Sender<(Stream, SocketAddr)>,
+    retry: Duration,
 ) {
     let mut known = String::new();
     let listener = loop {
@@ -280,18 +291,22 @@ async fn listen_for_ever(
             Err(error) => {
                 let reason = error.to_string();
                 if reason != known {
-                    warn!(%addr, reason, "cannot listen, trying again every second");
+                    warn!(%addr, reason, ?retry, "cannot listen, trying again and again");
                 }
                 known = reason;
             }
         }
-        tokio::time::sleep(LISTEN_RETRY).await;
+        tokio::time::sleep(retry).await;
     };
     info!(%addr, "listening for peers");
     listen::accept(listener, acceptor, incoming).await;
 }
 
+/// Stock's `Broker::default_listen_retry`.
 const LISTEN_RETRY: Duration = Duration::from_secs(1);
+
+/// Trying without a pause would only keep the machine busy.
+const SHORTEST_RETRY: Duration = Duration::from_millis(10);
 
 /// How much may wait for [`Transport::next`]; times [`link::READ_SIZE`], in bytes.
 const NEWS: usize = 64;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use mgmt::api::{AGENT_SCRIPT, CONTROLLER_SCRIPT};
 use mgmt::io::run;
-use mgmt::io::sources::{self, Said};
+use mgmt::io::sources::{self, Reader, Said};
 use mgmt::plan::cluster::Cluster;
 use mgmt::plan::target::Hints;
 use mgmt::plan::{Plan, show};
@@ -23,7 +23,7 @@ use mgmt::settings::arguments::{self, Arguments};
 use mgmt::settings::{Program, Role, Settings};
 use supervisor::api::{Layout, MANAGEMENT_NODE_VARIABLE, NodeConfig};
 use supervisor::settings::STOCK_GRACE;
-use supervisor::{GiveUp, OwnUnit, Policy, Settings as SupervisorSettings};
+use supervisor::{GiveUp, Outputs, OwnUnit, Policy, Settings as SupervisorSettings};
 use tracing_subscriber::EnvFilter;
 
 /// Runs Zeek clusters as Zeek's Management framework does, for the stock zeek-client.
@@ -89,8 +89,9 @@ struct Treatment {
 }
 
 impl Treatment {
-    fn policy(&self) -> Policy {
+    fn policy(&self, outputs: Outputs) -> Policy {
         Policy {
+            outputs,
             grace: Duration::from_secs(self.stop_grace),
             give_up: self.give_up,
             zeek: self.zeek_version,
@@ -201,16 +202,14 @@ fn start(command: Command) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
                 Err(end) => return Ok(Err(end)),
             };
             let own = own_units(&node)?;
-            let (tls, supervised) = supervise(node, own);
-            runtime.block_on(supervisor::io::run::run(supervised, &tls))?;
+            runtime.block_on(supervise(node, own))?;
         }
         Command::Supervisor(args) => {
             let node = match node_settings(args, Below::Nothing) {
                 Ok(node) => node,
                 Err(end) => return Ok(Err(end)),
             };
-            let (tls, supervised) = supervise(node, Vec::new());
-            runtime.block_on(supervisor::io::run::run(supervised, &tls))?;
+            runtime.block_on(supervise(node, Vec::new()))?;
         }
         Command::Controller(args) => match own_settings(args, Program::Controller) {
             Ok(settings) => runtime.block_on(run::controller(settings))?,
@@ -269,8 +268,8 @@ fn own_settings(args: SettingArgs, program: Program) -> Result<Settings, End> {
         show_settings: args.read.show_settings,
         ..Arguments::default()
     };
-    let said = Said::read(&arguments, Path::new("zeek"));
-    said.report(sources::Reader::Alone);
+    let said = Said::read(&arguments, Path::new("zeek"), Reader::Alone);
+    said.report();
     resolve(&said, &arguments, &[program])
 }
 
@@ -281,6 +280,7 @@ struct Node {
     roles: BTreeSet<Role>,
     zeek: PathBuf,
     policy: Policy,
+    below: Below,
     /// The arguments of every node.
     args: Vec<String>,
 }
@@ -302,8 +302,8 @@ fn node_settings(args: NodeArgs, below: Below) -> Result<Node, End> {
     let zeek = arguments.zeek.clone().map(PathBuf::from).or(args.zeek);
     let zeek = zeek.unwrap_or_else(|| "zeek".into());
 
-    let said = Said::read(&arguments, &zeek);
-    said.report(sources::Reader::WithNodes);
+    let said = Said::read(&arguments, &zeek, Reader::WithNodes);
+    said.report();
     let has_scripts = !arguments.scripts.is_empty() || !arguments.code.is_empty();
     let mut programs = vec![Program::Supervisor];
     let roles = match below {
@@ -320,12 +320,20 @@ fn node_settings(args: NodeArgs, below: Below) -> Result<Node, End> {
         return Err(End::Wrong(errors));
     }
     let settings = resolve(&said, &arguments, &programs)?;
+    let outputs = settings.supervisor.outputs.clone();
+    let policy = args.treatment.policy(Outputs {
+        stdout_file: outputs.stdout_file,
+        stderr_file: outputs.stderr_file,
+        print_stdout: outputs.print_stdout,
+        print_stderr: outputs.print_stderr,
+    });
     Ok(Node {
+        policy,
+        below,
         said,
         settings,
         roles,
         zeek,
-        policy: args.treatment.policy(),
         args: arguments.nodes,
     })
 }
@@ -340,22 +348,29 @@ fn resolve(said: &Said, arguments: &Arguments, programs: &[Program]) -> Result<S
     Ok(settings)
 }
 
-fn supervise(node: Node, own: Vec<OwnUnit>) -> (broker_proto::tls::Tls, SupervisorSettings) {
+/// Runs a supervisor. With nothing but a controller below it nobody has to reach it, and two such
+/// trees on a host would be after the same port (stock: agent/boot.zeek).
+async fn supervise(node: Node, own: Vec<OwnUnit>) -> Result<(), supervisor::io::run::RunError> {
     let Node {
         settings,
+        roles,
         zeek,
         policy,
+        below,
         args,
         ..
     } = node;
+    let listens = below == Below::Nothing
+        || roles.contains(&Role::Agent)
+        || settings.supervisor.always_listens;
     let supervised = SupervisorSettings {
-        listen: settings.supervisor.address,
+        listen: listens.then_some(settings.supervisor.address),
         zeek,
         args,
         own,
         policy,
     };
-    (settings.tls, supervised)
+    supervisor::io::run::run(supervised, &settings.tls, settings.listen_retry).await
 }
 
 /// Controller and agent, as far as they are wanted (API §1.1).

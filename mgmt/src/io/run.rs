@@ -140,10 +140,11 @@ pub async fn controller(settings: Settings) -> Result<(), RunError> {
         tls,
         websocket_tls,
         store_dir,
+        listen_retry,
         ..
     } = settings;
     let (connector, acceptor) = connector_and_acceptor(&tls)?;
-    let mut transport = Transport::new(connector, acceptor);
+    let mut transport = Transport::new(connector, acceptor).listen_retry(listen_retry);
     let mut server = match &settings.listen_websocket {
         Some(addr) => Some(listen_websocket(addr, client_acceptor(&websocket_tls)?).await?),
         None => None,
@@ -202,9 +203,14 @@ pub async fn agent(settings: Settings) -> Result<(), RunError> {
     outlive_size_limits()?;
     let (dir, name) = (&settings.agent_dir, &settings.agent.name);
     let log = log(dir, name, LogRole::Agent, &settings);
-    let (tls, settings) = (settings.tls, settings.agent);
+    let Settings {
+        agent: settings,
+        tls,
+        listen_retry,
+        ..
+    } = settings;
     let (connector, acceptor) = connector_and_acceptor(&tls)?;
-    let mut transport = Transport::new(connector, acceptor);
+    let mut transport = Transport::new(connector, acceptor).listen_retry(listen_retry);
     if !has_certificates(&tls) {
         warn_if_open([&settings.listen]);
     }

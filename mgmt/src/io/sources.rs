@@ -84,6 +84,7 @@ pub struct Said {
     /// All settings.
     pub given: Given,
     loaded: Loaded,
+    reader: Reader,
 }
 
 /// Who reads settings, which decides what is worth a warning.
@@ -99,7 +100,7 @@ impl Said {
     /// Reads environment, scripts, arguments and code, in Zeek's order; `--redef` files come after
     /// scripts.
     #[must_use]
-    pub fn read(arguments: &Arguments, zeek: &Path) -> Self {
+    pub fn read(arguments: &Arguments, zeek: &Path, reader: Reader) -> Self {
         let sources = sources(zeek);
         let mut scripts = Scripts::new(&sources);
         let mut given = Given::new(sources);
@@ -119,14 +120,21 @@ impl Said {
             given.load(&name, &mut scripts, &mut loaded);
         }
         for setting in &arguments.settings {
-            given.argument(setting);
+            match reader {
+                Reader::Alone => given.argument(setting),
+                Reader::WithNodes => given.node_argument(setting),
+            }
         }
         for code in &arguments.code {
             // As Zeek does, so that a semicolon is not needed.
             let code = format!("{code}\n;\n");
             given.load_code("<command line>", &code, &mut scripts, &mut loaded);
         }
-        Self { given, loaded }
+        Self {
+            given,
+            loaded,
+            reader,
+        }
     }
 
     /// What to run below a supervisor: what scripts load, or everything if there is no script.
@@ -154,7 +162,8 @@ impl Said {
     }
 
     /// Warns about what was said and has no effect.
-    pub fn report(&self, reader: Reader) {
+    pub fn report(&self) {
+        let reader = self.reader;
         for remark in self.given.remarks() {
             let Remark {
                 origin,

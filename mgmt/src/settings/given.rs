@@ -114,12 +114,19 @@ impl Given {
         }
     }
 
+    /// The same for an argument that nodes get, too: options that are none of ours are theirs.
+    pub fn node_argument(&mut self, argument: &str) {
+        let is_ours = split(argument).is_none_or(|(name, ..)| (INTEREST.wanted)(name));
+        if is_ours {
+            self.argument(argument);
+        }
+    }
+
     fn read_argument(&self, option: &Opt, text: &str) -> Result<Value, String> {
         let is_text = match option.kind {
             Kind::Text | Kind::Name => true,
             Kind::Any
             | Kind::Flag
-            | Kind::Count
             | Kind::Interval
             | Kind::Port
             | Kind::PortOrNone
@@ -180,6 +187,13 @@ impl Given {
         });
         match accepted {
             Ok(value) => {
+                if NOT_YET.contains(&option.name) {
+                    self.remarks.push(Remark {
+                        origin: origin.clone(),
+                        text: format!("{name} has no effect yet: logs are not archived"),
+                        is_for_nodes: false,
+                    });
+                }
                 let said = self.assigned.entry(option.name).or_default();
                 said.push((value, origin));
             }
@@ -303,7 +317,6 @@ impl Given {
             Fallback::Nothing => Value::Text(String::new()),
             Fallback::Text(text) => Value::Text(text.to_owned()),
             Fallback::Flag(flag) => Value::Flag(flag),
-            Fallback::Count(count) => Value::Count(count),
             Fallback::Seconds(seconds) => Value::Interval(seconds),
             Fallback::Port(number) => tcp(number),
             Fallback::Same(other) => self.value(other),
@@ -363,6 +376,14 @@ pub(super) const INTEREST: Interest = Interest {
     wanted: |name| find(name).is_some() || is_in_known_module(name),
     known: |name| find(name).is_some(),
 };
+
+/// Options that nobody reads yet.
+const NOT_YET: [&str; 4] = [
+    "Management::Agent::archive_cmd",
+    "Management::Agent::archive_dir",
+    "Management::Agent::archive_interval",
+    "Management::Agent::archive_logs",
+];
 
 /// Whether an argument has the form of a setting; Zeek takes whatever has a `=` for one.
 #[must_use]

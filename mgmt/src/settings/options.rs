@@ -38,7 +38,6 @@ pub(super) enum Kind {
     /// A text that means "not set" if it is empty.
     Name,
     Flag,
-    Count,
     /// A time span, not negative.
     Interval,
     /// A TCP port.
@@ -60,7 +59,6 @@ pub(super) enum Fallback {
     Nothing,
     Text(&'static str),
     Flag(bool),
-    Count(u64),
     Seconds(f64),
     Port(u16),
     /// What another option is.
@@ -108,7 +106,6 @@ impl Kind {
             Self::Any => "a value",
             Self::Text | Self::Name => "a string",
             Self::Flag => "T or F",
-            Self::Count => "a whole number from 0 on",
             Self::Interval => "an interval such as 10secs",
             Self::Port => "a port from 1/tcp to 65535/tcp",
             Self::PortOrNone => "a port from 1/tcp to 65535/tcp, or 0/unknown for none",
@@ -124,9 +121,9 @@ impl Kind {
     pub(super) fn accept(self, value: &Value) -> Option<Value> {
         match (self, value) {
             (Self::Any, _) => Some(value.clone()),
-            (Self::Text | Self::Name, Value::Text(_))
-            | (Self::Flag, Value::Flag(_))
-            | (Self::Count, Value::Count(_)) => Some(value.clone()),
+            (Self::Text | Self::Name, Value::Text(_)) | (Self::Flag, Value::Flag(_)) => {
+                Some(value.clone())
+            }
             (Self::Interval, Value::Interval(seconds)) if in_range(*seconds) => Some(value.clone()),
             // What stock has as a text can be a text here.
             (Self::Port | Self::PortOrNone, Value::Text(text)) => {
@@ -172,7 +169,6 @@ impl Kind {
                 Self::Text
                 | Self::Name
                 | Self::Flag
-                | Self::Count
                 | Self::Interval
                 | Self::Port
                 | Self::PortOrNone
@@ -360,7 +356,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     option("Management::Node::stderr_file", Kind::Text, Fallback::Text("stderr"), S),
     option("Management::Node::stdout_file", Kind::Text, Fallback::Text("stdout"), S),
     option("Management::Request::timeout_interval", Kind::Interval, Fallback::Seconds(10.0), CA),
-    option("Management::Supervisor::output_max_lines", Kind::Count, Fallback::Count(100), S),
+    nobody("Management::Supervisor::output_max_lines", "it is always stock's 100"),
     option("Management::Supervisor::print_stderr", Kind::Flag, Fallback::Flag(false), S),
     option("Management::Supervisor::print_stdout", Kind::Flag, Fallback::Flag(false), S),
     nobody("Management::Supervisor::topic_prefix", TOPIC),

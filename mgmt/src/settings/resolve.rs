@@ -161,20 +161,17 @@ fn supervisor(given: &Given) -> SupervisorSettings {
         Origin::Script { .. } | Origin::Argument => address.value.shown(),
     };
     let file = |option: &str| Some(given.text(option)).filter(|file| !file.is_empty());
-    let lines = given.value("Management::Supervisor::output_max_lines");
-    let lines = lines.as_count().unwrap_or_default();
     SupervisorSettings {
         address: PeerAddr {
             host,
             port: given.port("Broker::default_port").unwrap_or_default(),
         },
         always_listens: given.flag("SupervisorControl::enable_listen"),
-        output: OutputSettings {
+        outputs: OutputSettings {
             stdout_file: file("Management::Node::stdout_file"),
             stderr_file: file("Management::Node::stderr_file"),
             print_stdout: given.flag("Management::Supervisor::print_stdout"),
             print_stderr: given.flag("Management::Supervisor::print_stderr"),
-            max_lines: usize::try_from(lines).unwrap_or(usize::MAX),
         },
     }
 }

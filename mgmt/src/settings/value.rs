@@ -70,14 +70,6 @@ impl Value {
         }
     }
 
-    /// A whole number.
-    pub(super) fn as_count(&self) -> Option<u64> {
-        if let Self::Count(number) = self {
-            return Some(*number);
-        }
-        None
-    }
-
     /// A time span.
     pub(super) fn as_seconds(&self) -> Option<f64> {
         if let Self::Interval(seconds) = self {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use tracing::warn;
 
 use crate::host::Stream;
+use crate::settings::Outputs;
 
 /// Files of former lives that are kept, for each stream.
 const KEPT: u32 = 5;
@@ -24,6 +25,7 @@ const GATHERED: usize = 64 * 1024;
 /// The open output files, by node.
 #[derive(Debug, Default)]
 pub(super) struct Files {
+    outputs: Outputs,
     open: BTreeMap<String, Pair>,
     /// Those that have something gathered.
     dirty: BTreeSet<String>,
@@ -31,8 +33,8 @@ pub(super) struct Files {
 
 #[derive(Debug)]
 struct Pair {
-    stdout: Sink,
-    stderr: Sink,
+    stdout: Option<Sink>,
+    stderr: Option<Sink>,
 }
 
 /// One file, and what goes there at the next occasion.
@@ -48,13 +50,20 @@ struct Sink {
 }
 
 impl Files {
+    pub(super) fn new(outputs: Outputs) -> Self {
+        Self {
+            outputs,
+            ..Self::default()
+        }
+    }
+
     /// Starts empty files in `directory`, which exists since the node was created.
     pub(super) fn open(&mut self, node: String, directory: Option<&str>) {
         self.close(&node);
         let Some(directory) = directory else {
             return;
         };
-        match Pair::create(Path::new(directory)) {
+        match Pair::create(Path::new(directory), &self.outputs) {
             Ok(pair) => {
                 self.open.insert(node, pair);
             }
@@ -64,10 +73,11 @@ impl Files {
 
     /// Appends one line, at the next [`Files::flush`] at the latest.
     pub(super) fn write(&mut self, node: &str, stream: Stream, line: &[u8]) {
-        let Some(pair) = self.open.get_mut(node) else {
+        self.print(node, stream, line);
+        let pair = self.open.get_mut(node);
+        let Some(sink) = pair.and_then(|pair| pair.sink(stream)) else {
             return;
         };
-        let sink = pair.sink(stream);
         sink.gathered.extend_from_slice(line);
         sink.gathered.push(b'\n');
         sink.lines += 1;
@@ -78,12 +88,23 @@ impl Files {
         }
     }
 
+    /// As stock's Supervisor prints it. Whether anybody reads it is not its business.
+    fn print(&self, node: &str, stream: Stream, line: &[u8]) {
+        let line = || [b"[", node.as_bytes(), b"] ", line, b"\n"].concat();
+        let _ = match stream {
+            Stream::Stdout if self.outputs.print_stdout => io::stdout().write_all(&line()),
+            Stream::Stderr if self.outputs.print_stderr => io::stderr().write_all(&line()),
+            Stream::Stdout | Stream::Stderr => Ok(()),
+        };
+    }
+
     /// Hands everything to the system.
     pub(super) fn flush(&mut self) {
         while let Some(node) = self.dirty.pop_first() {
             if let Some(pair) = self.open.get_mut(&node) {
-                pair.stdout.flush(&node);
-                pair.stderr.flush(&node);
+                for sink in [&mut pair.stdout, &mut pair.stderr].into_iter().flatten() {
+                    sink.flush(&node);
+                }
             }
         }
     }
@@ -92,7 +113,7 @@ impl Files {
         let Some(pair) = self.open.remove(node) else {
             return;
         };
-        for mut sink in [pair.stdout, pair.stderr] {
+        for mut sink in [pair.stdout, pair.stderr].into_iter().flatten() {
             sink.flush(node);
             if sink.lost > 0 {
                 let (path, lines) = (sink.path.display(), sink.lost);
@@ -103,17 +124,21 @@ impl Files {
 }
 
 impl Pair {
-    fn create(directory: &Path) -> io::Result<Self> {
+    fn create(directory: &Path, outputs: &Outputs) -> io::Result<Self> {
+        let create = |name: &Option<String>| {
+            let path = name.as_ref().map(|name| directory.join(name));
+            path.map(Sink::create).transpose()
+        };
         Ok(Self {
-            stdout: Sink::create(directory.join(Stream::Stdout.file_name()))?,
-            stderr: Sink::create(directory.join(Stream::Stderr.file_name()))?,
+            stdout: create(&outputs.stdout_file)?,
+            stderr: create(&outputs.stderr_file)?,
         })
     }
 
-    fn sink(&mut self, stream: Stream) -> &mut Sink {
+    fn sink(&mut self, stream: Stream) -> Option<&mut Sink> {
         match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
+            Stream::Stdout => self.stdout.as_mut(),
+            Stream::Stderr => self.stderr.as_mut(),
         }
     }
 }

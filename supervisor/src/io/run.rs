@@ -31,7 +31,7 @@ pub enum RunError {
 /// signal does not wait for the order in which they end. SIGHUP logs how each unit is.
 ///
 /// Peers may connect in cleartext or with TLS; if `tls` has certificates, only with one of their
-/// own. An address that is taken is tried again every second. Systemd is told of start and end, and
+/// own. An address that is taken is tried again after `retry`. Systemd is told of start and end, and
 /// that the pump lives, if it asks for that. Needs a tokio runtime with io and time.
 ///
 /// # Errors
@@ -40,13 +40,13 @@ pub enum RunError {
     clippy::disallowed_methods,
     reason = "the pump is where the clock is read"
 )]
-pub async fn run(settings: Settings, tls: &Tls) -> Result<(), RunError> {
+pub async fn run(settings: Settings, tls: &Tls, retry: Duration) -> Result<(), RunError> {
     let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
     let (connector, acceptor) = connector_and_acceptor(tls).map_err(RunError::Tls)?;
-    let mut transport = Transport::new(connector, acceptor);
-    let mut host = Host::new();
+    let mut transport = Transport::new(connector, acceptor).listen_retry(retry);
+    let mut host = Host::with(settings.policy.outputs.clone());
     let mut ids = IdGen::new(entropy::seed());
     let id = ids.endpoint_id();
     let mut process = SupervisorProcess::new(settings, id, ids, Instant::now());

@@ -201,10 +201,10 @@ impl Rig {
     fn new(recorded: &[Frame]) -> Self {
         let own = own_units(recorded);
         let settings = Settings {
-            listen: PeerAddr {
+            listen: Some(PeerAddr {
                 host: "127.0.0.1".into(),
                 port: 9999,
-            },
+            }),
             zeek: "zeek".into(),
             args: Vec::new(),
             own: own.iter().map(|(own, _)| own.clone()).collect(),

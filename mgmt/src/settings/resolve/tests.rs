@@ -51,10 +51,9 @@ fn the_defaults_are_those_of_stock() {
     assert_eq!(settings.supervisor.address, addr("127.0.0.1", 9999));
     assert!(!settings.supervisor.always_listens);
     assert_eq!(
-        settings.supervisor.output.stdout_file.as_deref(),
+        settings.supervisor.outputs.stdout_file.as_deref(),
         Some("stdout")
     );
-    assert_eq!(settings.supervisor.output.max_lines, 100);
     assert_eq!(settings.state_dir, PathBuf::from("/opt/zeek/var/lib"));
     let nodes = PathBuf::from("/opt/zeek/var/lib/nodes");
     assert_eq!(settings.controller_dir, nodes.join("controller-sensor"));

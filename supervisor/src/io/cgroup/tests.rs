@@ -4,6 +4,7 @@ use super::*;
 
 use crate::host::{Control, Ending, Group, HostInput, Launch, Target};
 use crate::io::Host;
+use crate::settings::Outputs;
 
 const CHILD: ChildId = ChildId {
     unit: 1,
@@ -40,7 +41,7 @@ async fn a_process_in_a_session_of_its_own_dies_with_its_child() {
     // It must start nothing before it is in its group; a stem starts nothing before it is told to.
     let script = "until grep -q zeek-mgmt-.*/zeek-mgmt /proc/self/cgroup; do :; done
                   setsid sleep 1000 & exit 3";
-    let mut host = Host::with_cgroups(Cgroups::at(Some(root.clone())));
+    let mut host = Host::with_cgroups(Cgroups::at(Some(root.clone())), Outputs::default());
     let launch = Launch {
         program: "sh".into(),
         args: vec!["-c".into(), script.into()],

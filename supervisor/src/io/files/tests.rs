@@ -70,9 +70,25 @@ fn a_file_that_cannot_be_written_costs_its_lines_and_no_others() {
         files.write("a", Stream::Stderr, b"kept");
         files.flush();
     }
-    assert_eq!(files.open["a"].stdout.lost, 3);
+    assert_eq!(files.open["a"].stdout.as_ref().unwrap().lost, 3);
     files.close("a");
     assert_eq!(folder.read("stderr"), "kept\nkept\nkept\n");
+}
+
+#[test]
+fn files_have_the_names_they_are_given_and_no_name_is_no_file() {
+    let folder = Folder::new("names");
+    let mut files = Files::new(Outputs {
+        stdout_file: Some("out.log".to_owned()),
+        stderr_file: None,
+        ..Outputs::default()
+    });
+    files.open("a".into(), folder.path());
+    files.write("a", Stream::Stdout, b"kept");
+    files.write("a", Stream::Stderr, b"nowhere");
+    files.flush();
+    assert_eq!(folder.read("out.log"), "kept\n");
+    assert_eq!(folder.count(), 1);
 }
 
 struct Folder(PathBuf);

@@ -38,10 +38,10 @@ impl Rig {
     pub(super) fn with(own: Vec<OwnUnit>, policy: Policy) -> Self {
         let now = start();
         let settings = Settings {
-            listen: broker_proto::peering::PeerAddr {
+            listen: Some(broker_proto::peering::PeerAddr {
                 host: "127.0.0.1".into(),
                 port: 9999,
-            },
+            }),
             zeek: "/opt/zeek/bin/zeek".into(),
             args: vec!["local.zeek".into(), "X::y=1".into()],
             own,
