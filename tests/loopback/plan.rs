@@ -62,6 +62,7 @@ fn a_plan_says_what_deployments_then_do_and_touches_nothing() {
     );
     assert_eq!(second["instances"][0]["action"], "keep");
     let text = plan(&tree, &changed, &[]).stdout;
+    assert_eq!(plan_over_tls(&tree, &changed).stdout, text);
     let last = "This can be deployed: 1 to start, 1 to restart, 1 to stop, 0 later.\n";
     assert!(text.ends_with(last), "{text}");
     assert_eq!(tree.client(&["get-nodes"]).unwrap().stdout, before);
@@ -115,8 +116,17 @@ fn json_plan(tree: &Tree, config: &str, code: i32) -> Value {
     serde_json::from_str(&done.stdout).unwrap()
 }
 
-/// Runs the program with the settings that the tree's controller has.
 fn plan(tree: &Tree, config: &str, args: &[&str]) -> Finished {
+    plan_with(tree, config, args, "ssl.enable=false")
+}
+
+/// The port takes both, as long as it has no certificate of an operator's.
+fn plan_over_tls(tree: &Tree, config: &str) -> Finished {
+    plan_with(tree, config, &[], "ssl.enable=true")
+}
+
+/// Runs the program with the settings that the tree's controller has.
+fn plan_with(tree: &Tree, config: &str, args: &[&str], ssl: &str) -> Finished {
     let path = tree.write("plan.ini", config).unwrap();
     let port = tree.ports.websocket;
     let first = tree.ports.first_node;
@@ -131,7 +141,7 @@ fn plan(tree: &Tree, config: &str, args: &[&str]) -> Finished {
         .arg("Management::Controller::auto_assign_metrics_ports=F")
         .env(
             "ZEEK_CLIENT_CONFIG_SETTINGS",
-            format!("controller.port={port}"),
+            format!("controller.port={port} {ssl}"),
         );
     command::run(&mut command, LIMIT).unwrap()
 }

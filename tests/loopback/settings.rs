@@ -286,6 +286,14 @@ fn clients_are_served_with_the_certificate_of_the_websocket_port() {
         (Some(0), "{}\n"),
         "{done:?}"
     );
+    let mut plan = site.program(&["plan", "/dev/null"]);
+    let settings = format!(
+        "ssl.enable=true controller.port={websocket} {}",
+        certificate.join(" ")
+    );
+    plan.env("ZEEK_CLIENT_CONFIG_SETTINGS", settings);
+    let done = command::run(&mut plan, LIMIT).unwrap();
+    assert_eq!(done.code, Some(0), "{done:?}");
     // Without a certificate, and without TLS.
     let done = client
         .run(websocket, &["--set", "ssl.enable=true", "get-instances"])

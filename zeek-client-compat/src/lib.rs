@@ -45,11 +45,12 @@
 //! # Modules
 //!
 //! [`json`] values ⇄ text; [`message`] the four kinds of messages; `session` one client's states;
-//! [`hub`] the machine that holds all clients; `io` (feature `io`, on by default) the server.
+//! [`protection`] a client's TLS settings; [`hub`] the machine that holds all clients; `io` (feature `io`, on by default) the server.
 
 pub mod hub;
 #[cfg(feature = "io")]
 pub mod io;
 pub mod json;
 pub mod message;
+pub mod protection;
 mod session;

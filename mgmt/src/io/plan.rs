@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use broker_proto::io::entropy;
-use broker_proto::peering::PeerAddr;
 use broker_proto::zeek::{ConvertError, Event, FromData};
 use broker_proto::{Data, IdGen};
 use zeek_client_compat::io::client::{Client, ClientError};
@@ -12,6 +11,7 @@ use zeek_client_compat::io::client::{Client, ClientError};
 use crate::api::controller::{ControllerRequest, ControllerResponse};
 use crate::api::{ApiResult, CONTROLLER_TOPIC};
 use crate::plan::Observed;
+use crate::plan::target::Target;
 
 /// As zeek-client's `client.request_timeout_secs`: longer than a controller waits for agents.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -48,9 +48,14 @@ pub enum ObserveError {
 ///
 /// # Errors
 /// If it cannot be asked, or does not answer.
-pub fn observe(controller: &PeerAddr) -> Result<Observed, ObserveError> {
+pub fn observe(controller: &Target) -> Result<Observed, ObserveError> {
     let mut asker = Asker {
-        client: Client::connect(controller, &CONTROLLER_TOPIC, LIMIT)?,
+        client: Client::connect(
+            &controller.addr,
+            controller.protection.as_ref(),
+            &CONTROLLER_TOPIC,
+            LIMIT,
+        )?,
         ids: IdGen::new(entropy::seed()),
     };
     let deployed = asker.ask(|reqid| ControllerRequest::GetConfiguration {

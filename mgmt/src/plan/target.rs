@@ -1,6 +1,9 @@
-//! Where the controller is: as zeek-client finds it (CLIENT §C1).
+//! Where the controller is and how to talk to it: as zeek-client finds it (CLIENT §C1).
+
+use std::path::PathBuf;
 
 use broker_proto::peering::PeerAddr;
+use zeek_client_compat::protection::Protection;
 
 use super::cluster::split;
 use super::ini::Ini;
@@ -14,6 +17,15 @@ pub struct Hints<'a> {
     pub settings: Option<&'a str>,
     /// `--controller`: `host`, `host:port` or `:port`.
     pub argument: Option<&'a str>,
+}
+
+/// A controller for clients.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Target {
+    /// Its WebSocket port.
+    pub addr: PeerAddr,
+    /// TLS; `None` for cleartext.
+    pub protection: Option<Protection>,
 }
 
 /// Why there is no address.
@@ -35,7 +47,7 @@ impl Hints<'_> {
     ///
     /// # Errors
     /// If a hint does not read.
-    pub fn resolve(self, listen: Option<&PeerAddr>) -> Result<PeerAddr, TargetError> {
+    pub fn resolve(self, listen: Option<&PeerAddr>) -> Result<Target, TargetError> {
         let mut target = PeerAddr {
             host: "127.0.0.1".to_owned(),
             port: listen.map_or(2149, |addr| addr.port),
@@ -44,13 +56,18 @@ impl Hints<'_> {
         if let Some(addr) = listen.filter(|addr| !unspecified.contains(&&*addr.host)) {
             target.host = addr.host.clone();
         }
+        let mut found = Found {
+            addr: target,
+            is_enabled: false,
+            protection: Protection::default(),
+        };
         if let Some(text) = self.file {
             let ini = Ini::parse(text).map_err(|error| error_of(FILE, error.to_string()))?;
-            for key in ["host", "port"] {
-                let value = ini.get("controller", key);
-                let value = value.map_err(|error| error_of(FILE, error.to_string()))?;
-                if let Some(value) = value {
-                    set(&mut target, key, &value, FILE)?;
+            for section in ["controller", "ssl"] {
+                for key in ini.keys(section) {
+                    let value = ini.get(section, key);
+                    let value = value.map_err(|error| error_of(FILE, error.to_string()))?;
+                    found.set(section, key, &value.unwrap_or_default(), FILE)?;
                 }
             }
         }
@@ -58,9 +75,9 @@ impl Hints<'_> {
             let items = split(text).ok_or_else(|| error_of(SETTINGS, "unbalanced quotes"))?;
             for item in items {
                 if let Some((name, value)) = item.split_once('=')
-                    && let Some(key) = name.strip_prefix("controller.")
+                    && let Some((section, key)) = name.split_once('.')
                 {
-                    set(&mut target, key, value, SETTINGS)?;
+                    found.set(section, key, value, SETTINGS)?;
                 }
             }
         }
@@ -75,32 +92,71 @@ impl Hints<'_> {
                 return Err(error_of(ARGUMENT, problem));
             }
             if !host.is_empty() {
-                set(&mut target, "host", host, ARGUMENT)?;
+                found.set("controller", "host", host, ARGUMENT)?;
             }
             if let Some(port) = port.filter(|port| !port.is_empty()) {
-                set(&mut target, "port", port, ARGUMENT)?;
+                found.set("controller", "port", port, ARGUMENT)?;
             }
         }
-        Ok(target)
+        Ok(Target {
+            addr: found.addr,
+            protection: Some(found.protection).filter(|_| found.is_enabled),
+        })
     }
 }
 
-fn set(
-    target: &mut PeerAddr,
-    key: &str,
-    value: &str,
-    origin: &'static str,
-) -> Result<(), TargetError> {
-    match key {
-        "host" => target.host = value.trim_matches(['[', ']']).to_owned(),
-        "port" => {
-            let port = value.trim().parse().ok().filter(|port| *port > 0);
-            let problem = || error_of(origin, format!("'{value}' is not a port"));
-            target.port = port.ok_or_else(problem)?;
+/// What was said so far.
+struct Found {
+    addr: PeerAddr,
+    is_enabled: bool,
+    protection: Protection,
+}
+
+impl Found {
+    /// Takes in a setting of zeek-client; those that are about something else have no effect.
+    fn set(
+        &mut self,
+        section: &str,
+        key: &str,
+        value: &str,
+        origin: &'static str,
+    ) -> Result<(), TargetError> {
+        let path = || Some(PathBuf::from(value)).filter(|_| !value.is_empty());
+        match (section, key) {
+            ("controller", "host") => {
+                self.addr.host = value.trim_matches(['[', ']']).to_owned();
+            }
+            ("controller", "port") => {
+                let port = value.trim().parse().ok().filter(|port| *port > 0);
+                let problem = || error_of(origin, format!("'{value}' is not a port"));
+                self.addr.port = port.ok_or_else(problem)?;
+            }
+            ("ssl", "enable") => {
+                let flag = flag(value);
+                let problem = || error_of(origin, format!("'{value}' is not true or false"));
+                self.is_enabled = flag.ok_or_else(problem)?;
+            }
+            ("ssl", "certificate") => self.protection.certificate = path(),
+            ("ssl", "keyfile") => self.protection.keyfile = path(),
+            ("ssl", "cafile") => self.protection.cafile = path(),
+            ("ssl", "capath") => self.protection.capath = path(),
+            ("ssl", "passphrase") => {
+                let text = Some(value.to_owned());
+                self.protection.passphrase = text.filter(|text| !text.is_empty());
+            }
+            _ => {}
         }
-        _ => {}
+        Ok(())
     }
-    Ok(())
+}
+
+/// As Python's ConfigParser reads it.
+fn flag(value: &str) -> Option<bool> {
+    match value.trim().to_lowercase().as_str() {
+        "1" | "yes" | "true" | "on" => Some(true),
+        "0" | "no" | "false" | "off" => Some(false),
+        _ => None,
+    }
 }
 
 fn error_of(origin: &'static str, problem: impl Into<String>) -> TargetError {
@@ -121,7 +177,7 @@ mod tests {
 
     #[test]
     fn without_a_hint_it_is_the_controller_of_this_host() {
-        let resolve = |listen: Option<&PeerAddr>| Hints::default().resolve(listen).unwrap();
+        let resolve = |listen: Option<&PeerAddr>| Hints::default().resolve(listen).unwrap().addr;
         assert_eq!(resolve(None), addr("127.0.0.1", 2149));
         assert_eq!(resolve(Some(&addr("0.0.0.0", 7))), addr("127.0.0.1", 7));
         assert_eq!(resolve(Some(&addr("10.0.0.1", 7))), addr("10.0.0.1", 7));
@@ -134,15 +190,16 @@ mod tests {
             settings: Some("client.verbosity=2 controller.host=env"),
             argument: None,
         };
-        assert_eq!(hints.resolve(None), Ok(addr("env", 1)));
+        let at = |hints: Hints<'_>| hints.resolve(None).unwrap().addr;
+        assert_eq!(at(hints), addr("env", 1));
         hints.argument = Some(":9");
-        assert_eq!(hints.resolve(None), Ok(addr("env", 9)));
+        assert_eq!(at(hints), addr("env", 9));
         hints.argument = Some("arg");
-        assert_eq!(hints.resolve(None), Ok(addr("arg", 1)));
+        assert_eq!(at(hints), addr("arg", 1));
         hints.argument = Some("[::1]:5");
-        assert_eq!(hints.resolve(None), Ok(addr("::1", 5)));
+        assert_eq!(at(hints), addr("::1", 5));
         hints.argument = Some("[::1]");
-        assert_eq!(hints.resolve(None), Ok(addr("::1", 1)));
+        assert_eq!(at(hints), addr("::1", 1));
     }
 
     #[test]
@@ -157,5 +214,23 @@ mod tests {
         };
         assert_eq!(error("a:0"), "--controller: '0' is not a port");
         assert!(error("::1:5").contains("brackets"));
+    }
+
+    #[test]
+    fn tls_is_on_if_it_is_enabled() {
+        let mut hints = Hints {
+            file: Some("[ssl]\nenable = Yes\ncertificate = /c.pem\ncafile =\n"),
+            ..Hints::default()
+        };
+        let expected = Protection {
+            certificate: Some("/c.pem".into()),
+            ..Protection::default()
+        };
+        assert_eq!(hints.resolve(None).unwrap().protection, Some(expected));
+        hints.settings = Some("ssl.enable=false");
+        assert_eq!(hints.resolve(None).unwrap().protection, None);
+        hints.settings = Some("ssl.enable=perhaps");
+        let error = hints.resolve(None).unwrap_err().to_string();
+        assert!(error.ends_with("'perhaps' is not true or false"), "{error}");
     }
 }

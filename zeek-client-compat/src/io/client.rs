@@ -1,8 +1,12 @@
 //! A client of the WebSocket port, for programs that ask a controller something and end.
 //!
-//! It blocks. It talks in cleartext, as zeek-client 1.5.0 does by default (CLIENT §B1).
+//! It blocks. Whether it talks in cleartext, as zeek-client 1.5.0 does by default (CLIENT §B1), is
+//! the caller's choice.
 
-use std::io::{self, ErrorKind};
+mod tls;
+
+use std::fmt::Debug;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
@@ -12,12 +16,22 @@ use broker_proto::zeek::{Event, EventError};
 use tungstenite::{HandshakeError, Message, WebSocket};
 
 use crate::message::{self, DataMessage};
+use crate::protection::Protection;
+
+pub use tls::TlsError;
 
 /// A session with a server.
 #[derive(Debug)]
 pub struct Client {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<Box<dyn Stream>>,
+    /// What is below all, for its timeouts.
+    tcp: TcpStream,
 }
+
+/// Bytes in both directions.
+trait Stream: Read + Write + Debug + Send {}
+
+impl<S: Read + Write + Debug + Send> Stream for S {}
 
 /// Why a session failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +44,15 @@ pub enum ClientError {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// There is no TLS with this server.
+    #[error("no TLS with {addr}")]
+    Tls {
+        /// Where.
+        addr: PeerAddr,
+        /// Why not.
+        #[source]
+        source: TlsError,
     },
     /// Whoever answers is no such server.
     #[error("no WebSocket server at {addr}; it may want TLS")]
@@ -56,11 +79,25 @@ impl Client {
     ///
     /// # Errors
     /// If there is no server, or it does not take the subscription within `limit`.
-    pub fn connect(addr: &PeerAddr, topic: &Topic, limit: Duration) -> Result<Self, ClientError> {
-        let stream = open(addr, limit).map_err(|source| ClientError::Connect {
+    pub fn connect(
+        addr: &PeerAddr,
+        protection: Option<&Protection>,
+        topic: &Topic,
+        limit: Duration,
+    ) -> Result<Self, ClientError> {
+        let opened = open(addr, limit).and_then(|tcp| Ok((tcp.try_clone()?, tcp)));
+        let (tcp, stream) = opened.map_err(|source| ClientError::Connect {
             addr: addr.clone(),
             source,
         })?;
+        let stream: Box<dyn Stream> = match protection {
+            Some(protection) => {
+                let stream = tls::connect(protection, &addr.host, stream);
+                let addr = addr.clone();
+                Box::new(stream.map_err(|source| ClientError::Tls { addr, source })?)
+            }
+            None => Box::new(stream),
+        };
         let host = match addr.host.contains(':') {
             true => format!("[{}]", addr.host),
             false => addr.host.clone(),
@@ -78,7 +115,7 @@ impl Client {
                 source: Box::new(source),
             }
         })?;
-        let mut client = Self { socket };
+        let mut client = Self { socket, tcp };
         let topic = String::from_utf8_lossy(topic.as_bytes()).into_owned();
         client.send(serde_json::json!([topic]).to_string())?;
         let ack = client.receive(Instant::now(), limit)?;
@@ -131,7 +168,7 @@ impl Client {
             if left.is_zero() {
                 return Err(ClientError::Silent(limit));
             }
-            let set = self.socket.get_ref().set_read_timeout(Some(left));
+            let set = self.tcp.set_read_timeout(Some(left));
             let read = set
                 .map_err(tungstenite::Error::Io)
                 .and_then(|()| self.socket.read());
