@@ -20,7 +20,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::data::skip::{SET, TABLE, VECTOR, after_values, split_size, split_string};
+use super::data::skip::{SET, TABLE, VECTOR, after_values, octets, split_size, split_string};
 use super::data::{self, real::real_from_bits};
 use super::{DecodeError, Limits};
 use crate::data::{Address, Data, Port, Protocol, Set, Subnet, Table, Timespan, Timestamp};
@@ -42,7 +42,8 @@ impl View {
 
     /// The value.
     pub fn value(&self) -> Value<'_> {
-        Value::read(&self.0).expect("the payload was checked").0
+        let mut rest: &[u8] = &self.0;
+        Value::take(&mut rest).expect("the payload was checked")
     }
 
     /// Every value in it, at any depth, in the order on the wire: a container, then all that is in
@@ -143,58 +144,33 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The value at the start of checked bytes, and what follows it; in a container, its elements.
-    #[inline]
-    fn read(input: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let (&tag, rest) = input.split_first()?;
-        let fixed = |value, len| Some((value, rest.get(len..)?));
-        let number = || rest.first_chunk().copied().map(i64::from_be_bytes);
-        let text = || {
-            let mut rest = rest;
-            Some((split_string(&mut rest)?, rest))
-        };
-        let items = || {
-            let mut rest = rest;
-            let left = split_size(&mut rest)?;
-            let is_inside = false;
-            Some((
-                Items {
-                    left,
-                    rest,
-                    is_inside,
-                },
-                rest,
-            ))
-        };
-        match tag {
-            1 => fixed(Self::Boolean(rest.first() != Some(&0)), 1),
-            2 => fixed(Self::Count(number()?.cast_unsigned()), 8),
-            3 => fixed(Self::Integer(number()?), 8),
-            4 => fixed(Self::Real(real_from_bits(number()?.cast_unsigned())), 8),
-            5 => text().map(|(text, rest)| (Self::String(text), rest)),
-            6 => fixed(
-                Self::Address(Address::from_octets(*rest.first_chunk()?)),
-                16,
-            ),
+    /// Takes the value at the start of checked bytes; of a container, only what is before its
+    /// elements.
+    #[inline(always)]
+    fn take(rest: &mut &'a [u8]) -> Option<Self> {
+        Some(match tag(rest)? {
+            1 => Self::Boolean(octets(rest)? != [0]),
+            2 => Self::Count(u64::from_be_bytes(octets(rest)?)),
+            3 => Self::Integer(i64::from_be_bytes(octets(rest)?)),
+            4 => Self::Real(real_from_bits(u64::from_be_bytes(octets(rest)?))),
+            5 => Self::String(split_string(rest)?),
+            6 => Self::Address(Address::from_octets(octets(rest)?)),
             7 => {
-                let network = Address::from_octets(*rest.first_chunk()?);
-                let subnet = Subnet::new(network, *rest.get(16)?).ok()?;
-                fixed(Self::Subnet(subnet), 17)
+                let network = Address::from_octets(octets(rest)?);
+                Self::Subnet(Subnet::new(network, tag(rest)?).ok()?)
             }
-            8 => {
-                let &[high, low, protocol] = rest.first_chunk()?;
-                let number = u16::from_be_bytes([high, low]);
-                let protocol = Protocol::from_code(protocol)?;
-                fixed(Self::Port(Port { number, protocol }), 3)
-            }
-            9 => fixed(Self::Timestamp(Timestamp(number()?)), 8),
-            10 => fixed(Self::Timespan(Timespan(number()?)), 8),
-            11 => text().map(|(name, rest)| (Self::Enum(name), rest)),
-            SET => items().map(|(items, rest)| (Self::Set(items), rest)),
-            TABLE => items().map(|(items, rest)| (Self::Table(Entries(items)), rest)),
-            VECTOR => items().map(|(items, rest)| (Self::Vector(items), rest)),
-            _ => Some((Self::None, rest)),
-        }
+            8 => Self::Port(Port {
+                number: u16::from_be_bytes(octets(rest)?),
+                protocol: Protocol::from_code(tag(rest)?)?,
+            }),
+            9 => Self::Timestamp(Timestamp(i64::from_be_bytes(octets(rest)?))),
+            10 => Self::Timespan(Timespan(i64::from_be_bytes(octets(rest)?))),
+            11 => Self::Enum(split_string(rest)?),
+            SET => Self::Set(Items::take(rest)?),
+            TABLE => Self::Table(Entries(Items::take(rest)?)),
+            VECTOR => Self::Vector(Items::take(rest)?),
+            _ => Self::None,
+        })
     }
 
     /// How many values a container has directly in it.
@@ -229,6 +205,16 @@ pub struct Items<'a> {
 }
 
 impl<'a> Items<'a> {
+    fn take(rest: &mut &'a [u8]) -> Option<Self> {
+        let left = split_size(rest)?;
+        let (rest, is_inside) = (*rest, false);
+        Some(Self {
+            left,
+            rest,
+            is_inside,
+        })
+    }
+
     /// The `n`th from here; walks over those before it.
     pub fn get(mut self, n: usize) -> Option<Value<'a>> {
         let left = self.left.checked_sub(n)?.checked_sub(1)?;
@@ -253,10 +239,11 @@ impl<'a> Items<'a> {
         if self.is_inside {
             self.rest = after_values(self.rest, 1)?;
         }
-        let (value, rest) = Value::read(self.rest)?;
+        let mut after = self.rest;
+        let value = Value::take(&mut after)?;
         self.is_inside = value.contained().is_some();
         if !self.is_inside {
-            self.rest = rest;
+            self.rest = after;
         }
         Some(value)
     }
@@ -354,11 +341,15 @@ impl<'a> Iterator for Values<'a> {
     #[inline]
     fn next(&mut self) -> Option<Value<'a>> {
         let left = self.left.checked_sub(1)?;
-        let (value, rest) = Value::read(self.rest)?;
+        let value = Value::take(&mut self.rest)?;
         self.left = left.checked_add(value.contained().unwrap_or(0))?;
-        self.rest = rest;
         Some(value)
     }
+}
+
+#[inline(always)]
+fn tag(rest: &mut &[u8]) -> Option<u8> {
+    octets(rest).map(|[byte]| byte)
 }
 
 #[cfg(test)]

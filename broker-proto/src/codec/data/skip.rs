@@ -27,6 +27,7 @@ pub(super) fn is_plain(bytes: &[u8], limits: &Limits) -> bool {
 }
 
 /// Takes a size off the start of checked bytes.
+#[inline(always)]
 pub(in crate::codec) fn split_size(rest: &mut &[u8]) -> Option<usize> {
     if let Some((&byte, after)) = rest.split_first()
         && byte < 0x80
@@ -40,6 +41,7 @@ pub(in crate::codec) fn split_size(rest: &mut &[u8]) -> Option<usize> {
 }
 
 /// Takes a length and that many bytes off the start of checked bytes.
+#[inline(always)]
 pub(in crate::codec) fn split_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = split_size(rest)?;
     let (text, after) = rest.split_at_checked(len)?;
@@ -217,7 +219,9 @@ fn compare_contents<'a>(a: &mut &'a [u8], b: &mut &'a [u8], values: usize) -> Op
     Some(count_a.cmp(&count_b))
 }
 
-fn octets<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+/// Takes so many bytes off the start.
+#[inline(always)]
+pub(in crate::codec) fn octets<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (bytes, after) = rest.split_first_chunk()?;
     *rest = after;
     Some(*bytes)
