@@ -29,7 +29,7 @@ mod cpu_time;
 criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(CpuTime);
-    targets = decode, check, view, walk, encode
+    targets = decode, check, view, walk, scan, encode
 }
 criterion_main!(benches);
 
@@ -63,6 +63,15 @@ fn walk(c: &mut Criterion<CpuTime>) {
     each(c, "view_and_walk", |payload| {
         let view = View::new(payload.clone(), &limits).unwrap();
         black_box(count(view.value()));
+    });
+}
+
+/// The same without going down container by container.
+fn scan(c: &mut Criterion<CpuTime>) {
+    let limits = Limits::default();
+    each(c, "view_and_scan", |payload| {
+        let view = View::new(payload.clone(), &limits).unwrap();
+        view.values().for_each(|value| _ = black_box(value));
     });
 }
 
