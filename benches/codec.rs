@@ -20,7 +20,7 @@ use broker_proto::{Data, EndpointId, Topic};
 use bytes::{Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mgmt::api::controller::ControllerRequest;
-use mgmt::model::{Configuration, CpuAffinity, Node, State};
+use mgmt::model::{Configuration, CpuAffinity, Node};
 use serde_json::Value;
 use supervisor::api::ClusterRole;
 
@@ -141,17 +141,11 @@ fn events(c: &mut Criterion) {
 /// A client's request to stage a configuration of workers with all that a node may have.
 fn stage_request(nodes: u16) -> ControllerRequest {
     let node = |n: u16| Node {
-        name: format!("worker-{n:03}"),
-        instance: "instance-1".into(),
-        role: ClusterRole::Worker,
-        state: State::Running,
-        p: None,
         scripts: Some(vec!["site/local".into(), "site/worker".into()]),
-        options: None,
         interface: Some("eth0".into()),
         cpu_affinity: Some(CpuAffinity(i64::from(n))),
         env: BTreeMap::from([("SITE".into(), "somewhere".into())]),
-        metrics_port: None,
+        ..Node::new("instance-1", format!("worker-{n:03}"), ClusterRole::Worker)
     };
     let config = Configuration {
         id: "5d3c6f02-c6f1-11f0-9a3b-0242ac110002".into(),

@@ -121,6 +121,25 @@ zeek_record! {
     }
 }
 
+impl Node {
+    /// A running node of which nothing else is said.
+    pub fn new(instance: impl Into<String>, name: impl Into<String>, role: ClusterRole) -> Self {
+        Self {
+            name: name.into(),
+            instance: instance.into(),
+            role,
+            state: State::Running,
+            p: None,
+            scripts: None,
+            options: None,
+            interface: None,
+            cpu_affinity: None,
+            env: BTreeMap::new(),
+            metrics_port: None,
+        }
+    }
+}
+
 zeek_record! {
     /// A cluster: where it runs and what runs.
     pub struct Configuration("Management::Configuration") {

@@ -6,7 +6,7 @@ use broker_proto::{Address, Port};
 use supervisor::api::{MANAGEMENT_NODE_VARIABLE, NodeConfig, NodeStatus, Status};
 
 use super::*;
-use crate::model::{ClusterRole, Configuration, CpuAffinity, Instance, Node, State};
+use crate::model::{ClusterRole, Configuration, CpuAffinity, Instance, Node};
 
 #[test]
 fn a_starting_agent_dials_its_supervisor_and_its_controller() {
@@ -288,17 +288,8 @@ pub(super) fn config(id: &str, nodes: Vec<Node>) -> Configuration {
 
 pub(super) fn node(name: &str, role: ClusterRole, port: Option<u16>) -> Node {
     Node {
-        name: name.into(),
-        instance: "instance-1".into(),
-        role,
-        state: State::Running,
         p: port.map(Port::tcp),
-        scripts: None,
-        options: None,
-        interface: None,
-        cpu_affinity: None,
-        env: BTreeMap::new(),
-        metrics_port: None,
+        ..Node::new("instance-1", name, role)
     }
 }
 

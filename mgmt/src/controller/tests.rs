@@ -424,17 +424,5 @@ fn instance(name: &str, dialed: Option<(&str, u16)>) -> Instance {
 }
 
 fn node(instance: &str, name: &str, role: ClusterRole) -> Node {
-    Node {
-        name: name.into(),
-        instance: instance.into(),
-        role,
-        state: State::Running,
-        p: None,
-        scripts: None,
-        options: None,
-        interface: None,
-        cpu_affinity: None,
-        env: BTreeMap::new(),
-        metrics_port: None,
-    }
+    Node::new(instance, name, role)
 }

@@ -49,12 +49,11 @@ fn is_loopback(host: Address) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use broker_proto::Port;
 
     use super::*;
-    use crate::model::{ClusterRole, Instance, Node, State};
+    use crate::model::{ClusterRole, Instance, Node};
 
     use ClusterRole::{Logger, Manager, Worker};
 
@@ -106,19 +105,9 @@ mod tests {
             host: host.parse().unwrap(),
             listen_port: port.map(Port::tcp),
         });
-        let nodes = nodes.iter().map(|(instance, name, role)| Node {
-            name: (*name).into(),
-            instance: (*instance).into(),
-            role: *role,
-            state: State::Running,
-            p: None,
-            scripts: None,
-            options: None,
-            interface: None,
-            cpu_affinity: None,
-            env: BTreeMap::new(),
-            metrics_port: None,
-        });
+        let nodes = nodes
+            .iter()
+            .map(|(instance, name, role)| Node::new(*instance, *name, *role));
         Configuration {
             id: "c".into(),
             instances: instances.collect(),

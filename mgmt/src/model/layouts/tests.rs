@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use broker_proto::codec::Limits;
 use broker_proto::codec::data::{decode, encode};
@@ -14,17 +14,9 @@ fn nodes_of_old_clients_are_read_and_written_in_the_newest_layout() {
     // As stock writes it: an integer (tag 3), and no metrics port.
     let new = node_bytes(11, &[b"\x03\0\0\0\0\0\0\0\x03", b"\x0d\0", b"\0"]);
     let want = Node {
-        name: "w".into(),
-        instance: "i".into(),
-        role: ClusterRole::Worker,
-        state: State::Running,
-        p: None,
-        scripts: None,
-        options: None,
         interface: Some("eth0".into()),
         cpu_affinity: Some(CpuAffinity(3)),
-        env: BTreeMap::new(),
-        metrics_port: None,
+        ..Node::new("i", "w", ClusterRole::Worker)
     };
     for bytes in [&old, &new] {
         assert_eq!(read::<Node>(bytes), Ok(want.clone()));

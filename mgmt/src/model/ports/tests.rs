@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Instance, State};
+use crate::model::Instance;
 
 use ClusterRole::{Logger, Manager, Proxy, Worker};
 
@@ -269,17 +269,5 @@ fn config(instances: &[(&str, &str)], nodes: &[(&str, &str, ClusterRole)]) -> Co
 }
 
 fn node(instance: &str, name: &str, role: ClusterRole) -> Node {
-    Node {
-        name: name.into(),
-        instance: instance.into(),
-        role,
-        state: State::Running,
-        p: None,
-        scripts: None,
-        options: None,
-        interface: None,
-        cpu_affinity: None,
-        env: BTreeMap::new(),
-        metrics_port: None,
-    }
+    Node::new(instance, name, role)
 }

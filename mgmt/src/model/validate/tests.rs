@@ -1,7 +1,5 @@
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::model::{ClusterRole, Instance, State};
+use crate::model::{ClusterRole, Instance};
 
 use ClusterRole::{Logger, Manager, Proxy, Worker};
 
@@ -260,17 +258,8 @@ fn config(instances: &[(&str, Option<u16>)], nodes: &[NodeRow]) -> Configuration
         listen_port: port.map(Port::tcp),
     });
     let nodes = nodes.iter().map(|&(instance, name, role, port)| Node {
-        name: name.into(),
-        instance: instance.into(),
-        role,
-        state: State::Running,
         p: port.map(Port::tcp),
-        scripts: None,
-        options: None,
-        interface: None,
-        cpu_affinity: None,
-        env: BTreeMap::new(),
-        metrics_port: None,
+        ..Node::new(instance, name, role)
     });
     Configuration {
         id: "c".into(),

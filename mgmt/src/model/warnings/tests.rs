@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::model::{Instance, Node, NodeOption};
 
@@ -89,17 +87,5 @@ fn config(instances: &[&str], nodes: Vec<Node>) -> Configuration {
 }
 
 fn node(instance: &str, name: &str, role: ClusterRole) -> Node {
-    Node {
-        name: name.into(),
-        instance: instance.into(),
-        role,
-        state: State::Running,
-        p: None,
-        scripts: None,
-        options: None,
-        interface: None,
-        cpu_affinity: None,
-        env: BTreeMap::new(),
-        metrics_port: None,
-    }
+    Node::new(instance, name, role)
 }

@@ -1,9 +1,9 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use broker_proto::Port;
 
 use super::*;
-use crate::model::{ClusterRole, Instance, Node, State};
+use crate::model::{ClusterRole, Instance, Node};
 
 /// Of `tests/transcripts/c2a/state`, as Zeek 8.0.10 wrote them (API §4.9).
 const STAGED: &str =
@@ -154,17 +154,9 @@ fn what_could_not_be_read_again_is_not_written() {
 /// What [`VALUE`] says.
 fn recorded() -> Configuration {
     let node = |name: &str, role, port: Option<u16>, interface: Option<&str>| Node {
-        name: name.into(),
-        instance: "instance-1".into(),
-        role,
-        state: State::Running,
         p: port.map(Port::tcp),
-        scripts: None,
-        options: None,
         interface: interface.map(str::to_owned),
-        cpu_affinity: None,
-        env: BTreeMap::new(),
-        metrics_port: None,
+        ..Node::new("instance-1", name, role)
     };
     Configuration {
         id: "996bc100-e5e2-11f1-84f2-5e20064c843a".into(),
