@@ -31,7 +31,7 @@ pub enum Statement {
         option: String,
         /// `=` or `+=`.
         operator: Operator,
-        /// The value, to be told by [`super::evaluate`].
+        /// The value, to be told by `evaluate`.
         value: Expression,
         /// Counted from 1.
         line: usize,
