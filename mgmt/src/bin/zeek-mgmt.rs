@@ -24,7 +24,11 @@ use mgmt::settings::{Program, Role, Settings};
 use supervisor::api::{Layout, MANAGEMENT_NODE_VARIABLE, NodeConfig};
 use supervisor::settings::STOCK_GRACE;
 use supervisor::{GiveUp, Outputs, OwnUnit, Policy, Settings as SupervisorSettings};
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing::warn;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Runs Zeek clusters as Zeek's Management framework does, for the stock zeek-client.
 ///
@@ -160,14 +164,31 @@ struct PlanArgs {
     settings: SettingArgs,
 }
 
+/// As RUST_LOG says, such as `debug` or `info,mgmt=trace`.
+fn log_to_stderr() {
+    let wanted = std::env::var_os("RUST_LOG").filter(|text| !text.is_empty());
+    let wanted = wanted.map(|text| text.to_string_lossy().into_owned());
+    let read = wanted.as_deref().map(str::parse::<Targets>).transpose();
+    let (filter, problem) = match read {
+        Ok(filter) => (filter, None),
+        Err(error) => (None, Some(error)),
+    };
+    let usual = || Targets::new().with_default(LevelFilter::INFO);
+    let printer = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    tracing_subscriber::registry()
+        .with(filter.unwrap_or_else(usual))
+        .with(printer)
+        .init();
+    if let Some(error) = problem {
+        warn!(%error, "RUST_LOG does not read, so it counts as info");
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    log_to_stderr();
     match start(cli.command) {
         Ok(Ok(code)) => code,
         Ok(Err(End::Done)) => ExitCode::SUCCESS,
