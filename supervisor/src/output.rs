@@ -55,30 +55,37 @@ impl Lines {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tail {
     lines: VecDeque<Bytes>,
+    /// They were taken; the next line begins anew.
+    taken: bool,
 }
 
 impl Tail {
     pub(crate) fn push(&mut self, line: Bytes) {
+        if std::mem::take(&mut self.taken) {
+            self.lines.clear();
+        }
         if self.lines.len() == KEPT_LINES {
             self.lines.pop_front();
         }
         self.lines.push_back(line);
     }
 
+    /// Whether there is nothing to take.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.taken || self.lines.is_empty()
     }
 
-    /// The lines joined by newlines.
+    /// The lines joined by newlines: what was taken last, if nothing came since.
     pub(crate) fn text(&mut self) -> ByteString {
         self.lines.make_contiguous().join(&b'\n').into()
     }
 
-    /// Empties the tail; the lines joined by newlines.
+    /// The lines that came since they were taken last, joined by newlines.
     pub(crate) fn take(&mut self) -> ByteString {
-        let text = self.text();
-        self.lines.clear();
-        text
+        if std::mem::replace(&mut self.taken, true) {
+            return ByteString::default();
+        }
+        self.text()
     }
 }
 
@@ -125,11 +132,14 @@ mod tests {
             tail.push(i.to_string().into());
         }
         let text = tail.take();
-        let text = text.to_str().unwrap();
-        assert!(text.starts_with("50\n51\n"));
-        assert!(text.ends_with("\n149"));
+        let lines = text.to_str().unwrap();
+        assert!(lines.starts_with("50\n51\n"));
+        assert!(lines.ends_with("\n149"));
         assert!(tail.is_empty());
         assert!(tail.take().is_empty());
+        assert_eq!(tail.text(), text, "until something new comes");
+        tail.push("new".into());
+        assert_eq!(tail.take(), "new".into());
     }
 
     #[test]

@@ -138,7 +138,8 @@ impl Unit {
     }
 
     /// Tells of a death that was not told yet. What the node wrote is kept: stock tells it when the
-    /// node starts again, and so do we.
+    /// node starts again, and so do we. What a node writes at once may be read before the news of its
+    /// start and be told as its former life's; if it dies without another word, that is told again.
     pub(super) fn tell_death(&mut self, out: &mut VecDeque<Output>) {
         let Some((_, end)) = self.life.death.take() else {
             return;

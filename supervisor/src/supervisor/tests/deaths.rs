@@ -60,6 +60,36 @@ fn a_node_revived_at_once_is_told_dead_before_it_is_told_alive() {
     assert_eq!(rig.drain(), [died("a", end)]);
 }
 
+/// Status and output come on different pipes, in any order.
+#[test]
+fn last_words_read_before_the_news_of_the_start_are_told_with_the_death() {
+    let mut rig = Rig::new();
+    rig.run("a", A1, 100);
+    rig.wait(secs(1));
+    rig.message(A1, &exited_text("a", 101, 3));
+    rig.wait(WORDS);
+    rig.drain();
+    rig.printed(A1, Stream::Stderr, "[a] fatal error\n");
+    let exited = exited_text("a", 102, 3);
+    rig.message(A1, &format!("status a 102\0{exited}"));
+    rig.wait(WORDS);
+    let end = NodeEnd {
+        status: Some(3),
+        restarts: 1,
+        ..ran(secs(0))
+    };
+    assert_eq!(
+        rig.drain(),
+        [
+            line("a", Stream::Stderr, "fatal error"),
+            node_status("a", 102),
+            node_exit("a", "", "fatal error"),
+            open("a", None),
+            died_saying("a", "fatal error", end),
+        ]
+    );
+}
+
 #[test]
 fn deaths_after_a_restart_are_told_too() {
     let mut rig = Rig::new();
