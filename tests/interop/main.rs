@@ -9,6 +9,7 @@
 )]
 
 mod broker;
+mod events;
 mod logs;
 mod replay;
 mod state;
