@@ -35,6 +35,7 @@ const HELLO_AGAIN: &str = "notify_agent_hello";
 #[test]
 fn agent_does_what_the_recorded_agent_did_when_it_dials() {
     let transcript = Transcript::read("a2c");
+    assert_eq!(transcript.named("node-agent").count(), 11);
     let difference = replay_agent(&transcript, Some(local(CONTROLLER_PORT))).difference;
     // Stock leaves a request open that it has answered (API §12.2 D31).
     let late = "agent-controller: deploy_response";
