@@ -19,7 +19,7 @@ use harness::command::{self, Finished};
 use harness::{binaries, typed};
 use serde_json::{Value, json};
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 const TOPIC: &str = "/zeek-mgmt/cat";
 

@@ -17,7 +17,7 @@ use crate::lock::Lock;
 pub const VERSION: &str = "1.5.0";
 
 /// Longer than its own wait for an answer, 20 s.
-const RUN_LIMIT: Duration = Duration::from_secs(40);
+const RUN_LIMIT: Duration = Duration::from_secs(90);
 const SETUP_LIMIT: Duration = Duration::from_secs(300);
 
 /// An installed zeek-client.

@@ -18,7 +18,7 @@ use crate::{binaries, ports, wait_until};
 pub const STATE_FILE: &str = "___sync_store_Management::Controller::Runtime::g_configs.sqlite";
 
 /// From start to a listening port.
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A running `zeek-mgmt controller`; killed when dropped.
 #[derive(Debug)]

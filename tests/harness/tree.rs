@@ -30,11 +30,11 @@ pub const INSTANCE: &str = "instance-1";
 pub const CONTROLLER: &str = "controller";
 
 /// From start to a listening port, and from there to a connected agent.
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 /// From an event to its line in a log.
-const LOG_LIMIT: Duration = Duration::from_secs(5);
+const LOG_LIMIT: Duration = Duration::from_secs(30);
 /// From SIGTERM to the end; the slowest part is a node that ignores it (API §9.4).
-const STOP_LIMIT: Duration = Duration::from_secs(40);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// What differs between trees.
 #[derive(Clone, Debug, Default)]
@@ -282,9 +282,7 @@ impl Tree {
         }
         self.stopped = true;
         let result = self.terminate();
-        let gone = wait_until(Duration::from_secs(5), || {
-            self.processes().is_empty().then_some(())
-        });
+        let gone = wait_until(LOG_LIMIT, || self.processes().is_empty().then_some(()));
         let left = self.processes();
         for process in &left {
             kill(process.pid, Signal::KILL);

@@ -12,7 +12,7 @@ use zeek_client_compat::message::{self, DataMessage};
 /// What clients of the controller subscribe to.
 pub const SUBSCRIPTIONS: &str = "[\"zeek/management/controller\"]";
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(60);
 const TEXT: u8 = 1;
 const CLOSE: u8 = 8;
 const PING: u8 = 9;

@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::transcripts::replay_controller;
 
 /// From a start until every node runs.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn what_a_stock_controller_kept_is_printed_as_it_printed_it() {

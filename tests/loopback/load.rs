@@ -24,7 +24,7 @@ const OF_EACH_BAD_KIND: usize = 10;
 const MEMORY_KIB: u64 = 64 * 1024;
 
 /// From the decision to let a client go until it is gone.
-const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+const LEAVE_LIMIT: Duration = Duration::from_secs(60);
 
 /// More answers than this, each of some 250 KB, no socket and no outbox takes.
 const MOST_ANSWERS: usize = 400;

@@ -11,7 +11,7 @@ use broker_proto::topic::INTERNAL_TOPIC;
 use broker_proto::{EndpointId, Filter, Topic};
 use bytes::Bytes;
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Larger than every other id, so that the other side originates (WIRE §4.2).
 const ID: EndpointId = EndpointId::from_bytes([0xff; 16]);

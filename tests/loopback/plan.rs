@@ -9,7 +9,7 @@ use harness::tree::{Options, Tree};
 use serde_json::{Value, json};
 
 /// Longer than the client waits for an answer.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 const CLUSTER: &str = "\
 [instances]

@@ -17,7 +17,7 @@ use harness::wait_until;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// To print something, and to start.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A deployment as `doc/frameworks/management.rst` and zeek-testing-cluster have them.
 const SITE: [(&str, &str); 4] = [

@@ -100,7 +100,7 @@ fn a_file_in_the_place_of_the_directory_fails_requests_until_it_is_gone() {
     let warned = ["WARN", "no configuration can be kept"];
     assert!(
         lone.log()
-            .wait_for(Duration::from_secs(5), &warned)
+            .wait_for(Duration::from_secs(60), &warned)
             .is_some()
     );
     let mut socket = WebSocket::subscribed(lone.websocket).unwrap();
@@ -120,7 +120,7 @@ fn a_damaged_file_is_set_aside_with_an_error_and_the_controller_runs() {
     let parts = ["ERROR", &aside, "file is not a database"];
     assert!(
         lone.log()
-            .wait_for(Duration::from_secs(5), &parts)
+            .wait_for(Duration::from_secs(60), &parts)
             .is_some()
     );
     let kept = fs::read(state.controller().join(aside)).unwrap();

@@ -1,7 +1,6 @@
 //! How deaths are told, and that a node's own children go with it.
 
 use std::fs;
-use std::time::Duration;
 
 use broker_proto::ByteString;
 use rustix::process::Signal;
@@ -21,7 +20,6 @@ async fn a_death_is_told_at_once_with_how_and_the_last_words() {
     let told = agent.died("w").await;
     let end = told.end.expect("told before the next start");
     assert_eq!((end.status, end.signal, end.restarts), (Some(7), None, 0));
-    assert!(end.run_time >= Duration::from_millis(250), "{end:?}");
     let stderr = ByteString::from("error: one\ntwo");
     assert_eq!(told.outputs.stderr, stderr);
 

@@ -12,7 +12,7 @@ use harness::{folder, wait_until};
 use serde_json::Value;
 
 /// How long a restart may take until every node runs again.
-const RESTART_LIMIT: Duration = Duration::from_secs(20);
+const RESTART_LIMIT: Duration = Duration::from_secs(60);
 
 /// Commands in the order of a recorded session, with one idea of which id is which.
 pub(super) struct Session<'a> {

@@ -272,7 +272,7 @@ async fn read_4(stream: &mut Stream) -> [u8; 4] {
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(20), work)
+    timeout(Duration::from_secs(60), work)
         .await
         .expect("loopback is quick")
 }
