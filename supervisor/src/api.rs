@@ -109,6 +109,21 @@ impl NodeConfig {
             cluster: BTreeMap::new(),
         }
     }
+
+    /// Its own place in the cluster.
+    #[must_use]
+    pub fn own_endpoint(&self) -> Option<&ClusterEndpoint> {
+        self.cluster.get(&self.name)
+    }
+
+    /// Zeek's `Cluster::node`: its name, or nothing outside a cluster (API §11 L1).
+    #[must_use]
+    pub fn cluster_node(&self) -> &str {
+        if self.cluster.is_empty() {
+            return "";
+        }
+        &self.name
+    }
 }
 
 zeek_record! {

@@ -57,6 +57,9 @@ pub struct Launch {
     pub args: Vec<String>,
     /// Added to our own environment.
     pub env: Vec<(String, String)>,
+    /// The configuration that it finds in
+    /// [`NODE_VARIABLE`](crate::standing::NODE_VARIABLE), as JSON; a stem's node is told otherwise.
+    pub node: Option<String>,
     /// Where to run; created with its parents if missing. `None`: where we run.
     pub directory: Option<String>,
     /// Whether it speaks the stem protocol.

@@ -20,6 +20,18 @@ use child::Children;
 use files::Files;
 
 use crate::settings::Outputs;
+use crate::standing::{NODE_VARIABLE, Standing, StandingError};
+
+/// What this process is, if it does not supervise ([`Standing::read`]). A program of one's own that
+/// a supervisor starts asks so for its configuration.
+///
+/// # Errors
+/// If its environment has a configuration that makes no sense.
+pub fn standing() -> Result<Standing, StandingError> {
+    let variable = std::env::var_os(NODE_VARIABLE);
+    let variable = variable.as_ref().map(|value| value.to_string_lossy());
+    Standing::read(variable.as_deref(), std::os::unix::process::parent_id())
+}
 
 /// The operating system as the supervisor sees it.
 ///

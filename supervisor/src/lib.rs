@@ -39,6 +39,7 @@
 //! [`Supervisor`] is the machine over all units, [`host`] its side towards the operating system.
 //! [`SupervisorProcess`] adds the Broker endpoint; it is the whole program but for sockets, child
 //! processes and the clock, which `io` adds (feature `io`). [`settings`] says what to run.
+//! [`standing`] is the API's other side: what a supervised program asks about itself.
 
 pub mod api;
 mod backoff;
@@ -48,10 +49,12 @@ pub mod io;
 mod output;
 pub mod process;
 pub mod settings;
+pub mod standing;
 pub mod stem;
 pub mod supervisor;
 mod unit;
 
 pub use process::SupervisorProcess;
 pub use settings::{GiveUp, Outputs, OwnUnit, Policy, Settings};
+pub use standing::Standing;
 pub use supervisor::Supervisor;

@@ -21,6 +21,40 @@ pub fn create(config: &NodeConfig, zeek: Option<Layout>) -> Bytes {
     text.into()
 }
 
+/// The JSON of that order, for those who tell a node otherwise ([`crate::standing`]).
+pub(crate) fn write_json(config: &NodeConfig) -> String {
+    let mut text = String::new();
+    json::write_node(config, None, &mut text);
+    text
+}
+
+/// Reads what [`create`] writes after the node's name, as a stem would.
+///
+/// # Errors
+/// If it is no JSON, or a member is missing or of another type than API §10.3 says.
+pub fn read_json(text: &str) -> Result<NodeConfig, ConfigError> {
+    json::read::node(text)
+}
+
+/// Why a text is no node's configuration.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ConfigError {
+    /// It is no JSON.
+    #[error("no JSON: {reason}")]
+    Json {
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// A member is missing, or not what it should be.
+    #[error("{at} is not {expected}")]
+    Member {
+        /// The member, from the outside in.
+        at: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
 /// What a stem says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Message {

@@ -74,6 +74,7 @@ impl Unit {
             program: settings.zeek.clone(),
             args,
             env,
+            node: None,
             directory: None,
             control: Control::Stem,
         };
@@ -90,6 +91,7 @@ impl Unit {
             program,
             args,
             env: own.node.env.clone().into_iter().collect(),
+            node: Some(stem::write_json(&own.node)),
             directory: own.node.directory.clone(),
             control: Control::Absent,
         };

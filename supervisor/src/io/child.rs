@@ -24,6 +24,7 @@ use tracing::{debug, error, warn};
 use super::cgroup::{self, Cgroup, Cgroups};
 use super::notify;
 use crate::host::{ChildId, Control, Ending, Group, HostInput, Launch, Signal, Stream, Target};
+use crate::standing::{self, NODE_VARIABLE};
 
 /// Reports that may wait for [`Children::next`]; times [`READ_SIZE`], in bytes.
 const NEWS: usize = 64;
@@ -193,6 +194,10 @@ fn start(launch: &Launch) -> io::Result<Started> {
         .kill_on_drop(true);
     for variable in notify::VARIABLES {
         command.env_remove(variable);
+    }
+    if let Some(node) = &launch.node {
+        let told = standing::told_json(std::process::id(), node);
+        command.env(NODE_VARIABLE, told);
     }
     if let Some(directory) = &launch.directory {
         std::fs::create_dir_all(directory)?;

@@ -114,14 +114,18 @@ async fn a_missing_program_is_named() {
 async fn own_programs_run_in_their_directory_with_their_environment() {
     let scratch = Scratch::new("own");
     let dir = scratch.0.join("deep/er");
-    let mut launch = shell("pwd; echo $KEY", Control::Absent);
+    let mut launch = shell(
+        "pwd; echo $KEY; echo ${ZEEK_SUPERVISED_NODE#$PPID,}",
+        Control::Absent,
+    );
     launch.directory = Some(dir.to_str().unwrap().into());
     launch.env = vec![("KEY".into(), "value".into())];
+    launch.node = Some("{}".into());
     let mut host = Host::new();
     let pid = spawn(&mut host, launch).await;
     let (seen, _) = until_exit(&mut host, pid).await;
     let text: String = seen.into_iter().map(|(_, text)| text).collect();
-    assert_eq!(text, format!("{}\nvalue\n", dir.display()));
+    assert_eq!(text, format!("{}\nvalue\n{{}}\n", dir.display()));
 }
 
 #[tokio::test]
@@ -173,6 +177,7 @@ fn shell(script: &str, control: Control) -> Launch {
         program: "sh".into(),
         args: vec!["-c".into(), script.into()],
         env: Vec::new(),
+        node: None,
         directory: None,
         control,
     }

@@ -3,6 +3,8 @@
 //! Written by hand: order and presence of members are those of Zeek's own writer. Unset members
 //! are left out, for a stem trips over null.
 
+pub(super) mod read;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 

@@ -303,6 +303,13 @@ fn own_programs_are_started_listed_revived_and_stopped() {
         program: "zeek-mgmt".into(),
         args: vec!["agent".into(), "-v".into()],
         env: vec![("ZEEK_MANAGEMENT_NODE".into(), "AGENT".into())],
+        node: Some(
+            concat!(
+                r#"{"name":"agent","directory":"/state/nodes/agent","addl_base_scripts":[],"#,
+                r#""addl_user_scripts":[],"env":{"ZEEK_MANAGEMENT_NODE":"AGENT"},"cluster":{}}"#
+            )
+            .into(),
+        ),
         directory: Some("/state/nodes/agent".into()),
         control: Control::Absent,
     };

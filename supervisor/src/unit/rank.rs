@@ -26,7 +26,7 @@ impl Rank {
         if config.env.contains_key(MANAGEMENT_NODE_VARIABLE) {
             return Self::Management;
         }
-        match config.cluster.get(&config.name).map(|own| own.role) {
+        match config.own_endpoint().map(|own| own.role) {
             Some(ClusterRole::Logger) => Self::Logger,
             Some(ClusterRole::Manager) => Self::Manager,
             Some(ClusterRole::Proxy) => Self::Proxy,

@@ -46,6 +46,7 @@ async fn a_process_in_a_session_of_its_own_dies_with_its_child() {
         program: "sh".into(),
         args: vec!["-c".into(), script.into()],
         env: Vec::new(),
+        node: None,
         directory: None,
         control: Control::Absent,
     };

@@ -22,7 +22,9 @@ fn what_stems_are_told_is_what_stock_tells_its_own() {
             continue;
         };
         let (_, json) = rest.split_once(' ').unwrap();
-        let node = node_config(&serde_json::from_str(json.trim_end_matches('\0')).unwrap());
+        let json = json.trim_end_matches('\0');
+        let node = node_config(&serde_json::from_str(json).unwrap());
+        assert_eq!(crate::stem::read_json(json).as_ref(), Ok(&node));
         told += 1;
         rig.request(create("r", node));
         rig.directory_made();

@@ -267,6 +267,7 @@ pub(super) fn spawn(child: ChildId) -> Output {
         program: "/opt/zeek/bin/zeek".into(),
         args: ["-j", "local.zeek", "X::y=1"].map(String::from).to_vec(),
         env: Vec::new(),
+        node: None,
         directory: None,
         control: Control::Stem,
     };
