@@ -1,53 +1,39 @@
 //! The NodeConfig JSON of the stem protocol (API §10.3), read as strictly as it is specified.
+//!
+//! The stem's own reading, a check on the supervisor that wrote it. What becomes of the node is for
+//! the node to read ([`supervisor::standing`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-/// What a node is told to be.
+/// What the stem itself must know of a node.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct NodeConfig {
     /// Its name.
     pub(crate) name: String,
-    /// Where it runs; relative to the stem's directory.
-    pub(crate) directory: Option<String>,
-    /// Where its standard output goes instead of to the stem.
-    pub(crate) stdout_file: Option<String>,
-    /// Where its standard error goes instead of to the stem.
-    pub(crate) stderr_file: Option<String>,
-    /// Every script it is given, in the order of API §11 L3.
-    pub(crate) scripts: Vec<String>,
     /// Added to its environment.
     pub(crate) env: BTreeMap<String, String>,
-    /// The one processor it may use.
-    pub(crate) cpu_affinity: Option<u32>,
-    /// The layout, by node name.
-    pub(crate) cluster: BTreeMap<String, Endpoint>,
+    /// The nodes of the layout.
+    pub(crate) cluster: BTreeSet<String>,
 }
 
-/// One node of the layout.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Endpoint {
-    /// What it does in the cluster.
-    pub(crate) role: Role,
-    /// Where it listens, if it does.
-    pub(crate) port: Option<u16>,
-}
+/// Those that may be left out.
+const TEXTS: [&str; 5] = [
+    "interface",
+    "pcap_file",
+    "directory",
+    "stdout_file",
+    "stderr_file",
+];
 
-/// `Supervisor::ClusterRole`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Role {
-    /// Not part of a cluster.
-    None,
-    /// Takes the logs.
-    Logger,
-    /// Directs the others.
-    Manager,
-    /// Shares the workers' load.
-    Proxy,
-    /// Would see packets.
-    Worker,
-}
+const ROLES: [&str; 5] = [
+    "Supervisor::NONE",
+    "Supervisor::LOGGER",
+    "Supervisor::MANAGER",
+    "Supervisor::PROXY",
+    "Supervisor::WORKER",
+];
 
 impl NodeConfig {
     /// Reads what follows `create <name> `. Members it does not know are ignored.
@@ -57,71 +43,41 @@ impl NodeConfig {
     pub(crate) fn parse(json: &str) -> Result<Self, String> {
         let value: Value = serde_json::from_str(json).map_err(|e| e.to_string())?;
         let members = Members::of("NodeConfig", &value)?;
-        let mut scripts = members.strings("addl_base_scripts")?;
-        scripts.extend(members.strings("addl_user_scripts")?);
+        for name in TEXTS {
+            members.text(name)?;
+        }
+        for name in ["addl_base_scripts", "addl_user_scripts"] {
+            members.strings(name)?;
+        }
+        members.number("cpu_affinity")?;
         let layout = members.object("cluster")?;
-        let endpoints = layout.iter().map(|(name, value)| {
-            let endpoint = Endpoint::from_json(name, value)?;
-            Ok((name.clone(), endpoint))
-        });
+        for (name, endpoint) in layout {
+            check_endpoint(name, endpoint)?;
+        }
         Ok(Self {
             name: members.text("name")?.ok_or("NodeConfig: no name")?,
-            directory: members.text("directory")?,
-            stdout_file: members.text("stdout_file")?,
-            stderr_file: members.text("stderr_file")?,
-            scripts,
             env: members.env()?,
-            cpu_affinity: members.number("cpu_affinity")?,
-            cluster: endpoints.collect::<Result<_, String>>()?,
-        })
-    }
-
-    /// Zeek's `Cluster::node`: empty unless there is a layout (API §11 L1).
-    pub(crate) fn cluster_node(&self) -> &str {
-        if self.cluster.is_empty() {
-            return "";
-        }
-        &self.name
-    }
-
-    /// Its own place in the layout.
-    pub(crate) fn own_endpoint(&self) -> Option<&Endpoint> {
-        self.cluster.get(&self.name)
-    }
-}
-
-impl Endpoint {
-    fn from_json(name: &str, value: &Value) -> Result<Self, String> {
-        let members = Members::of(&format!("cluster endpoint {name}"), value)?;
-        let role = members.text("role")?;
-        let role = role.ok_or_else(|| members.wrong("role", "a text"))?;
-        let role = Role::parse(&role).ok_or_else(|| members.wrong("role", "a ClusterRole"))?;
-        if members.text("host")?.is_none_or(|host| host.is_empty()) {
-            return Err(members.wrong("host", "an address"));
-        }
-        let port = members.get("p").and_then(port_number);
-        let port = port.ok_or_else(|| members.wrong("p", "a port"))?;
-        if let Some(metrics) = members.get("metrics_port") {
-            port_number(metrics).ok_or_else(|| members.wrong("metrics_port", "a port"))?;
-        }
-        Ok(Self {
-            role,
-            port: (port != 0).then_some(port),
+            cluster: layout.keys().cloned().collect(),
         })
     }
 }
 
-impl Role {
-    fn parse(name: &str) -> Option<Self> {
-        match name {
-            "Supervisor::NONE" => Some(Self::None),
-            "Supervisor::LOGGER" => Some(Self::Logger),
-            "Supervisor::MANAGER" => Some(Self::Manager),
-            "Supervisor::PROXY" => Some(Self::Proxy),
-            "Supervisor::WORKER" => Some(Self::Worker),
-            _ => None,
-        }
+fn check_endpoint(name: &str, value: &Value) -> Result<(), String> {
+    let members = Members::of(&format!("cluster endpoint {name}"), value)?;
+    let role = members.text("role")?;
+    let role = role.ok_or_else(|| members.wrong("role", "a text"))?;
+    if !ROLES.contains(&role.as_str()) {
+        return Err(members.wrong("role", "a ClusterRole"));
     }
+    if members.text("host")?.is_none_or(|host| host.is_empty()) {
+        return Err(members.wrong("host", "an address"));
+    }
+    let port = members.get("p").and_then(port_number);
+    port.ok_or_else(|| members.wrong("p", "a port"))?;
+    if let Some(metrics) = members.get("metrics_port") {
+        port_number(metrics).ok_or_else(|| members.wrong("metrics_port", "a port"))?;
+    }
+    Ok(())
 }
 
 /// `{"port": 5000, "proto": "tcp"}`, or the text `5000/tcp` that 7.0 and later read too.
@@ -207,23 +163,12 @@ mod tests {
     const WORKER: &str = r#"{"name":"worker-01","interface":"lo","directory":"/d/worker-01","addl_base_scripts":[],"addl_user_scripts":["policy/tuning/json-logs","policy/frameworks/management/node"],"env":{"FOO":"BAR"},"cpu_affinity":0,"cluster":{"logger-01":{"role":"Supervisor::LOGGER","host":"127.0.0.1","p":{"port":5001,"proto":"tcp"}},"worker-01":{"role":"Supervisor::WORKER","host":"127.0.0.1","p":{"port":0,"proto":"unknown"},"interface":"lo"}}}"#;
 
     #[test]
-    fn a_recorded_config_is_read_whole() {
+    fn a_recorded_config_is_read() {
         let config = NodeConfig::parse(WORKER).unwrap();
         assert_eq!(config.name, "worker-01");
-        assert_eq!(config.cluster_node(), "worker-01");
-        assert_eq!(config.directory.as_deref(), Some("/d/worker-01"));
-        assert_eq!(config.cpu_affinity, Some(0));
         assert_eq!(config.env["FOO"], "BAR");
-        assert_eq!(
-            config.scripts,
-            [
-                "policy/tuning/json-logs",
-                "policy/frameworks/management/node"
-            ]
-        );
-        let own = config.own_endpoint().unwrap();
-        assert_eq!((own.role, own.port), (Role::Worker, None));
-        assert_eq!(config.cluster["logger-01"].port, Some(5001));
+        let cluster: Vec<_> = config.cluster.iter().collect();
+        assert_eq!(cluster, ["logger-01", "worker-01"]);
     }
 
     #[test]
@@ -253,20 +198,11 @@ mod tests {
     #[test]
     fn a_port_may_be_an_object_or_a_text() {
         let json = WORKER.replace(r#"{"port":5001,"proto":"tcp"}"#, r#""5001/tcp""#);
-        let config = NodeConfig::parse(&json).unwrap();
-        assert_eq!(config.cluster["logger-01"].port, Some(5001));
+        NodeConfig::parse(&json).unwrap();
         let json = WORKER.replace(r#"{"port":5001,"proto":"tcp"}"#, "5001");
         assert_eq!(
             NodeConfig::parse(&json),
             Err("cluster endpoint logger-01: p is not a port".into())
         );
-    }
-
-    #[test]
-    fn a_node_without_layout_has_no_cluster_name() {
-        let json = r#"{"name":"a","addl_base_scripts":[],"addl_user_scripts":[],"env":{},"cluster":{},"more":null}"#;
-        let config = NodeConfig::parse(json).unwrap();
-        assert_eq!(config.cluster_node(), "");
-        assert_eq!(config.own_endpoint(), None);
     }
 }

@@ -3,13 +3,14 @@
 //! It speaks what Zeek speaks towards a supervisor and an agent, and nothing else: the stem
 //! protocol on pipes (API §9, §10) and, in the nodes it starts, the node API over Broker (API §6).
 //! It reads no script and no packet, and says so in the first line of every node's output.
-//! It is written from the specification alone and shares no supervising code with the project, so
-//! that it can be a check on it.
+//! Its stem is written from the specification alone and shares no supervising code with the project,
+//! so that it can be a check on it. Its nodes ask the project's library what they are, as programs
+//! of other people would ([`supervisor::standing`]).
 //!
 //! | started | it is |
 //! | --- | --- |
-//! | with `ZEEK_STEM` set | a stem, [`stem`] |
-//! | by its own stem, with [`NODE_VARIABLE`] set | a node, [`node`] |
+//! | as a supervised node, by its own stem | a node, [`node`] |
+//! | with `ZEEK_STEM` set, which stays in a node's environment, as with Zeek (API §10.4) | a stem, [`stem`] |
 //! | otherwise | only willing to describe itself |
 //!
 //! How it can be made to misbehave: [`node::behaviour`].
@@ -26,11 +27,6 @@ mod stem;
 
 use std::io::Write;
 use std::process::ExitCode;
-
-/// Set by the stem for its nodes: the NodeConfig JSON. Takes precedence over `ZEEK_STEM`, which
-/// stays in a node's environment, as with Zeek (API §10.4). Linux limits one variable to 128 KiB, a
-/// layout of about 900 nodes; beyond that a spawn fails, and is reported as such.
-const NODE_VARIABLE: &str = "ZEEK_STANDIN_NODE";
 
 const HELP: &str = "\
 zeek-standin: takes the place of zeek where none is installed.
@@ -69,8 +65,16 @@ Options: --help, --version
 fn main() -> ExitCode {
     let args = std::env::args_os().skip(1);
     let args: Vec<String> = args.map(|a| a.to_string_lossy().into_owned()).collect();
-    if let Ok(json) = std::env::var(NODE_VARIABLE) {
-        return node::run(&json, &args);
+    match supervisor::io::standing() {
+        Ok(standing) => {
+            if let Ok(config) = standing.node() {
+                return node::run(config.clone(), &args);
+            }
+        }
+        Err(error) => {
+            complain(&format!("zeek-standin: {error}"));
+            return ExitCode::FAILURE;
+        }
     }
     if let Some(variable) = std::env::var_os("ZEEK_STEM") {
         return block_on(stem::run(&variable.to_string_lossy(), args));

@@ -24,12 +24,12 @@ use broker_proto::tls::Tls;
 use broker_proto::zeek::{Event, EventError};
 use broker_proto::{EndpointId, IdGen, Topic};
 use rustix::process::{Pid, getppid};
+use supervisor::api::{ClusterRole, NodeConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::behaviour::{Behaviour, Failure};
 use self::dispatch::NodeApi;
 use self::settings::Settings;
-use crate::config::{NodeConfig, Role};
 use crate::{block_on, complain, describe};
 
 const NODE_TOPIC: Topic = Topic::from_static("zeek/management/node");
@@ -48,11 +48,11 @@ const PARENT_CHECK: Duration = Duration::from_secs(1);
 /// How long peers may take to say goodbye (WIRE §6.6).
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Runs the node of this NodeConfig JSON, with the arguments its stem was given.
-pub(crate) fn run(json: &str, args: &[String]) -> ExitCode {
+/// Runs the node of this configuration, with the arguments its stem was given.
+pub(crate) fn run(config: NodeConfig, args: &[String]) -> ExitCode {
     let stem = getppid();
-    match prepare(json) {
-        Ok((config, behaviour)) => block_on(live(stem, config, behaviour, args)),
+    match prepare(&config) {
+        Ok(behaviour) => block_on(live(stem, config, behaviour, args)),
         Err(text) => {
             complain(&text);
             ExitCode::FAILURE
@@ -60,9 +60,8 @@ pub(crate) fn run(json: &str, args: &[String]) -> ExitCode {
     }
 }
 
-fn prepare(json: &str) -> Result<(NodeConfig, Behaviour), String> {
-    let config = NodeConfig::parse(json)?;
-    setup::prepare(&config)?;
+fn prepare(config: &NodeConfig) -> Result<Behaviour, String> {
+    setup::prepare(config)?;
     let name = &config.name;
     let _ = writeln!(
         std::io::stdout(),
@@ -71,7 +70,7 @@ fn prepare(json: &str) -> Result<(NodeConfig, Behaviour), String> {
     );
     for role in OTHER_ROLES {
         // Only its own scripts: those of the command line every node is given (API §11 L4).
-        if loads(&config, &[], role) {
+        if loads(config, &[], role) {
             return Err(format!(
                 "zeek-standin: node '{name}' is given {role}, which needs Zeek"
             ));
@@ -92,11 +91,12 @@ fn prepare(json: &str) -> Result<(NodeConfig, Behaviour), String> {
         started.map_err(|error| format!("no child: {}", describe(&error)))?;
     }
     behaviour.noise.begin();
-    Ok((config, behaviour))
+    Ok(behaviour)
 }
 
 fn loads(config: &NodeConfig, args: &[String], script: &str) -> bool {
-    let mut scripts = config.scripts.iter().chain(args);
+    let own = config.addl_base_scripts.iter().chain(args);
+    let mut scripts = own.chain(&config.addl_user_scripts);
     scripts.any(|name| name.contains(script))
 }
 
@@ -235,7 +235,8 @@ impl Node {
                 Err(error) => complain(&format!("error: {error}")),
             }
         }
-        if let Some(port) = self.config.own_endpoint().and_then(|own| own.port) {
+        let own = self.config.own_endpoint();
+        if let Some(port) = own.map(|own| own.p.number).filter(|port| *port != 0) {
             let host = self.listen_host.clone();
             let addr = PeerAddr { host, port };
             self.endpoint.handle(now, Input::Listen { addr });
@@ -338,15 +339,15 @@ fn topics(config: &NodeConfig, id: EndpointId, is_managed: bool) -> Vec<String> 
         return topics;
     };
     let of_role: &[&str] = match own.role {
-        Role::None => &[],
-        Role::Logger => &[
+        ClusterRole::None => &[],
+        ClusterRole::Logger => &[
             "zeek/cluster/pool/logger",
             "zeek/cluster/logger",
             "zeek/logs/",
         ],
-        Role::Manager => &["zeek/cluster/manager"],
-        Role::Proxy => &["zeek/cluster/pool/proxy", "zeek/cluster/proxy"],
-        Role::Worker => &["zeek/cluster/pool/worker", "zeek/cluster/worker"],
+        ClusterRole::Manager => &["zeek/cluster/manager"],
+        ClusterRole::Proxy => &["zeek/cluster/pool/proxy", "zeek/cluster/proxy"],
+        ClusterRole::Worker => &["zeek/cluster/pool/worker", "zeek/cluster/worker"],
     };
     topics.extend(of_role.iter().map(|&topic| topic.to_owned()));
     topics.push(format!("zeek/cluster/nodeid/{id}/"));
@@ -371,7 +372,7 @@ mod tests {
         let json = format!(
             r#"{{"name":"n","addl_base_scripts":[],"addl_user_scripts":["policy/frameworks/management/node"],"env":{{}},"cluster":{{"n":{{"role":"Supervisor::{role}","host":"127.0.0.1","p":"0/unknown"}}}}}}"#
         );
-        NodeConfig::parse(&json).unwrap()
+        supervisor::stem::read_json(&json).unwrap()
     }
 
     fn sorted_topics(role: &str) -> Vec<String> {

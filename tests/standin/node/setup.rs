@@ -4,8 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::thread::{CpuSet, sched_setaffinity};
+use supervisor::api::NodeConfig;
 
-use crate::config::NodeConfig;
 use crate::{complain, describe};
 
 /// Linux cuts process names to this many bytes.
@@ -56,7 +56,7 @@ fn create(path: &str) -> std::io::Result<File> {
     options.open(path)
 }
 
-fn pin(cpu: u32) -> std::io::Result<()> {
+fn pin(cpu: i64) -> std::io::Result<()> {
     let cpu = usize::try_from(cpu).unwrap_or(usize::MAX);
     if cpu >= CpuSet::MAX_CPU {
         return Err(rustix::io::Errno::INVAL.into());

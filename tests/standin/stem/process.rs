@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal};
+use supervisor::standing::{NODE_VARIABLE, told_json};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::Mutex;
@@ -18,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::messages::{LineCutter, output_line};
 use super::revival::Revival;
 use crate::config::NodeConfig;
-use crate::{NODE_VARIABLE, describe};
+use crate::describe;
 
 /// How long the output of a node that has ended may still be read, if a process it left behind
 /// keeps the pipe open.
@@ -115,7 +116,7 @@ impl Node {
             .arg0("zeek-standin")
             .args(&launch.args)
             .envs(&self.config.env)
-            .env(NODE_VARIABLE, &self.json)
+            .env(NODE_VARIABLE, told_json(std::process::id(), &self.json))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         if !self.config.cluster.is_empty() {
