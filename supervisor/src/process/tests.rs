@@ -1,19 +1,17 @@
 //! A recorded agent talks to the whole program (tests/transcripts/a2c, `agent-supervisor`).
 
+mod rig;
+mod rows;
+
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use broker_proto::Data;
 use broker_proto::codec::envelope::Envelope;
-use broker_proto::codec::frame::put_frame;
-use broker_proto::peering::{LinkId, PeerAddr};
-use bytes::BufMut;
-use serde_json::Value;
 
 use super::*;
-use crate::api::{ExitEvent, NodeStatusEvent, SupervisorResponse};
-use crate::host::{ChildId, Control, Ending, Group, Signal, Stream, Target};
-use crate::settings::{OwnUnit, Policy};
+use crate::api::NodeStatusEvent;
+use crate::host::{Ending, Group};
+use rig::{Frame, LINK, Rig, data_frame, event, framed, recorded};
 
 #[test]
 fn a_recorded_agent_gets_the_frames_that_stock_sent_it() {
@@ -44,12 +42,7 @@ fn a_recorded_agent_gets_the_frames_that_stock_sent_it() {
 #[test]
 fn malformed_and_foreign_messages_are_survived() {
     let recorded = recorded();
-    let mut rig = Rig::new(&recorded);
-    for frame in recorded.iter().take(6) {
-        if let Frame::Client(bytes) = frame {
-            rig.feed(bytes);
-        }
-    }
+    let mut rig = Rig::connected(&recorded);
     let before = rig.sent.len();
     for payload in [
         Bytes::new(),
@@ -74,12 +67,7 @@ fn malformed_and_foreign_messages_are_survived() {
 #[test]
 fn a_peer_of_an_older_version_is_answered_in_its_layout() {
     let recorded = recorded();
-    let mut rig = Rig::new(&recorded);
-    for frame in recorded.iter().take(6) {
-        if let Frame::Client(bytes) = frame {
-            rig.feed(bytes);
-        }
-    }
+    let mut rig = Rig::connected(&recorded);
     let text = |text: &str| Data::string(text);
     let lists = || Data::Vector(vec![]);
     // Zeek 6.0, the only version with 13 fields (API §1.5).
@@ -117,12 +105,7 @@ fn a_peer_of_an_older_version_is_answered_in_its_layout() {
 #[test]
 fn a_node_that_makes_no_sense_is_answered_for() {
     let recorded = recorded();
-    let mut rig = Rig::new(&recorded);
-    for frame in recorded.iter().take(6) {
-        if let Frame::Client(bytes) = frame {
-            rig.feed(bytes);
-        }
-    }
+    let mut rig = Rig::connected(&recorded);
     let endpoint = Data::Vector(vec![
         Data::enum_value("Supervisor::BOSS"),
         Data::Address("127.0.0.1".parse().unwrap()),
@@ -172,250 +155,4 @@ fn a_shutdown_ends_with_one_stopped_when_units_and_peers_are_gone() {
         },
     });
     assert!(rig.stopped);
-}
-
-const LINK: LinkId = LinkId::Accepted(0);
-
-enum Frame {
-    Client(Bytes),
-    Server(Bytes),
-}
-
-/// The program, and an operating system in which every order succeeds at once.
-struct Rig {
-    process: SupervisorProcess,
-    now: Instant,
-    sent: Vec<Bytes>,
-    /// To stems.
-    told: Vec<String>,
-    children: BTreeMap<String, ChildId>,
-    pids: BTreeMap<ChildId, u32>,
-    own_pids: BTreeMap<String, u32>,
-    /// Told to stop; they do when their node's next life begins.
-    stopping: Vec<ChildId>,
-    stopped: bool,
-}
-
-impl Rig {
-    /// With the recorded server's id, and its controller and agent as own units.
-    fn new(recorded: &[Frame]) -> Self {
-        let own = own_units(recorded);
-        let settings = Settings {
-            listen: Some(PeerAddr {
-                host: "127.0.0.1".into(),
-                port: 9999,
-            }),
-            zeek: "zeek".into(),
-            args: Vec::new(),
-            own: own.iter().map(|(own, _)| own.clone()).collect(),
-            policy: Policy::default(),
-        };
-        let Frame::Server(select) = &recorded[2] else {
-            panic!("no version_select");
-        };
-        let id = EndpointId::from_bytes(select[5..21].try_into().unwrap());
-        let now = start();
-        let mut rig = Self {
-            process: SupervisorProcess::new(settings, id, IdGen::new(1), now),
-            now,
-            sent: Vec::new(),
-            told: Vec::new(),
-            children: BTreeMap::new(),
-            pids: BTreeMap::new(),
-            own_pids: own
-                .into_iter()
-                .map(|(own, pid)| (own.node.name, pid))
-                .collect(),
-            stopping: Vec::new(),
-            stopped: false,
-        };
-        rig.work();
-        let remote: SocketAddr = "127.0.0.1:57190".parse().unwrap();
-        let input = peering::Input::Opened { link: LINK, remote };
-        rig.handle(Input::Peering { input });
-        rig
-    }
-
-    fn handle(&mut self, input: Input) {
-        self.process.handle(self.now, input);
-        self.work();
-    }
-
-    fn feed(&mut self, frame: &Bytes) {
-        let chunk = framed(frame);
-        let input = peering::Input::Bytes { link: LINK, chunk };
-        self.handle(Input::Peering { input });
-    }
-
-    fn message(&mut self, node: &str, text: &str) {
-        if self.stopping.contains(&self.children[node]) {
-            self.end(self.children[node]);
-        }
-        let (child, chunk) = (self.children[node], text.to_owned().into());
-        let input = HostInput::Message { child, chunk };
-        self.handle(Input::Host { input });
-    }
-
-    fn end(&mut self, child: ChildId) {
-        self.stopping.retain(|other| *other != child);
-        let input = HostInput::Exited {
-            child,
-            pid: self.pids[&child],
-            ending: Ending::Status(0),
-            group: Group::Empty,
-        };
-        self.handle(Input::Host { input });
-    }
-
-    /// Prints what the recorded server tells about `node` in `frame`, if it does.
-    fn print_former_life(&mut self, node: &str, frame: &Bytes) {
-        let Some(ExitEvent::NotifyNodeExit { outputs, .. }) = event(frame) else {
-            return;
-        };
-        for (stream, text) in [
-            (Stream::Stdout, outputs.outputs.stdout),
-            (Stream::Stderr, outputs.outputs.stderr),
-        ] {
-            for line in text.to_str().unwrap().lines() {
-                let input = HostInput::Printed {
-                    child: self.children[node],
-                    stream,
-                    chunk: format!("[{node}] {line}\n").into(),
-                };
-                self.handle(Input::Host { input });
-            }
-        }
-    }
-
-    /// Does what the program orders until it orders nothing.
-    fn work(&mut self) {
-        while let Some(output) = self.process.poll_output() {
-            match output {
-                Output::Peering { output } => self.on_peering(output),
-                Output::Host { output } => self.on_host(output),
-                Output::Stopped => self.stopped = true,
-            }
-        }
-    }
-
-    fn on_peering(&mut self, output: peering::Output) {
-        if let peering::Output::Send { link, bytes } = output {
-            self.sent.push(bytes);
-            let input = peering::Input::Sent { link, messages: 1 };
-            self.process.handle(self.now, Input::Peering { input });
-        }
-    }
-
-    fn on_host(&mut self, output: HostOutput) {
-        let input = match output {
-            HostOutput::MakeDirectory { .. } => HostInput::DirectoryMade { result: Ok(()) },
-            HostOutput::Spawn { child, launch } => {
-                let mut pid = 1000 + u32::try_from(child.unit).unwrap();
-                if launch.control == Control::Absent {
-                    pid = self.own_pids[&launch.args[0]];
-                }
-                self.pids.insert(child, pid);
-                HostInput::Spawned { child, pid }
-            }
-            HostOutput::Tell { child, message } => {
-                let text = std::str::from_utf8(&message).unwrap();
-                self.told.push(text.to_owned());
-                if let Some(rest) = text.strip_prefix("create ") {
-                    let name = rest.split_once(' ').unwrap().0;
-                    self.children.insert(name.to_owned(), child);
-                }
-                return;
-            }
-            HostOutput::Signal {
-                child,
-                target: Target::Process,
-                signal: Signal::Term,
-                ..
-            } => return self.stopping.push(child),
-            HostOutput::Signal { .. }
-            | HostOutput::OpenFiles { .. }
-            | HostOutput::WriteLine { .. }
-            | HostOutput::CloseFiles { .. } => return,
-        };
-        self.process.handle(self.now, Input::Host { input });
-    }
-}
-
-#[allow(clippy::disallowed_methods, reason = "any starting point will do")]
-fn start() -> Instant {
-    Instant::now()
-}
-
-/// The units of the first recorded status response, with their pids.
-fn own_units(recorded: &[Frame]) -> Vec<(OwnUnit, u32)> {
-    let status = recorded.iter().find_map(|frame| match frame {
-        Frame::Server(bytes) => match event(bytes) {
-            Some(SupervisorResponse::Status { result, .. }) => Some(result),
-            _ => None,
-        },
-        Frame::Client(_) => None,
-    });
-    let nodes = status.unwrap().nodes.into_values();
-    nodes
-        .map(|status| {
-            let argv = vec!["zeek-mgmt".into(), status.node.name.clone()];
-            let pid = status.pid.unwrap().try_into().unwrap();
-            let node = status.node;
-            (OwnUnit { node, argv }, pid)
-        })
-        .collect()
-}
-
-/// The event in a recorded data frame, if it is one of those wanted.
-fn event<T: TryFrom<Event>>(frame: &Bytes) -> Option<T> {
-    let envelope = Envelope::decode(frame).ok()?;
-    let event = Event::decode(&envelope.payload, &Limits::default()).ok()?;
-    T::try_from(event).ok()
-}
-
-/// A frame as the recorded client might have sent it.
-fn data_frame(recorded: &[Frame], payload: Bytes) -> Bytes {
-    let request = recorded.iter().find_map(|frame| match frame {
-        Frame::Client(bytes) => {
-            let envelope = Envelope::decode(bytes).ok()?;
-            (envelope.topic == TOPIC).then_some(envelope)
-        }
-        Frame::Server(_) => None,
-    });
-    let mut envelope = request.unwrap();
-    envelope.payload = payload;
-    envelope.encode()
-}
-
-fn framed(payload: &Bytes) -> Bytes {
-    put_frame(payload.len(), |out| out.put_slice(payload))
-}
-
-fn recorded() -> Vec<Frame> {
-    let text = include_str!(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../tests/transcripts/a2c/transcript.json"
-    ));
-    let transcript: Value = serde_json::from_str(text).unwrap();
-    let mut connections = transcript["connections"].as_array().unwrap().iter();
-    let connection = connections
-        .find(|c| c["name"] == "agent-supervisor")
-        .unwrap();
-    let messages = connection["messages"].as_array().unwrap().iter();
-    messages
-        .map(|message| {
-            let bytes = unhex(message["hex"].as_str().unwrap());
-            match message["from"].as_str().unwrap() {
-                "client" => Frame::Client(bytes),
-                _ => Frame::Server(bytes),
-            }
-        })
-        .collect()
-}
-
-fn unhex(text: &str) -> Bytes {
-    let digits = (0..text.len()).step_by(2);
-    digits
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
 }
