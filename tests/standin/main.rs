@@ -56,8 +56,11 @@ NODE:NUMBER,... for some:
   ZEEK_STANDIN_FLOOD_FOR      milliseconds of that
   ZEEK_STANDIN_LONG_LINE      print a line of so many bytes that never ends
   ZEEK_STANDIN_BAD_TEXT       1: print a line that is no UTF-8
+  ZEEK_STANDIN_OPEN_SOURCE    1: end as Zeek does if the interface or trace is not there
   ZEEK_STANDIN_CHILD          start a process of its own that runs for so many seconds
   ZEEK_STANDIN_FAIL_TEXT      the error lines, divided by '|' (the same for all nodes)
+  ZEEK_STANDIN_DIARY          a file in which nodes write that they are told to stop, and that they
+                              end (the same for all nodes)
 
 Options: --help, --version
 ";

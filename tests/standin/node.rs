@@ -27,7 +27,7 @@ use rustix::process::{Pid, getppid};
 use supervisor::api::{ClusterRole, NodeConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use self::behaviour::{Behaviour, Failure};
+use self::behaviour::{Behaviour, Diary, Failure};
 use self::dispatch::NodeApi;
 use self::settings::Settings;
 use crate::{block_on, complain, describe};
@@ -84,6 +84,9 @@ fn prepare(config: &NodeConfig) -> Result<Behaviour, String> {
         .log_internal_errors(false)
         .init();
     let behaviour = Behaviour::read(name, |variable| std::env::var(variable).ok())?;
+    if behaviour.opens_source {
+        setup::open_source(config)?;
+    }
     if let Some(seconds) = behaviour.child {
         let mut helper = std::process::Command::new("sleep");
         // Nobody waits for it: that is the fault.
@@ -217,8 +220,12 @@ impl Node {
                 WakeUp::Fail => return failure.as_ref().map_or(ExitCode::FAILURE, Failure::exit),
                 WakeUp::Terminate if self.behaviour.ignores_sigterm => {}
                 WakeUp::Terminate => {
+                    let diary = Diary::of(&self.config.name, &self.behaviour);
+                    diary.note("is told to stop");
                     tokio::time::sleep(self.behaviour.stop_delay).await;
-                    return self.leave("received termination signal").await;
+                    let code = self.leave("received termination signal").await;
+                    diary.note("ends");
+                    return code;
                 }
                 WakeUp::Look if getppid() == self.stem => {}
                 WakeUp::Look => return self.leave("supervised node was orphaned").await,

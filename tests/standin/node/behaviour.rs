@@ -1,6 +1,9 @@
 //! How a node is told to misbehave: `ZEEK_STANDIN_<WHAT>=NUMBER`, or `NODE:NUMBER,…` for some
 //! nodes. `--help` lists them. They work in the supervisor's environment and in a node's own `env`.
 
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,6 +28,10 @@ pub(crate) struct Behaviour {
     pub(super) stop_delay: Duration,
     /// What it prints beside its own words.
     pub(super) noise: Noise,
+    /// It ends as Zeek does if its interface or trace is not there.
+    pub(super) opens_source: bool,
+    /// Where it writes that it is told to stop, and that it ends.
+    pub(super) diary: Option<PathBuf>,
     /// It starts a process of its own, which sleeps for so many seconds.
     pub(super) child: Option<u64>,
 }
@@ -47,6 +54,36 @@ pub(super) enum Death {
     Status(u8),
     /// Of a signal.
     Signal(i32),
+}
+
+/// Where a node writes about its end, for those who want to know in which order nodes do.
+pub(super) struct Diary {
+    path: Option<PathBuf>,
+    node: String,
+}
+
+impl Diary {
+    pub(super) fn of(node: &str, behaviour: &Behaviour) -> Self {
+        Self {
+            path: behaviour.diary.clone(),
+            node: node.to_owned(),
+        }
+    }
+
+    /// Appends a line, in one piece.
+    pub(super) fn note(&self, what: &str) {
+        let Some(path) = &self.path else {
+            return;
+        };
+        let line = format!("{} {what}\n", self.node);
+        let file = File::options().create(true).append(true).open(path);
+        if let Err(error) = file.and_then(|mut file| file.write_all(line.as_bytes())) {
+            crate::complain(&format!(
+                "zeek-standin: no diary: {}",
+                crate::describe(&error)
+            ));
+        }
+    }
 }
 
 impl Failure {
@@ -114,6 +151,8 @@ impl Behaviour {
                 endless: number("LONG_LINE")?.unwrap_or(0),
                 is_bad: number("BAD_TEXT")?.unwrap_or(0) != 0,
             },
+            opens_source: number("OPEN_SOURCE")?.unwrap_or(0) != 0,
+            diary: env(&format!("{PREFIX}DIARY")).map(PathBuf::from),
             child: number("CHILD")?,
         })
     }

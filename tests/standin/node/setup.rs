@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 use supervisor::api::NodeConfig;
@@ -47,6 +48,26 @@ pub(super) fn prepare(config: &NodeConfig) -> Result<(), String> {
         ));
     }
     name_process(name);
+    Ok(())
+}
+
+/// Looks whether the node's source of packets is there, which is all that is done with it here.
+///
+/// # Errors
+/// With the text Zeek prints before it exits with status 1.
+pub(super) fn open_source(config: &NodeConfig) -> Result<(), String> {
+    if let Some(interface) = &config.interface {
+        let device = Path::new("/sys/class/net").join(interface);
+        std::fs::metadata(device).map_err(|_| {
+            format!("fatal error: problem with interface {interface} (No such device exists)")
+        })?;
+    }
+    if let Some(trace) = &config.pcap_file {
+        File::open(trace).map_err(|error| {
+            let error = describe(&error);
+            format!("fatal error: problem with trace file {trace} ({trace}: {error})")
+        })?;
+    }
     Ok(())
 }
 
