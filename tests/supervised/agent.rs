@@ -46,12 +46,19 @@ pub(crate) struct Agent {
     agent_port: u16,
     mark: String,
     folder: PathBuf,
+    zeek: PathBuf,
     env: Vec<(String, String)>,
 }
 
 impl Agent {
-    /// Starts a supervisor whose nodes have this environment, and connects to it.
+    /// Starts a supervisor whose nodes are stand-ins with this environment, and connects to it.
     pub(crate) async fn start(env: &[(&str, &str)]) -> Self {
+        let standin = binaries::built().unwrap().standin;
+        Self::start_on(standin, env).await
+    }
+
+    /// The same with another program in the place of `zeek`.
+    pub(crate) async fn start_on(zeek: PathBuf, env: &[(&str, &str)]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let mark = format!("supervised-{}-{count}", std::process::id());
@@ -60,7 +67,8 @@ impl Agent {
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         let env: Vec<_> = env.collect();
         let (supervisor_port, agent_port) = (ports::free(1), ports::free(1));
-        let supervisor = spawn(supervisor_port, agent_port, &mark, &folder, &env);
+        let ports = (supervisor_port, agent_port);
+        let supervisor = spawn(&zeek, ports, &mark, &folder, &env);
         let mut ids = IdGen::new(7);
         let mut endpoint = Endpoint::new(ids.endpoint_id(), Options::default(), ids);
         let now = Instant::now();
@@ -84,6 +92,7 @@ impl Agent {
             agent_port,
             mark,
             folder,
+            zeek,
             env,
         };
         agent.await_supervisor().await;
@@ -93,8 +102,8 @@ impl Agent {
     /// A supervisor in the place of one that is gone.
     pub(crate) async fn start_again(&mut self) {
         self.supervisor = spawn(
-            self.supervisor_port,
-            self.agent_port,
+            &self.zeek,
+            (self.supervisor_port, self.agent_port),
             &self.mark,
             &self.folder,
             &self.env,
@@ -106,7 +115,14 @@ impl Agent {
         self.folder.join(node)
     }
 
+    /// Creates a worker; the answer is empty if all is well.
     pub(crate) async fn create(&mut self, name: &str, env: &[(&str, &str)]) -> String {
+        let node = self.node(name, ClusterRole::Worker, env);
+        self.create_node(node).await
+    }
+
+    /// A node with a directory of its own that says hello.
+    pub(crate) fn node(&self, name: &str, role: ClusterRole, env: &[(&str, &str)]) -> NodeConfig {
         let mut node = NodeConfig::named(name);
         node.directory = Some(self.folder(name).display().to_string());
         node.addl_user_scripts = vec![NODE_SCRIPT.into()];
@@ -114,7 +130,7 @@ impl Agent {
         node.env = env.collect();
         // Without a place in a cluster it would say hello without a name.
         let own = ClusterEndpoint {
-            role: ClusterRole::Worker,
+            role,
             host: "127.0.0.1".parse().unwrap(),
             p: Port::NONE,
             interface: None,
@@ -122,6 +138,10 @@ impl Agent {
             metrics_port: None,
         };
         node.cluster.insert(name.to_owned(), own);
+        node
+    }
+
+    pub(crate) async fn create_node(&mut self, node: NodeConfig) -> String {
         let reqid = self.next_id();
         let answer = self.ask(SupervisorRequest::Create { reqid, node }).await;
         let SupervisorResponse::Create { result, .. } = answer else {
@@ -221,8 +241,12 @@ impl Agent {
         i32::try_from(self.supervisor.id()).unwrap()
     }
 
-    /// SIGTERM, and a look at what is left.
     pub(crate) async fn stop(mut self) {
+        self.end().await;
+    }
+
+    /// SIGTERM, and a look at what is left.
+    pub(crate) async fn end(&mut self) {
         kill(self.supervisor_pid(), Signal::TERM);
         let mut status = None;
         self.until(|agent| {
@@ -345,12 +369,16 @@ pub(crate) fn kill(pid: i32, signal: Signal) {
     }
 }
 
-fn spawn(port: u16, agent_port: u16, mark: &str, folder: &Path, env: &[(String, String)]) -> Child {
+fn spawn(
+    zeek: &Path,
+    (port, agent_port): (u16, u16),
+    mark: &str,
+    folder: &Path,
+    env: &[(String, String)],
+) -> Child {
     let programs = binaries::built().unwrap();
     let mut command = Command::new(&programs.mgmt);
-    command
-        .args(["supervisor", "--zeek"])
-        .arg(&programs.standin);
+    command.args(["supervisor", "--zeek"]).arg(zeek);
     command.arg(format!("Broker::default_port={port}/tcp"));
     command.arg("Broker::disable_ssl=T");
     command.env("ZEEK_AGENT_ADDR", "127.0.0.1");

@@ -12,8 +12,11 @@ const NODES: [&str; 3] = ["a", "b", "c"];
 
 #[tokio::test]
 async fn whatever_is_killed_nothing_is_left_behind_or_lost() {
-    let rounds = asked("SUPERVISED_ROUNDS", 8);
-    let mut agent = Agent::start(&[]).await;
+    at_random(Agent::start(&[]).await, 20).await;
+}
+
+pub(crate) async fn at_random(mut agent: Agent, ordinary: usize) {
+    let rounds = asked("SUPERVISED_ROUNDS", ordinary);
     create_all(&mut agent).await;
     let descriptors = descriptors(agent.supervisor_pid());
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;

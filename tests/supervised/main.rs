@@ -1,5 +1,6 @@
 //! A real `zeek-mgmt supervisor` with real processes below it, and this test in the place of its
-//! agent: many nodes, floods of output, and everything killed at random.
+//! agent: many nodes, floods of output, bad input, the order of the end, and everything killed at
+//! random. The nodes are stand-ins; if `ZEEK_BIN` names a real Zeek, [`live`] runs on that, too.
 //!
 //! `SUPERVISED_NODES=64`, `SUPERVISED_ROUNDS=200` and `SUPERVISED_FLOOD_MS=10000` ask for more than
 //! the ordinary run. What was measured is printed.
@@ -13,10 +14,13 @@
 )]
 
 mod agent;
+mod bad_input;
 mod deaths;
 mod flood;
 mod kills;
+mod live;
 mod many;
+mod order;
 
 use std::time::Duration;
 

@@ -9,9 +9,12 @@ use crate::asked;
 
 #[tokio::test]
 async fn slow_nodes_stop_and_start_at_the_same_time() {
-    let count = asked("SUPERVISED_NODES", 12);
     let slow = ("ZEEK_STANDIN_STOP_DELAY", "500");
-    let mut agent = Agent::start(&[slow]).await;
+    stop_and_start(Agent::start(&[slow]).await, 12).await;
+}
+
+pub(crate) async fn stop_and_start(mut agent: Agent, ordinary: usize) {
+    let count = asked("SUPERVISED_NODES", ordinary);
     let nodes: Vec<String> = (0..count).map(|i| format!("w-{i:02}")).collect();
     let begin = Instant::now();
     for node in &nodes {
