@@ -15,6 +15,7 @@
 //! Queries and restarts ask the supervisor or the nodes, collect what comes, and answer once: when
 //! all is in, or with what there is when [`AgentSettings::request_timeout`] is over.
 
+pub mod archival;
 mod deploy;
 mod dispatch;
 mod nodes;

@@ -1,6 +1,7 @@
 //! Sockets, files, clocks and signals: the only module that may touch the operating system.
 #![allow(clippy::disallowed_methods, reason = "clocks and tasks belong here")]
 
+mod archiver;
 pub mod log;
 pub mod plan;
 pub mod run;

@@ -3,7 +3,7 @@
 use crate::source::{Place, Source, Violation, item_end};
 
 /// Package and type.
-const MACHINES: [(&str, &str); 8] = [
+const MACHINES: [(&str, &str); 9] = [
     ("broker-proto", "Endpoint"),
     ("zeek-client-compat", "Hub"),
     ("supervisor", "Supervisor"),
@@ -12,6 +12,7 @@ const MACHINES: [(&str, &str); 8] = [
     ("mgmt", "ControllerProcess"),
     ("mgmt", "Agent"),
     ("mgmt", "AgentProcess"),
+    ("mgmt", "Archival"),
 ];
 
 /// Signatures without blanks; the type of the input is the machine's own.

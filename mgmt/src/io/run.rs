@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use zeek_client_compat::hub;
 use zeek_client_compat::io::server::{Limits, Server, TLS_REQUIRED};
 
+use super::archiver::Archiver;
 use super::log::Log;
 use super::store::{OpenError, Store};
 use crate::agent::process::{AgentProcess, Output as AgentOutput};
@@ -203,6 +204,7 @@ pub async fn agent(settings: Settings) -> Result<(), RunError> {
     outlive_size_limits()?;
     let (dir, name) = (&settings.agent_dir, &settings.agent.name);
     let log = log(dir, name, LogRole::Agent, &settings);
+    let mut archiver = Archiver::new(settings.archive.as_ref(), dir);
     let Settings {
         agent: settings,
         tls,
@@ -221,6 +223,7 @@ pub async fn agent(settings: Settings) -> Result<(), RunError> {
         while let Some(output) = process.poll_output() {
             match output {
                 AgentOutput::Broker(peering::Output::Stopped) => {
+                    archiver.finish(&log).await;
                     log.finish();
                     return Ok(());
                 }
@@ -231,6 +234,10 @@ pub async fn agent(settings: Settings) -> Result<(), RunError> {
         let deadline = process.poll_timeout();
         let input = tokio::select! {
             input = transport.next() => Some(input),
+            record = archiver.next() => {
+                log.write(record);
+                continue;
+            }
             () = signals.next() => Some(peering::Input::Shutdown),
             () = until(deadline) => None,
         };
@@ -306,7 +313,7 @@ async fn next_client(server: &mut Option<Server>) -> hub::Input {
     }
 }
 
-async fn until(deadline: Option<Instant>) {
+pub(super) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => future::pending().await,

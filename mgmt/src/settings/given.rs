@@ -187,13 +187,6 @@ impl Given {
         });
         match accepted {
             Ok(value) => {
-                if NOT_YET.contains(&option.name) {
-                    self.remarks.push(Remark {
-                        origin: origin.clone(),
-                        text: format!("{name} has no effect yet: logs are not archived"),
-                        is_for_nodes: false,
-                    });
-                }
                 let said = self.assigned.entry(option.name).or_default();
                 said.push((value, origin));
             }
@@ -376,14 +369,6 @@ pub(super) const INTEREST: Interest = Interest {
     wanted: |name| find(name).is_some() || is_in_known_module(name),
     known: |name| find(name).is_some(),
 };
-
-/// Options that nobody reads yet.
-const NOT_YET: [&str; 4] = [
-    "Management::Agent::archive_cmd",
-    "Management::Agent::archive_dir",
-    "Management::Agent::archive_interval",
-    "Management::Agent::archive_logs",
-];
 
 /// Whether an argument has the form of a setting; Zeek takes whatever has a `=` for one.
 #[must_use]
