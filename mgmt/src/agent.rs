@@ -18,6 +18,7 @@
 pub mod archival;
 mod deploy;
 mod dispatch;
+pub mod node_script;
 mod nodes;
 pub mod process;
 #[cfg(test)]

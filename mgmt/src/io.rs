@@ -3,6 +3,7 @@
 
 mod archiver;
 pub mod log;
+pub mod node_script;
 pub mod plan;
 pub mod run;
 mod scripts;

@@ -99,6 +99,8 @@ pub struct AgentSettings {
     pub supervisor: PeerAddr,
     /// Nodes run in `nodes/<name>` below this directory.
     pub state_dir: PathBuf,
+    /// What every node loads to talk to this agent.
+    pub node_script: String,
     /// How long a request may take.
     pub request_timeout: Duration,
     /// Between attempts to reach controller and supervisor.

@@ -122,6 +122,7 @@ pub(crate) fn replay_agent(transcript: &Transcript, controller: Option<PeerAddr>
         controller,
         supervisor: local(SUPERVISOR_PORT),
         state_dir: PathBuf::from("/usr/local/zeek/var/lib"),
+        node_script: mgmt::agent::node_script::STOCK.to_owned(),
         request_timeout: Duration::from_secs(5),
         connect_retry: Duration::from_secs(1),
         node_env: Vec::new(),

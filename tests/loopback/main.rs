@@ -12,6 +12,7 @@ mod archival;
 mod broker;
 mod load;
 mod log;
+mod node_script;
 mod nodes;
 mod peer;
 mod plan;

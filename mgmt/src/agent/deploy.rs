@@ -24,9 +24,6 @@ use crate::api::agent::AgentResponse;
 use crate::log::Record;
 use crate::model::{Configuration, Node, NodeOutputs};
 
-/// Makes a Zeek process a node that its agent can talk to; every node loads it.
-const NODE_SCRIPT: &str = "policy/frameworks/management/node";
-
 const SUPERSEDED: &str = "superseded by a later deployment";
 const SUPERSEDED_BY_STANDBY: &str = "superseded by a standby request";
 
@@ -283,7 +280,7 @@ impl Agent {
         };
         let reqid = self.await_answer(now, waiting);
         let mut scripts = node.scripts.unwrap_or_default();
-        scripts.push(NODE_SCRIPT.to_owned());
+        scripts.push(self.settings.node_script.clone());
         let mut env = node.env;
         for (name, value) in &self.settings.node_env {
             env.entry(name.clone()).or_insert_with(|| value.clone());

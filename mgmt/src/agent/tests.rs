@@ -242,6 +242,7 @@ pub(super) fn settings() -> AgentSettings {
         controller: Some(local(2150)),
         supervisor: local(9999),
         state_dir: PathBuf::from("/usr/local/zeek/var/lib"),
+        node_script: "policy/frameworks/management/node".into(),
         request_timeout: secs(5),
         connect_retry: secs(1),
         node_env: vec![],

@@ -13,8 +13,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use mgmt::agent::node_script::NodeScript;
 use mgmt::api::{AGENT_SCRIPT, CONTROLLER_SCRIPT};
-use mgmt::io::run;
+use mgmt::io::node_script::wanted_by;
+use mgmt::io::run::{self, AgentChoices};
 use mgmt::io::sources::{self, Reader, Said};
 use mgmt::plan::cluster::Cluster;
 use mgmt::plan::target::Hints;
@@ -46,13 +48,13 @@ struct Cli {
 enum Command {
     /// What `zeek -j` does with the same arguments: a supervisor, and below it controller and
     /// agent, as far as the scripts load them; both if there is no script.
-    Run(NodeArgs),
+    Run(RunArgs),
     /// Only a supervisor: starts and watches the nodes that an agent asks for.
     Supervisor(NodeArgs),
     /// Only a controller: what zeek-client talks to.
     Controller(SettingArgs),
     /// Only an agent: runs a host's nodes through the supervisor.
-    Agent(SettingArgs),
+    Agent(AgentArgs),
     /// Tells what deploying a cluster configuration would do, without doing it.
     ///
     /// The exit code is 0 if it could be deployed, 1 if not. Settings are the controller's.
@@ -116,6 +118,44 @@ fn give_up(text: &str) -> Result<GiveUp, String> {
         failures: failures.parse().map_err(|_| error())?,
         window: Duration::from_secs(window),
     })
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    agent: AgentOptions,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+#[derive(Debug, Args)]
+struct AgentArgs {
+    #[command(flatten)]
+    agent: AgentOptions,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+/// What stock's agent has no setting for.
+#[derive(Debug, Args)]
+struct AgentOptions {
+    /// What nodes load to talk to the agent: Zeek's own script, `stock`, or ours, `own`; default:
+    /// Zeek's own, unless its scripts are there without it.
+    #[arg(long, value_name = "stock|own", value_parser = node_script)]
+    node_script: Option<NodeScript>,
+}
+
+impl AgentOptions {
+    fn choices(&self, zeek: &Path) -> AgentChoices {
+        AgentChoices {
+            node_script: self.node_script.unwrap_or_else(|| wanted_by(zeek)),
+        }
+    }
+}
+
+fn node_script(text: &str) -> Result<NodeScript, String> {
+    let error = || format!("'{text}' is neither stock nor own");
+    NodeScript::from_name(text).ok_or_else(error)
 }
 
 #[derive(Debug, Args)]
@@ -218,11 +258,11 @@ fn start(command: Command) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
         .build()?;
     match command {
         Command::Run(args) => {
-            let node = match node_settings(args, Below::OwnPrograms) {
+            let node = match node_settings(args.node, Below::OwnPrograms) {
                 Ok(node) => node,
                 Err(end) => return Ok(Err(end)),
             };
-            let own = own_units(&node)?;
+            let own = own_units(&node, args.agent.choices(&node.zeek))?;
             runtime.block_on(supervise(node, own))?;
         }
         Command::Supervisor(args) => {
@@ -236,8 +276,11 @@ fn start(command: Command) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
             Ok(settings) => runtime.block_on(run::controller(settings))?,
             Err(end) => return Ok(Err(end)),
         },
-        Command::Agent(args) => match own_settings(args, Program::Agent) {
-            Ok(settings) => runtime.block_on(run::agent(settings))?,
+        Command::Agent(args) => match own_settings(args.settings, Program::Agent) {
+            Ok(settings) => {
+                let choices = args.agent.choices(Path::new("zeek"));
+                runtime.block_on(run::agent(settings, choices))?;
+            }
             Err(end) => return Ok(Err(end)),
         },
         Command::Plan(args) => return plan(args),
@@ -395,7 +438,7 @@ async fn supervise(node: Node, own: Vec<OwnUnit>) -> Result<(), supervisor::io::
 }
 
 /// Controller and agent, as far as they are wanted (API §1.1).
-fn own_units(node: &Node) -> Result<Vec<OwnUnit>, Box<dyn Error>> {
+fn own_units(node: &Node, choices: AgentChoices) -> Result<Vec<OwnUnit>, Box<dyn Error>> {
     let Node {
         said,
         settings,
@@ -430,8 +473,17 @@ fn own_units(node: &Node) -> Result<Vec<OwnUnit>, Box<dyn Error>> {
             .env
             .insert(MANAGEMENT_NODE_VARIABLE.into(), variable.into());
         let mut argv = vec![program.display().to_string(), command.to_owned()];
+        if *role == Role::Agent {
+            argv.extend(agent_options(choices));
+        }
         argv.extend(said.given.arguments(role.program(), &here));
         own.push(OwnUnit { node: config, argv });
     }
     Ok(own)
+}
+
+/// As [`AgentOptions`] reads them.
+fn agent_options(choices: AgentChoices) -> Vec<String> {
+    let AgentChoices { node_script } = choices;
+    vec!["--node-script".to_owned(), node_script.as_str().to_owned()]
 }

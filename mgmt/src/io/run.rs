@@ -3,7 +3,7 @@
 
 use std::future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,7 +22,9 @@ use zeek_client_compat::io::server::{Limits, Server, TLS_REQUIRED};
 
 use super::archiver::Archiver;
 use super::log::Log;
+use super::node_script;
 use super::store::{OpenError, Store};
+use crate::agent::node_script::NodeScript;
 use crate::agent::process::{AgentProcess, Output as AgentOutput};
 use crate::controller::configs::Saved;
 use crate::controller::process::{ControllerProcess, Input, Output};
@@ -41,6 +43,15 @@ pub enum RunError {
     /// The state file is not to be had.
     #[error("cannot start on this state")]
     State(#[from] OpenError),
+    /// The script that nodes load cannot be put where they find it.
+    #[error("cannot write a node script below {dir}")]
+    NodeScript {
+        /// Where.
+        dir: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The WebSocket port is not to be had.
     #[error("cannot listen for clients on {addr}")]
     Listen {
@@ -195,11 +206,22 @@ pub async fn controller(settings: Settings) -> Result<(), RunError> {
     }
 }
 
+/// What an agent is told besides stock's settings.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct AgentChoices {
+    /// What its nodes load.
+    pub node_script: NodeScript,
+}
+
 /// Runs an agent until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// If TLS or the signal handlers are not to be had.
-pub async fn agent(settings: Settings) -> Result<(), RunError> {
+/// If TLS, the signal handlers or a place for the node script are not to be had.
+pub async fn agent(mut settings: Settings, choices: AgentChoices) -> Result<(), RunError> {
+    node_script::apply(choices.node_script, &mut settings).map_err(|source| {
+        let dir = settings.state_dir.clone();
+        RunError::NodeScript { dir, source }
+    })?;
     let mut signals = Signals::new(&settings.agent.name)?;
     outlive_size_limits()?;
     let (dir, name) = (&settings.agent_dir, &settings.agent.name);

@@ -64,6 +64,11 @@ impl Scripts {
         })
     }
 
+    /// Whether Zeek's own scripts are here, and this is none of them.
+    pub(super) fn lacks(&self, name: &str) -> bool {
+        self.stock.is_some() && self.locate(name, None).is_err()
+    }
+
     /// For messages: as short as it can be.
     fn shown(&self, path: &Path) -> String {
         let path = path.strip_prefix(&self.here).unwrap_or(path);

@@ -371,3 +371,37 @@ pub(super) const OPTIONS: &[Opt] = &[
     nobody("Telemetry::metrics_port", FOR_NODES),
     nobody("table_expire_interval", "requests expire to the second"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::agent::node_script::FILES;
+
+    /// `zeek-mgmt run` hands NAME=VALUE arguments on to nodes, and Zeek refuses unknown names.
+    #[test]
+    fn our_node_script_declares_every_option_of_the_framework() {
+        let (_, text) = FILES
+            .iter()
+            .find(|(name, _)| *name == "settings.zeek")
+            .unwrap();
+        let mut module = "";
+        let mut declared = BTreeSet::new();
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some("module"), Some(name)) => module = name.trim_end_matches(';'),
+                (Some("const" | "global"), Some(name)) => {
+                    declared.insert(format!("{module}::{}", name.trim_end_matches(':')));
+                }
+                _ => {}
+            }
+        }
+        let options = OPTIONS.iter().map(|option| option.name.to_owned());
+        let known: BTreeSet<_> = options
+            .filter(|it| it.starts_with("Management::"))
+            .collect();
+        assert_eq!(declared, known);
+    }
+}

@@ -12,6 +12,7 @@ use super::{
     AgentSettings, ArchiveSettings, AutoAssign, ControllerSettings, OutputSettings, Settings,
     SupervisorSettings,
 };
+use crate::agent::node_script;
 use crate::log::{Format, Level, LogSettings};
 
 /// How long a request of the agent's may take if nobody says, in seconds (API §8.2).
@@ -129,6 +130,7 @@ fn agent(given: &Given) -> AgentSettings {
             port: given.port("Broker::default_port").unwrap_or_default(),
         },
         state_dir: given.path("Management::state_dir"),
+        node_script: node_script::STOCK.to_owned(),
         request_timeout: timeout.unwrap_or_default(),
         connect_retry: connect_retry(given),
         node_env: Vec::new(),
