@@ -65,6 +65,58 @@ fn subnets_out_of_range_are_refused_and_host_bits_masked() {
 }
 
 #[test]
+fn values_are_whole_wherever_the_writer_runs_out_of_room() {
+    let long = vec![b'x'; 300];
+    let tail = Data::Vector(vec![
+        Data::string("twenty-two characters."),
+        Data::Count(0x0102_0304_0506_0708),
+        Data::Address("10.0.0.1".parse().unwrap()),
+        Data::Subnet(Subnet::new("192.168.0.0".parse().unwrap(), 120).unwrap()),
+        Data::Boolean(true),
+        Data::string(long.as_slice()),
+        Data::Set([Data::None].into()),
+        Data::string("end"),
+    ]);
+    let tail_bytes = [
+        &[14, 8][..],
+        b"\x05\x16twenty-two characters.",
+        &[2, 1, 2, 3, 4, 5, 6, 7, 8],
+        &[6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1],
+        &[
+            7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 168, 0, 0, 120,
+        ],
+        &[1, 1],
+        &[5, 0xac, 0x02],
+        &long,
+        &[12, 1, 0],
+        b"\x05\x03end",
+    ]
+    .concat();
+    for before in 0..2100_usize {
+        let head = vec![b'h'; before];
+        let [low, high] = [before & 0x7f, before >> 7].map(|part| u8::try_from(part).unwrap());
+        let size = if high == 0 {
+            vec![low]
+        } else {
+            vec![low | 0x80, high]
+        };
+        let value = Data::Vector(vec![Data::string(head.as_slice()), tail.clone()]);
+        let bytes = [&[14, 2, 5][..], &size, &head, &tail_bytes].concat();
+        assert_eq!(encode(&value), bytes, "after {before} bytes");
+        let mut out = b"before".to_vec();
+        encode_into(&value, &mut out);
+        assert_eq!(out, [b"before", &bytes[..]].concat());
+    }
+}
+
+#[test]
+fn a_value_of_a_thousand_bytes_is_written_with_one_allocation() {
+    let value = Data::string([b'x'; 1000].as_slice());
+    let cost = measure(|| drop(encode(&value)));
+    assert_eq!((cost.count_total, cost.bytes_total), (1, 1003));
+}
+
+#[test]
 fn a_refused_value_leaves_no_memory_behind() {
     let long = [&[5, 30][..], &[b'x'; 30]].concat();
     let inner = [&[14, 2][..], &long, &long].concat();
