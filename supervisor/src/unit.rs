@@ -297,6 +297,7 @@ impl Unit {
                 node = self.name(),
                 "it failed too often and is left alone until it is restarted"
             );
+            self.tell_given_up(out);
         }
         for action in todo {
             self.act(now, action, out);

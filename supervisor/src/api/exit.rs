@@ -31,6 +31,8 @@ pub struct NodeEnd {
     pub run_time: Duration,
     /// How often it had been started before.
     pub restarts: u64,
+    /// The supervisor leaves it alone now, until it is told to restart it.
+    pub is_given_up: bool,
 }
 
 impl From<NodeOutputs> for NodeExit {
@@ -61,7 +63,7 @@ fn end(fields: &[Data]) -> Option<NodeEnd> {
         signal,
         Data::Timespan(run_time),
         Data::Count(restarts),
-        ..,
+        further @ ..,
     ] = fields
     else {
         return None;
@@ -78,6 +80,7 @@ fn end(fields: &[Data]) -> Option<NodeEnd> {
         signal: number(signal),
         run_time: Duration::from_nanos(nanos),
         restarts: *restarts,
+        is_given_up: matches!(further, [Data::Boolean(true), ..]),
     })
 }
 
@@ -94,6 +97,9 @@ impl ToData for NodeExit {
                 Data::Timespan(Timespan(nanos)),
                 Data::Count(end.restarts),
             ]);
+            if end.is_given_up {
+                fields.push(Data::Boolean(true));
+            }
         }
         Data::Vector(fields)
     }
@@ -128,6 +134,7 @@ mod tests {
             signal: Some(9),
             run_time: Duration::from_millis(1500),
             restarts: 3,
+            is_given_up: false,
         };
         let mut fields = two();
         fields.extend([
@@ -136,12 +143,18 @@ mod tests {
             Data::Timespan(Timespan(1_500_000_000)),
             Data::Count(3),
         ]);
-        let exit = NodeExit {
+        let exit = |is_given_up| NodeExit {
             outputs: outputs(),
-            end: Some(end),
+            end: Some(NodeEnd { is_given_up, ..end }),
         };
-        assert_eq!(exit.clone().into_data(), Data::Vector(fields.clone()));
-        assert_eq!(NodeExit::from_data(Data::Vector(fields)), Ok(exit));
+        assert_eq!(exit(false).into_data(), Data::Vector(fields.clone()));
+        assert_eq!(
+            NodeExit::from_data(Data::Vector(fields.clone())),
+            Ok(exit(false))
+        );
+        fields.push(Data::Boolean(true));
+        assert_eq!(exit(true).into_data(), Data::Vector(fields.clone()));
+        assert_eq!(NodeExit::from_data(Data::Vector(fields)), Ok(exit(true)));
     }
 
     #[test]

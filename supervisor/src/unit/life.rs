@@ -27,6 +27,10 @@ pub(super) struct Life {
     starts: u64,
     /// A death that nobody was told of yet, and when it will be told.
     death: Option<(Instant, NodeEnd)>,
+    /// The last one, told or not.
+    last: NodeEnd,
+    /// Why it did not start, if it did not.
+    failure: Option<ByteString>,
     /// When it died last, at most as often as may be too often.
     deaths: VecDeque<Instant>,
 }
@@ -54,6 +58,7 @@ impl Life {
     fn begin(&mut self, now: Instant) {
         self.since = Some(now);
         self.starts = self.starts.saturating_add(1);
+        self.failure = None;
     }
 
     fn end(&mut self, now: Instant, ending: Ending) -> NodeEnd {
@@ -69,7 +74,9 @@ impl Life {
             signal,
             run_time,
             restarts: self.restarts(),
+            is_given_up: false,
         };
+        self.last = end;
         self.death = Some((now + LAST_WORDS, end));
         end
     }
@@ -192,7 +199,29 @@ impl Unit {
             stdout: ByteString::default(),
             stderr: self.stem_words.take(),
         };
+        self.life.failure = Some(outputs.stderr.clone());
         self.tell_exit(outputs.into(), out);
+    }
+
+    /// Nobody starts it any more, so what it ended with is told once again, with that.
+    pub(super) fn tell_given_up(&mut self, out: &mut VecDeque<Output>) {
+        self.life.death = None;
+        let outputs = match self.life.failure.clone() {
+            Some(stderr) => NodeOutputs {
+                stdout: ByteString::default(),
+                stderr,
+            },
+            None => NodeOutputs {
+                stdout: self.stdout.tail.text(),
+                stderr: self.stderr.tail.text(),
+            },
+        };
+        let end = NodeEnd {
+            is_given_up: true,
+            ..self.life.last
+        };
+        let end = Some(end);
+        self.tell_exit(NodeExit { outputs, end }, out);
     }
 
     fn tell_exit(&self, outputs: NodeExit, out: &mut VecDeque<Output>) {

@@ -149,7 +149,11 @@ fn a_node_that_dies_too_often_is_left_alone_until_it_is_restarted() {
         restarts: 2,
         ..NodeEnd::default()
     };
-    assert_eq!(rig.drain(), [died("a", end)]);
+    let given_up = NodeEnd {
+        is_given_up: true,
+        ..end
+    };
+    assert_eq!(rig.drain(), [died("a", end), died("a", given_up)]);
     assert_eq!(rig.due(), None);
     assert_eq!(rig.pid("a"), Some(Some(103)), "it is still listed");
 
@@ -179,13 +183,19 @@ fn deaths_far_apart_are_borne() {
 fn a_program_that_cannot_start_is_given_up_too() {
     let mut rig = tolerant_of(2, secs(60));
     rig.request(create("r", NodeConfig::named("a")));
+    let mut told = Vec::new();
     for generation in [1, 2] {
         let child = child(1, generation);
         let reason = "cannot run zeek: not found".into();
         rig.host(HostInput::SpawnFailed { child, reason });
-        rig.drain();
+        told = rig.drain();
         rig.wait(secs(1));
     }
+    let end = NodeEnd {
+        is_given_up: true,
+        ..NodeEnd::default()
+    };
+    assert_eq!(told, [died_saying("a", "cannot run zeek: not found", end)]);
     assert_eq!((rig.drain(), rig.due()), (vec![], None));
     rig.request(destroy("d", "a"));
     assert_eq!(rig.drain(), [close("a"), destroyed("d", true)]);
