@@ -12,28 +12,35 @@
 //!           per node
 //! ```
 //!
-//! Queries and restarts ask the supervisor or the nodes, collect what comes, and answer once: when
-//! all is in, or with what there is when [`AgentSettings::request_timeout`] is over.
+//! Queries ask the supervisor or the nodes, collect what comes, and answer once: when all is in, or
+//! with what there is when [`AgentSettings::request_timeout`] is over. Deployments and restarts wait
+//! for the nodes: `watch` says how long. `nodes` is what is known of each of them, `life` takes in
+//! the news and tells the controller of changes.
 
 pub mod archival;
 mod deploy;
 mod dispatch;
+mod life;
+mod list;
 pub mod node_script;
 mod nodes;
 pub mod process;
+mod restart;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use broker_proto::peering::{PeerAddr, PeerNetwork};
 use broker_proto::{EndpointId, IdGen};
-use supervisor::api::{ExitEvent, NodeStatusEvent, SupervisorRequest, SupervisorResponse};
+use supervisor::api::{ExitEvent, NodeStatusEvent, Status, SupervisorRequest, SupervisorResponse};
 
 use self::deploy::Deployment;
-use self::dispatch::{Dispatch, Restart};
+use self::dispatch::Dispatch;
 use self::nodes::Nodes;
+use self::restart::Restarts;
 use crate::api::agent::{AgentRequest, AgentResponse};
 use crate::api::node::{NodeRequest, NodeResponse};
 use crate::api::{API_VERSION, ApiResult};
@@ -140,7 +147,9 @@ enum Waiting {
     /// The end of a node.
     Destroy { node: String },
     /// The restart of a node, for the restart request with this key.
-    Restart { node: String, key: String },
+    Restart { node: String, key: u64 },
+    /// What a supervisor that was away, or another one in its place, has left of the nodes.
+    Return { is_same: bool },
     /// Answers of nodes.
     Dispatch(Dispatch),
 }
@@ -153,6 +162,8 @@ pub struct Agent {
     ids: IdGen,
     /// The supervisor while it is peered.
     supervisor: Option<EndpointId>,
+    /// The one before, if that is lost.
+    former_supervisor: Option<EndpointId>,
     /// Peers that may be the controller, and when to say hello again.
     greet_again: BTreeMap<EndpointId, Instant>,
     /// Id of the configuration that the nodes below belong to; none before the first and while
@@ -163,7 +174,7 @@ pub struct Agent {
     /// Numbers deployments.
     round: u64,
     waiting: Requests<Waiting>,
-    restarts: Requests<Restart>,
+    restarts: Restarts,
     outputs: VecDeque<Output>,
 }
 
@@ -181,13 +192,14 @@ impl Agent {
             id,
             ids,
             supervisor: None,
+            former_supervisor: None,
             greet_again: BTreeMap::new(),
             current: None,
             nodes: Nodes::default(),
             deployment: None,
             round: 0,
             waiting: Requests::default(),
-            restarts: Requests::default(),
+            restarts: Restarts::default(),
             outputs,
         }
     }
@@ -196,10 +208,10 @@ impl Agent {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Request { request } => self.on_request(now, request),
-            Input::Node { from, message } => self.on_node(from, message),
+            Input::Node { from, message } => self.on_node(now, from, message),
             Input::Supervisor { message } => self.on_supervisor(now, message),
-            Input::NodeStatus { message } => self.on_node_status(&message),
-            Input::Exit { message } => self.on_exit(message),
+            Input::NodeStatus { message } => self.on_node_status(now, &message),
+            Input::Exit { message } => self.on_exit(now, message),
             Input::PeerUp { id, network } => self.on_peer_up(now, id, &network),
             Input::PeerDown { id, reason } => self.on_peer_down(id, &reason),
         }
@@ -208,9 +220,7 @@ impl Agent {
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.expire_deployment(now);
-        while let Some((_, restart)) = self.restarts.pop_expired(now) {
-            self.on_restart_expired(restart);
-        }
+        self.expire_restarts(now);
         while let Some((_, waiting)) = self.waiting.pop_expired(now) {
             self.on_expired(waiting);
         }
@@ -230,7 +240,7 @@ impl Agent {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let due = [
             self.deployment.as_ref().and_then(Deployment::deadline),
-            self.restarts.next_deadline(),
+            self.restarts.deadline(),
             self.waiting.next_deadline(),
             self.greet_again.values().min().copied(),
         ];
@@ -259,11 +269,11 @@ impl Agent {
         }
     }
 
-    fn on_node(&mut self, from: EndpointId, message: NodeResponse) {
+    fn on_node(&mut self, now: Instant, from: EndpointId, message: NodeResponse) {
         // Whoever talks like a node is none of the peers that may be the controller.
         self.greet_again.remove(&from);
         match message {
-            NodeResponse::Hello { node } => self.on_node_hello(from, &node),
+            NodeResponse::Hello { node } => self.on_node_hello(now, from, &node),
             NodeResponse::Dispatch { reqid, result } => self.on_dispatched(&reqid, result),
         }
     }
@@ -272,14 +282,29 @@ impl Agent {
         match message {
             SupervisorResponse::Status { reqid, result } => {
                 if let Some(goal) = self.take_cleared(&reqid) {
-                    self.on_deploy_status(now, goal, result);
-                } else if let Some(Waiting::GetNodes { reqid }) = self.waiting.finish(&reqid) {
-                    self.on_get_nodes_status(reqid, result);
+                    self.on_deploy_status(now, goal, &result);
+                } else {
+                    self.on_status(now, &reqid, result);
                 }
             }
-            SupervisorResponse::Create { reqid, result } => self.on_created(&reqid, result),
+            SupervisorResponse::Create { reqid, result } => self.on_created(now, &reqid, result),
             SupervisorResponse::Destroy { reqid, result } => self.on_destroyed(&reqid, result),
             SupervisorResponse::Restart { reqid, result } => self.on_restarted(&reqid, result),
+        }
+    }
+
+    /// Others ask the supervisor too, and what they are told comes here as well.
+    fn on_status(&mut self, now: Instant, id: &str, status: Status) {
+        match self.waiting.finish(id) {
+            Some(Waiting::GetNodes { reqid }) => self.on_get_nodes_status(reqid, status),
+            Some(Waiting::Return { is_same }) => self.on_returned(now, is_same, &status),
+            Some(
+                Waiting::Create { .. }
+                | Waiting::Destroy { .. }
+                | Waiting::Restart { .. }
+                | Waiting::Dispatch(_),
+            )
+            | None => tracing::debug!(id, "status that was not asked for"),
         }
     }
 
@@ -287,6 +312,9 @@ impl Agent {
         if network.dialed.as_ref() == Some(&self.settings.supervisor) {
             tracing::info!(%id, "supervisor peered");
             self.supervisor = Some(id);
+            if let Some(former) = self.former_supervisor.take() {
+                self.ask_what_is_left(now, former == id);
+            }
             self.resume_deployment();
         } else {
             self.greet_again.insert(id, now + HELLO_AGAIN);
@@ -299,6 +327,10 @@ impl Agent {
         if self.supervisor == Some(id) {
             tracing::warn!(%id, reason, "supervisor lost");
             self.supervisor = None;
+            self.former_supervisor = Some(id);
+            self.on_supervisor_lost();
+        } else {
+            self.on_node_lost(id);
         }
     }
 
@@ -330,6 +362,7 @@ impl Agent {
             Waiting::Destroy { node } => {
                 tracing::warn!(node, "supervisor did not answer a destroy request");
             }
+            Waiting::Return { .. } => tracing::warn!("supervisor does not say what it runs"),
         }
     }
 
@@ -370,16 +403,5 @@ impl Agent {
 
     fn ask_supervisor(&mut self, request: SupervisorRequest) {
         self.outputs.push_back(Output::ToSupervisor { request });
-    }
-
-    /// Tells the controller that the supervisor refused something (API §5.8).
-    fn notify_error(&mut self, node: String, msg: String) {
-        tracing::error!(node, "{msg}");
-        let instance = self.settings.name.clone();
-        self.respond(AgentResponse::Error {
-            instance,
-            msg,
-            node,
-        });
     }
 }

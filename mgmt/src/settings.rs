@@ -107,6 +107,37 @@ pub struct AgentSettings {
     pub connect_retry: Duration,
     /// Environment that nodes need to find this agent, if it is not where they look by themselves.
     pub node_env: Vec<(String, String)>,
+    /// How it deploys; stock has no such choice.
+    pub deploying: Deploying,
+}
+
+/// How an agent deploys.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Deploying {
+    /// What becomes of nodes about which nothing changes.
+    pub unchanged: Unchanged,
+    /// When nodes start.
+    pub start: StartOrder,
+}
+
+/// What becomes of nodes that run and about which a deployment changes nothing.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Unchanged {
+    /// They are ended and created again, as all others; upstream's tests rely on it.
+    #[default]
+    Restart,
+    /// They run on.
+    Keep,
+}
+
+/// When the nodes of a deployment start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum StartOrder {
+    /// All at once, ordered loggers first, then managers, proxies, workers.
+    #[default]
+    Together,
+    /// Each role when those of the role before have said hello or have failed.
+    RoleByRole,
 }
 
 /// What a supervisor is told.

@@ -91,6 +91,14 @@ pub(crate) struct Outcome {
 }
 
 impl Difference {
+    /// All but an agent's notices, which stock's controller ignores (API §15.2 D37).
+    pub(crate) fn without_notices(mut self) -> Self {
+        let is_notice = |entry: &Entry| entry.label.ends_with(": notify_change");
+        assert!(self.surplus.iter().any(is_notice), "no notice was sent");
+        self.surplus.retain(|entry| !is_notice(entry));
+        self
+    }
+
     /// Fails if more or fewer events are the same, or if the differences are others than these, each
     /// given as connection and event.
     pub(crate) fn assert(&self, count: usize, missing: &[&str], surplus: &[&str]) {

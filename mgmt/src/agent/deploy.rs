@@ -4,25 +4,26 @@
 //! There is at most one at a time. A later one takes an open one's place, and that is answered at
 //! once (API §12.2 D47).
 
+mod plan;
 #[cfg(test)]
 mod tests;
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
+use broker_proto::ByteString;
 use broker_proto::zeek::ToData;
-use broker_proto::{Address, ByteString, Port};
-use supervisor::api::{
-    ClusterEndpoint, MANAGEMENT_NODE_VARIABLE, NodeConfig, Status, SupervisorRequest,
-};
+use supervisor::api::{MANAGEMENT_NODE_VARIABLE, NodeConfig, Status, SupervisorRequest};
 
+use self::plan::Plan;
 use super::nodes::{LocalNode, Nodes};
+use super::watch::{Former, Watch};
 use super::{Agent, NO_SUPERVISOR, TIMED_OUT, Waiting};
 use crate::api::ApiResult;
 use crate::api::agent::AgentResponse;
 use crate::log::Record;
-use crate::model::{Configuration, Node, NodeOutputs};
+use crate::model::{Configuration, Node, NodeOutputs, State};
+use crate::settings::{StartOrder, Unchanged};
 
 const SUPERSEDED: &str = "superseded by a later deployment";
 const SUPERSEDED_BY_STANDBY: &str = "superseded by a standby request";
@@ -46,8 +47,10 @@ pub(super) enum Goal {
     Run {
         /// Who asked.
         reqid: String,
-        /// When to answer at the latest.
+        /// How long the supervisor has to say what runs.
         deadline: Instant,
+        /// Whom to wait for then.
+        watch: Watch,
         /// What.
         config: Configuration,
     },
@@ -57,32 +60,36 @@ pub(super) enum Goal {
 #[derive(Debug)]
 pub(super) struct Starting {
     reqid: String,
-    deadline: Instant,
     /// Nodes that have not said hello.
-    awaited: BTreeSet<String>,
+    watch: Watch,
     /// Nodes that will not, and why.
-    refused: BTreeMap<String, String>,
+    failed: BTreeMap<String, String>,
+    has_timed_out: bool,
+    /// Nodes that are not ordered yet, by role.
+    queue: VecDeque<Vec<Node>>,
+    /// Names that former nodes still have.
+    former: BTreeSet<String>,
 }
 
 impl Deployment {
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.asker().map(|(_, deadline)| deadline)
-    }
-
-    fn reqid(&self) -> Option<&str> {
-        self.asker().map(|(reqid, _)| reqid)
-    }
-
-    /// Who is still to be answered, and until when.
-    fn asker(&self) -> Option<(&str, Instant)> {
         match self {
             Self::AwaitStatus { goal, .. } => match goal {
                 Goal::Standby => None,
-                Goal::Run {
-                    reqid, deadline, ..
-                } => Some((reqid, *deadline)),
+                Goal::Run { deadline, .. } => Some(*deadline),
             },
-            Self::AwaitHellos(starting) => Some((&starting.reqid, starting.deadline)),
+            Self::AwaitHellos(starting) => starting.watch.deadline(),
+        }
+    }
+
+    /// Who is still to be answered.
+    fn reqid(&self) -> Option<&str> {
+        match self {
+            Self::AwaitStatus { goal, .. } => match goal {
+                Goal::Standby => None,
+                Goal::Run { reqid, .. } => Some(reqid),
+            },
+            Self::AwaitHellos(starting) => Some(&starting.reqid),
         }
     }
 }
@@ -93,7 +100,6 @@ impl Agent {
         tracing::info!("standby");
         self.supersede(SUPERSEDED_BY_STANDBY);
         self.current = None;
-        self.nodes = Nodes::default();
         let result = self.ok(&reqid);
         self.respond(AgentResponse::Standby { reqid, result });
         self.clear_for(Goal::Standby);
@@ -125,10 +131,11 @@ impl Agent {
         tracing::info!(reqid, config.id, "deploying");
         self.supersede(SUPERSEDED);
         self.current = None;
-        let deadline = now + self.settings.request_timeout;
+        let step = self.settings.request_timeout;
         let goal = Goal::Run {
             reqid,
-            deadline,
+            deadline: now + step,
+            watch: Watch::new(now, step),
             config,
         };
         self.clear_for(goal);
@@ -143,6 +150,11 @@ impl Agent {
         }
     }
 
+    /// Whether the nodes are about to be replaced.
+    pub(super) fn is_clearing(&self) -> bool {
+        matches!(self.deployment, Some(Deployment::AwaitStatus { .. }))
+    }
+
     /// The goal of the deployment that this status was asked for.
     pub(super) fn take_cleared(&mut self, id: &str) -> Option<Goal> {
         match self.deployment.take() {
@@ -154,41 +166,50 @@ impl Agent {
         }
     }
 
-    /// Ends what runs and starts what shall. As stock, everything ends that is not marked as part
-    /// of the framework, whoever created it: an agent that was restarted does not know its nodes
-    /// any more (API §5.4 A7, §12.2 D41).
-    pub(super) fn on_deploy_status(&mut self, now: Instant, goal: Goal, status: Status) {
-        for (node, running) in status.nodes {
-            if !running.node.env.contains_key(MANAGEMENT_NODE_VARIABLE) {
-                let waiting = Waiting::Destroy { node: node.clone() };
-                let reqid = self.await_answer(now, waiting);
-                self.ask_supervisor(SupervisorRequest::Destroy { reqid, node });
-            }
-        }
+    /// Ends what runs and starts what shall.
+    pub(super) fn on_deploy_status(&mut self, now: Instant, goal: Goal, status: &Status) {
         match goal {
-            Goal::Standby => {}
+            Goal::Standby => {
+                self.end_nodes(now, status, &BTreeSet::new());
+                self.nodes = Nodes::default();
+            }
             Goal::Run {
                 reqid,
-                deadline,
+                watch,
                 config,
-            } => self.start_nodes(now, reqid, deadline, config),
+                ..
+            } => {
+                let plan = Plan::new(config, &self.settings.name);
+                let kept = self.unchanged(&plan, status);
+                let starting = Starting {
+                    reqid,
+                    watch,
+                    failed: BTreeMap::new(),
+                    has_timed_out: false,
+                    queue: VecDeque::new(),
+                    former: self.end_nodes(now, status, &kept),
+                };
+                self.start_nodes(now, starting, plan, &kept);
+            }
         }
     }
 
-    pub(super) fn on_created(&mut self, id: &str, error: String) {
+    pub(super) fn on_created(&mut self, now: Instant, id: &str, error: String) {
         let Some(Waiting::Create { node, round }) = self.waiting.finish(id) else {
             return;
         };
+        let is_current = round == self.round;
         if error.is_empty() {
+            if is_current {
+                self.change(&node, LocalNode::on_created);
+            }
             return;
         }
         let msg = format!("failed to create node {node}: {error}");
         self.notify_error(node.clone(), msg);
-        let is_current = round == self.round;
-        if let Some(starting) = self.starting().filter(|_| is_current) {
-            starting.awaited.remove(&node);
-            starting.refused.insert(node, error);
-            self.answer_if_done();
+        if is_current {
+            self.change(&node, LocalNode::on_refused);
+            self.on_node_failed(now, &node, &error);
         }
     }
 
@@ -201,29 +222,72 @@ impl Agent {
     }
 
     /// One of the nodes said hello.
-    pub(super) fn on_node_up(&mut self, name: &str) {
+    pub(super) fn on_node_up(&mut self, now: Instant, name: &str) {
         let starting = self.starting();
-        if starting.is_some_and(|starting| starting.awaited.remove(name)) {
-            self.answer_if_done();
+        if starting.is_some_and(|starting| starting.watch.remove(name)) {
+            self.proceed(now);
         }
+        self.settle_restarts(name, Ok(()));
+    }
+
+    /// One of the nodes was started.
+    pub(super) fn on_node_started(&mut self, now: Instant, name: &str) {
+        if let Some(starting) = self.starting() {
+            starting.watch.on_started(now, name);
+        }
+        self.on_restarting_node_started(now, name);
+    }
+
+    /// One of the nodes will not say hello, as far as anybody can tell (API §12.2 D34).
+    pub(super) fn on_node_failed(&mut self, now: Instant, name: &str, why: &str) {
+        if let Some(starting) = self.starting()
+            && starting.watch.remove(name)
+        {
+            starting.failed.insert(name.to_owned(), why.to_owned());
+            self.proceed(now);
+        }
+        self.settle_restarts(name, Err(why));
     }
 
     pub(super) fn expire_deployment(&mut self, now: Instant) {
-        let is_late = |it: &mut Deployment| it.deadline().is_some_and(|due| due <= now);
-        let Some(late) = self.deployment.take_if(is_late) else {
-            return;
-        };
-        let reqid = late.reqid().unwrap_or_default().to_owned();
-        tracing::warn!(reqid, "deployment timed out");
-        self.log_timeout(&reqid);
-        let timeout = self.failed(&reqid, TIMED_OUT);
-        match late {
-            Deployment::AwaitStatus { .. } => {
-                let results = vec![timeout];
+        let is_due = |it: &mut Deployment| it.deadline().is_some_and(|due| due <= now);
+        match self.deployment.take_if(is_due) {
+            None
+            | Some(Deployment::AwaitStatus {
+                goal: Goal::Standby,
+                ..
+            }) => {}
+            Some(Deployment::AwaitStatus {
+                goal: Goal::Run { reqid, .. },
+                ..
+            }) => {
+                tracing::warn!(reqid, "supervisor does not say what it runs");
+                self.log_timeout(&reqid);
+                let results = vec![self.failed(&reqid, TIMED_OUT)];
                 self.respond(AgentResponse::Deploy { reqid, results });
             }
-            Deployment::AwaitHellos(starting) => self.answer(starting, Some(timeout)),
+            Some(Deployment::AwaitHellos(mut starting)) => {
+                for (name, missed) in starting.watch.take_late(now) {
+                    let why = self.why_late(&name, missed);
+                    tracing::warn!(starting.reqid, why, "deployment timed out");
+                    starting.failed.insert(name, why);
+                    starting.has_timed_out = true;
+                }
+                self.deployment = Some(Deployment::AwaitHellos(starting));
+                self.proceed(now);
+            }
         }
+    }
+
+    /// Orders one node (API §5.4 A11).
+    pub(super) fn create(&mut self, now: Instant, node: &Node) {
+        let waiting = Waiting::Create {
+            node: node.name.clone(),
+            round: self.round,
+        };
+        let reqid = self.await_answer(now, waiting);
+        let node = plan::order(&self.settings, node, self.nodes.cluster());
+        self.ask_supervisor(SupervisorRequest::Create { reqid, node });
     }
 
     /// First half: ask what runs.
@@ -234,68 +298,103 @@ impl Agent {
         self.resume_deployment();
     }
 
-    /// Second half: order the nodes, loggers first, managers, proxies, workers, each by name. An
-    /// instance without nodes is done at once; stock lets it wait for nobody (API §12.1 D02).
+    /// Nodes that run just as a configuration wants them, if such nodes shall run on.
+    fn unchanged(&self, plan: &Plan, status: &Status) -> BTreeSet<String> {
+        let keeps = self.settings.deploying.unchanged == Unchanged::Keep;
+        let is_unchanged = |node: &&Node| {
+            let order = plan::order(&self.settings, node, &plan.cluster);
+            let running = status.nodes.get(&node.name);
+            let state = self.nodes.get(&node.name).map(LocalNode::state);
+            state == Some(State::Running)
+                && running.is_some_and(|running| plan::is_as_ordered(&running.node, &order))
+        };
+        let kept = plan.local.iter().filter(|_| keeps).filter(is_unchanged);
+        kept.map(|node| node.name.clone()).collect()
+    }
+
+    /// Orders the end of all nodes but these, and returns their names.
+    ///
+    /// An agent that was restarted does not know its nodes any more, but where they run. Stock ends
+    /// everything that is not part of the framework, whoever created it (API §5.4 A7, §12.2 D41).
+    fn end_nodes(
+        &mut self,
+        now: Instant,
+        status: &Status,
+        kept: &BTreeSet<String>,
+    ) -> BTreeSet<String> {
+        let mut ended = BTreeSet::new();
+        for (node, running) in &status.nodes {
+            if kept.contains(node) {
+                continue;
+            }
+            if !self.is_own(node, &running.node) {
+                tracing::debug!(node, "left alone: it is not ours");
+                continue;
+            }
+            let waiting = Waiting::Destroy { node: node.clone() };
+            let reqid = self.await_answer(now, waiting);
+            let order = node.clone();
+            self.ask_supervisor(SupervisorRequest::Destroy { reqid, node: order });
+            self.change(node, LocalNode::on_ended);
+            ended.insert(node.clone());
+        }
+        ended
+    }
+
+    fn is_own(&self, name: &str, config: &NodeConfig) -> bool {
+        let directory = plan::directory(&self.settings, name);
+        let is_marked = config.env.contains_key(MANAGEMENT_NODE_VARIABLE);
+        !is_marked && config.directory.as_ref() == Some(&directory)
+    }
+
+    /// Second half: order the nodes. An instance without nodes is done at once; stock lets it wait
+    /// for nobody (API §12.1 D02).
     fn start_nodes(
         &mut self,
         now: Instant,
-        reqid: String,
-        deadline: Instant,
-        config: Configuration,
+        mut starting: Starting,
+        plan: Plan,
+        kept: &BTreeSet<String>,
     ) {
-        let plan = Plan::new(config, &self.settings.name);
         self.current = Some(plan.id);
-        self.nodes = Nodes::pending(plan.local.iter().map(|node| node.name.clone()).collect());
-        if plan.local.is_empty() {
+        let mut former = std::mem::take(&mut self.nodes);
+        let mut nodes = Vec::new();
+        for config in plan.local {
+            let old = former.remove(&config.name);
+            if let Some(node) = old.filter(|_| kept.contains(&config.name)) {
+                tracing::info!(node = config.name, "unchanged; it runs on");
+                nodes.push(node.kept(config));
+                continue;
+            }
+            let mut node = LocalNode::pending(config.clone());
+            if let Some(why) = plan::refusal(&config) {
+                tracing::warn!(node = config.name, "{why}");
+                node.on_refused();
+                starting.failed.insert(config.name, why);
+            } else {
+                self.enqueue(&mut starting.queue, config);
+            }
+            nodes.push(node);
+        }
+        if nodes.is_empty() {
+            let reqid = starting.reqid;
             let results = vec![self.ok(&reqid)];
             return self.respond(AgentResponse::Deploy { reqid, results });
         }
-        let mut starting = Starting {
-            reqid,
-            deadline,
-            awaited: BTreeSet::new(),
-            refused: BTreeMap::new(),
-        };
-        for node in plan.local {
-            // The supervisor's status could not tell it from the framework's own processes, so it
-            // could never be ended (API §12.2 D42).
-            if node.env.contains_key(MANAGEMENT_NODE_VARIABLE) {
-                let why = format!("environment variable {MANAGEMENT_NODE_VARIABLE} is reserved");
-                tracing::warn!(node = node.name, "{why}");
-                starting.refused.insert(node.name, why);
-                continue;
-            }
-            starting.awaited.insert(node.name.clone());
-            self.create(now, node, plan.cluster.clone());
-        }
+        self.nodes = Nodes::new(nodes, plan.cluster);
         self.deployment = Some(Deployment::AwaitHellos(starting));
-        self.answer_if_done();
+        self.proceed(now);
     }
 
-    /// Orders one node (API §5.4 A11).
-    fn create(&mut self, now: Instant, node: Node, cluster: BTreeMap<String, ClusterEndpoint>) {
-        let waiting = Waiting::Create {
-            node: node.name.clone(),
-            round: self.round,
-        };
-        let reqid = self.await_answer(now, waiting);
-        let mut scripts = node.scripts.unwrap_or_default();
-        scripts.push(self.settings.node_script.clone());
-        let mut env = node.env;
-        for (name, value) in &self.settings.node_env {
-            env.entry(name.clone()).or_insert_with(|| value.clone());
+    /// Puts a node behind those of its role, or behind all.
+    fn enqueue(&self, queue: &mut VecDeque<Vec<Node>>, node: Node) {
+        let waits = self.settings.deploying.start == StartOrder::RoleByRole;
+        match queue.back_mut() {
+            Some(group) if !waits || group.iter().all(|other| other.role == node.role) => {
+                group.push(node);
+            }
+            Some(_) | None => queue.push_back(vec![node]),
         }
-        let state_dir = self.settings.state_dir.display();
-        let node = NodeConfig {
-            interface: node.interface,
-            directory: Some(format!("{state_dir}/nodes/{}", node.name)),
-            addl_user_scripts: scripts,
-            env,
-            cpu_affinity: node.cpu_affinity.map(|cpu| cpu.0),
-            cluster,
-            ..NodeConfig::named(node.name)
-        };
-        self.ask_supervisor(SupervisorRequest::Create { reqid, node });
     }
 
     fn starting(&mut self) -> Option<&mut Starting> {
@@ -305,50 +404,77 @@ impl Agent {
         }
     }
 
-    fn answer_if_done(&mut self) {
-        match self.deployment.take() {
-            Some(Deployment::AwaitHellos(starting)) if starting.awaited.is_empty() => {
-                self.answer(starting, None);
+    /// Orders what is next, or answers. What had no turn when time is over is ordered all the same.
+    fn proceed(&mut self, now: Instant) {
+        while let Some(starting) = self.starting() {
+            if !starting.watch.is_empty() {
+                return;
             }
-            other => self.deployment = other,
+            let Some(group) = starting.queue.pop_front() else {
+                if let Some(Deployment::AwaitHellos(starting)) = self.deployment.take() {
+                    self.answer(starting);
+                }
+                return;
+            };
+            let is_over = starting.watch.is_over(now);
+            for node in &group {
+                let former = if starting.former.contains(&node.name) {
+                    Former::Ending
+                } else {
+                    Former::None
+                };
+                if is_over {
+                    let why = format!("cluster node {} had no time to start", node.name);
+                    starting.failed.insert(node.name.clone(), why);
+                } else {
+                    starting.watch.add(now, &node.name, former);
+                }
+            }
+            for node in &group {
+                self.create(now, node);
+            }
         }
     }
 
-    /// One result per node in the order of creation, behind the one for the instance if there is
-    /// something to say about that (API §5.4 A13, A14).
-    fn answer(&mut self, starting: Starting, instance: Option<ApiResult>) {
+    /// One result per node in the order of creation, behind what there is to say about the instance
+    /// (API §5.4 A13, A14).
+    fn answer(&mut self, starting: Starting) {
+        let reqid = &starting.reqid;
+        let mut results = Vec::new();
+        if starting.has_timed_out {
+            self.log_timeout(reqid);
+            results.push(self.failed(reqid, TIMED_OUT));
+        }
+        // Of a node that failed, clients show what it wrote and no error text.
+        for (name, why) in &starting.failed {
+            let node = self.nodes.get(name);
+            if node.is_some_and(|node| node.outputs().is_some()) {
+                results.push(self.failed(reqid, why));
+            }
+        }
         let nodes = self.nodes.iter();
-        let nodes = nodes.map(|(name, node)| self.outcome(&starting, name, node));
-        let results = instance.into_iter().chain(nodes).collect();
+        results.extend(nodes.map(|(name, node)| self.outcome(&starting, name, node)));
         let reqid = starting.reqid;
         self.respond(AgentResponse::Deploy { reqid, results });
     }
 
-    /// Clients show what failed nodes wrote, and no error text; so a refusal goes there as well
-    /// (API §12.2 D34, D35).
+    /// A reason goes where clients look if the node wrote nothing (API §12.2 D34, D35).
     fn outcome(&self, starting: &Starting, name: &str, node: &LocalNode) -> ApiResult {
         let reqid = &starting.reqid;
-        if let Some(why) = starting.refused.get(name) {
-            let outputs = NodeOutputs {
-                stdout: ByteString::from(""),
-                stderr: ByteString::from(why.as_str()),
-            };
-            let result = self.failed(reqid, why).on_node(name);
-            return result.with_data(outputs.into_data());
-        }
-        if !starting.awaited.contains(name) {
+        let Some(why) = starting.failed.get(name) else {
             return self.ok(reqid).on_node(name);
-        }
-        let why = format!("cluster node {name} did not report in time");
+        };
+        let outputs = node.outputs().cloned().unwrap_or_else(|| NodeOutputs {
+            stdout: ByteString::from(""),
+            stderr: ByteString::from(why.as_str()),
+        });
         let result = self.failed(reqid, why).on_node(name);
-        match &node.outputs {
-            Some(outputs) => result.with_data(outputs.clone().into_data()),
-            None => result,
-        }
+        result.with_data(outputs.into_data())
     }
 
-    /// Ends an open deployment for the sake of another.
+    /// Ends an open deployment, and restarts, for the sake of another.
     fn supersede(&mut self, why: &str) {
+        self.drop_restarts(why);
         let open = self.deployment.take();
         let Some(reqid) = open.as_ref().and_then(Deployment::reqid) else {
             return;
@@ -357,52 +483,5 @@ impl Agent {
         let results = vec![self.failed(reqid, why)];
         let reqid = reqid.to_owned();
         self.respond(AgentResponse::Deploy { reqid, results });
-    }
-}
-
-/// A configuration as this agent sees it.
-struct Plan {
-    id: String,
-    /// The nodes to run here, in the order of creation.
-    local: Vec<Node>,
-    /// All nodes, as each of them is told.
-    cluster: BTreeMap<String, ClusterEndpoint>,
-}
-
-impl Plan {
-    fn new(config: Configuration, instance: &str) -> Self {
-        let hosts = config.instances.into_iter();
-        let hosts: BTreeMap<_, _> = hosts.map(|it| (it.name, it.host)).collect();
-        let mut nodes: Vec<_> = config.nodes.into_iter().collect();
-        nodes.sort_by(|a, b| (a.role, &a.name).cmp(&(b.role, &b.name)));
-        let mut plan = Self {
-            id: config.id,
-            local: Vec::new(),
-            cluster: BTreeMap::new(),
-        };
-        for node in nodes {
-            // Controllers refuse configurations that use a name twice; the first one counts here.
-            let Entry::Vacant(entry) = plan.cluster.entry(node.name.clone()) else {
-                tracing::warn!(node = node.name, "configured twice");
-                continue;
-            };
-            entry.insert(endpoint(&node, &hosts));
-            if node.instance == instance {
-                plan.local.push(node);
-            }
-        }
-        plan
-    }
-}
-
-fn endpoint(node: &Node, hosts: &BTreeMap<String, Address>) -> ClusterEndpoint {
-    let host = hosts.get(&node.instance).copied();
-    ClusterEndpoint {
-        role: node.role,
-        host: host.unwrap_or(Address::UNSPECIFIED),
-        p: node.p.unwrap_or(Port::NONE),
-        interface: node.interface.clone(),
-        pcap_file: None,
-        metrics_port: node.metrics_port,
     }
 }

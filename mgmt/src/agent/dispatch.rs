@@ -1,15 +1,12 @@
-//! Requests about some or all nodes: `node_dispatch` asks the nodes, `restart` the supervisor. Both
-//! collect what comes and answer once (API §5.6, §5.7).
+//! `node_dispatch` asks some or all nodes, collects what they say, and answers once (API §5.6).
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use supervisor::api::SupervisorRequest;
-
-use super::{Agent, NO_SUPERVISOR, Output, TIMED_OUT, TOO_MANY, Waiting};
+use super::{Agent, Output, TIMED_OUT, TOO_MANY, Waiting};
 use crate::api::ApiResult;
 use crate::api::agent::AgentResponse;
 use crate::api::node::NodeRequest;
@@ -22,15 +19,6 @@ pub(super) struct Dispatch {
     results: Vec<ApiResult>,
     /// Nodes that have not answered.
     awaited: BTreeSet<String>,
-}
-
-/// The supervisor was asked to restart nodes.
-#[derive(Debug)]
-pub(super) struct Restart {
-    reqid: String,
-    results: Vec<ApiResult>,
-    /// Answers that are missing.
-    awaited: usize,
 }
 
 impl Agent {
@@ -73,11 +61,13 @@ impl Agent {
 
     /// The result stays as the node made it, with the id the node was asked with, as stock.
     pub(super) fn on_dispatched(&mut self, id: &str, result: ApiResult) {
+        let node = result.node.as_deref().unwrap_or_default();
         let Some(Waiting::Dispatch(dispatch)) = self.waiting.get_mut(id) else {
+            tracing::warn!(id, node, "answer to a dispatch that nobody waits for");
             return;
         };
-        let is_awaited = result.node.as_ref();
-        if !is_awaited.is_some_and(|node| dispatch.awaited.remove(node)) {
+        if !dispatch.awaited.remove(node) {
+            tracing::warn!(id, node, "answer of a node that was not asked");
             return;
         }
         let result = result.on_instance(&self.settings.name);
@@ -105,82 +95,27 @@ impl Agent {
         self.respond(AgentResponse::NodeDispatch { reqid, results });
     }
 
-    pub(super) fn on_restart(&mut self, now: Instant, reqid: String, nodes: &BTreeSet<String>) {
-        let targets = self.nodes.targets(nodes);
-        if targets.is_empty() {
-            let results = Vec::new();
-            return self.respond(AgentResponse::Restart { reqid, results });
-        }
-        let problem = if self.supervisor.is_none() {
-            Some(NO_SUPERVISOR)
-        } else {
-            self.is_full().then_some(TOO_MANY)
-        };
-        if let Some(problem) = problem {
-            let results = vec![self.failed(&reqid, problem)];
-            return self.respond(AgentResponse::Restart { reqid, results });
-        }
-        tracing::info!(reqid, count = targets.len(), "restarting nodes");
-        let key = self.ids.unique_id();
-        let restart = Restart {
-            reqid,
-            results: Vec::new(),
-            awaited: targets.len(),
-        };
-        let deadline = now + self.settings.request_timeout;
-        if let Err(restart) = self.restarts.open(&key, deadline, restart) {
-            tracing::warn!(?restart, "id is in use; a restart request is lost");
-        }
-        for (node, _) in targets {
-            if let Some(node) = self.nodes.get_mut(&node) {
-                node.state = State::Pending;
-            }
-            let waiting = Waiting::Restart {
-                node: node.clone(),
-                key: key.clone(),
-            };
-            let reqid = self.await_answer(now, waiting);
-            self.ask_supervisor(SupervisorRequest::Restart { reqid, node });
-        }
-    }
-
-    pub(super) fn on_restarted(&mut self, id: &str, done: bool) {
-        let Some(Waiting::Restart { node, key }) = self.waiting.finish(id) else {
-            return;
-        };
-        if !done {
-            let msg = format!("failed to restart node {node}");
-            self.notify_error(node.clone(), msg);
-        }
+    /// A node cannot answer any more what it was asked.
+    pub(super) fn on_node_away(&mut self, name: &str) {
         let instance = &self.settings.name;
-        let Some(restart) = self.restarts.get_mut(&key) else {
-            return;
-        };
-        let reqid = &restart.reqid;
-        let result = if done {
-            ApiResult::ok(reqid)
-        } else {
-            ApiResult::failed(reqid, format!("could not restart node {node}"))
-        };
-        restart
-            .results
-            .push(result.on_instance(instance).on_node(node));
-        restart.awaited = restart.awaited.saturating_sub(1);
-        if restart.awaited > 0 {
-            return;
+        let mut done = Vec::new();
+        for (id, waiting) in self.waiting.iter_mut() {
+            if let Waiting::Dispatch(dispatch) = waiting
+                && dispatch.awaited.remove(name)
+            {
+                let error = format!("cluster node {name} left before it answered");
+                let result = ApiResult::failed(&dispatch.reqid, error);
+                let result = result.on_instance(instance).on_node(name);
+                dispatch.results.push(result);
+                if dispatch.awaited.is_empty() {
+                    done.push(id.to_owned());
+                }
+            }
         }
-        if let Some(Restart { reqid, results, .. }) = self.restarts.finish(&key) {
-            self.respond(AgentResponse::Restart { reqid, results });
+        for id in done {
+            if let Some(Waiting::Dispatch(dispatch)) = self.waiting.finish(&id) {
+                self.answer_dispatch(dispatch);
+            }
         }
-    }
-
-    /// What came, then the timeout (API §5.7 A24).
-    pub(super) fn on_restart_expired(&mut self, restart: Restart) {
-        let Restart {
-            reqid, mut results, ..
-        } = restart;
-        self.log_timeout(&reqid);
-        results.push(self.failed(&reqid, TIMED_OUT));
-        self.respond(AgentResponse::Restart { reqid, results });
     }
 }

@@ -1,20 +1,18 @@
-//! The agent's own nodes: their states, their last words, and `get_nodes` (API §5.4 A12, §5.5).
-
-#[cfg(test)]
-pub(super) mod tests;
+//! The agent's own nodes, and what is known of each of them (API §12.2 D36).
+//!
+//! News of a node come on two ways that know nothing of each other's order: its starts and deaths
+//! from the supervisor, its hello and the end of its peering from itself. Lives are counted, so that
+//! what is said of a former one does not count for the next.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use broker_proto::EndpointId;
-use broker_proto::zeek::ToData;
-use supervisor::api::{
-    self, ExitEvent, MANAGEMENT_NODE_VARIABLE, NodeStatusEvent, Status, SupervisorRequest,
-};
+use supervisor::api::{ClusterEndpoint, NodeEnd, NodeExit};
 
-use super::{Agent, NO_SUPERVISOR, TOO_MANY, Waiting};
-use crate::api::agent::AgentResponse;
-use crate::model::{ClusterRole, NodeOutputs, NodeStatus, Role, State};
+use crate::model::{Node, NodeOutputs, State};
+
+/// A node that died so often since it was ordered will not come up in time.
+const TOO_MANY_DEATHS: u32 = 3;
 
 /// The nodes of the current configuration that run on this instance.
 #[derive(Debug, Default)]
@@ -22,31 +20,52 @@ pub(super) struct Nodes {
     /// Names in the order of creation, which is the order of results.
     order: Vec<String>,
     by_name: BTreeMap<String, LocalNode>,
+    /// All nodes of the cluster, as each of them is told.
+    cluster: BTreeMap<String, ClusterEndpoint>,
 }
 
 /// One of them, since the deployment that created it.
 #[derive(Debug)]
 pub(super) struct LocalNode {
-    pub(super) state: State,
+    /// As configured, and its state.
+    config: Node,
     /// What it wrote in a former life, if it had one in this deployment.
-    pub(super) outputs: Option<NodeOutputs>,
+    outputs: Option<NodeOutputs>,
+    /// Whether the supervisor has taken it on. What that says of the name before is about a former
+    /// node.
+    is_created: bool,
+    /// It shall end and start again, and has not started yet.
+    is_restarting: bool,
     /// How often the supervisor started it.
     starts: u32,
     /// Which of these lives said hello last. One ahead of `starts` if the hello overtook the
     /// supervisor's news: these travel on different connections.
     greeted: u32,
+    /// What it is since the life numbered `starts` ended.
+    dead: Option<State>,
+    /// Deaths since it was ordered to start.
+    deaths: u32,
+    /// How it ended last, if it has not said hello since, in words that follow its name.
+    ending: Option<String>,
+    /// Nobody tries to start it any more, or nothing helps.
+    is_hopeless: bool,
     /// Who said hello last; every process has an endpoint id of its own.
     peer: Option<EndpointId>,
+    /// Whether that one is peered.
+    is_linked: bool,
 }
 
 impl Nodes {
-    /// These nodes, all pending.
-    pub(super) fn pending(order: Vec<String>) -> Self {
-        let by_name = order
-            .iter()
-            .map(|name| (name.clone(), LocalNode::pending()));
-        let by_name = by_name.collect();
-        Self { order, by_name }
+    /// These nodes, in the order of creation, in this cluster.
+    pub(super) fn new(nodes: Vec<LocalNode>, cluster: BTreeMap<String, ClusterEndpoint>) -> Self {
+        let order = nodes.iter().map(|node| node.config.name.clone()).collect();
+        let nodes = nodes.into_iter();
+        let by_name = nodes.map(|node| (node.config.name.clone(), node)).collect();
+        Self {
+            order,
+            by_name,
+            cluster,
+        }
     }
 
     /// All, in the order of creation.
@@ -56,8 +75,32 @@ impl Nodes {
         nodes.map(|(name, node)| (name.as_str(), node))
     }
 
+    pub(super) fn get(&self, name: &str) -> Option<&LocalNode> {
+        self.by_name.get(name)
+    }
+
     pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut LocalNode> {
         self.by_name.get_mut(name)
+    }
+
+    /// Takes a node out of a table that is to be replaced.
+    pub(super) fn remove(&mut self, name: &str) -> Option<LocalNode> {
+        self.by_name.remove(name)
+    }
+
+    pub(super) fn cluster(&self) -> &BTreeMap<String, ClusterEndpoint> {
+        &self.cluster
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.iter().map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// The node whose hello came from this peer last.
+    pub(super) fn of_peer(&self, peer: EndpointId) -> Option<String> {
+        let mut nodes = self.iter();
+        let found = nodes.find(|(_, node)| node.peer == Some(peer));
+        found.map(|(name, _)| name.to_owned())
     }
 
     /// The nodes meant by a request, in the order of creation: an empty set means all, and names
@@ -66,176 +109,242 @@ impl Nodes {
         let is_wanted = |name: &str| wanted.is_empty() || wanted.contains(name);
         let nodes = self.iter().filter(|(name, _)| is_wanted(name));
         nodes
-            .map(|(name, node)| (name.to_owned(), node.state))
+            .map(|(name, node)| (name.to_owned(), node.state()))
             .collect()
     }
 
     pub(super) fn all_running(&self) -> bool {
         self.by_name
             .values()
-            .all(|node| node.state == State::Running)
-    }
-
-    fn state(&self, name: &str) -> Option<State> {
-        self.by_name.get(name).map(|node| node.state)
+            .all(|node| node.state() == State::Running)
     }
 }
 
 impl LocalNode {
-    fn pending() -> Self {
+    /// One that shall be created.
+    pub(super) fn pending(config: Node) -> Self {
         Self {
-            state: State::Pending,
+            config: Node {
+                state: State::Pending,
+                ..config
+            },
             outputs: None,
+            is_created: false,
+            is_restarting: false,
             starts: 0,
             greeted: 0,
+            dead: None,
+            deaths: 0,
+            ending: None,
+            is_hopeless: false,
             peer: None,
+            is_linked: false,
         }
     }
 
-    fn on_hello(&mut self, from: EndpointId) {
-        self.state = State::Running;
-        if self.peer == Some(from) {
-            return;
+    /// The same node, of another configuration in which nothing about it differs.
+    pub(super) fn kept(self, config: Node) -> Self {
+        let state = self.state();
+        Self {
+            config: Node { state, ..config },
+            ..self
+        }
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.config.state
+    }
+
+    pub(super) fn config(&self) -> &Node {
+        &self.config
+    }
+
+    pub(super) fn outputs(&self) -> Option<&NodeOutputs> {
+        self.outputs.as_ref()
+    }
+
+    /// Neither the supervisor nor, before that, the agent takes it on.
+    pub(super) fn is_refused(&self) -> bool {
+        self.state() == State::Failed && !self.is_created
+    }
+
+    /// It is known to have no process.
+    pub(super) fn is_dead(&self) -> bool {
+        match self.state() {
+            State::Crashed | State::Failed | State::Stopped => true,
+            State::Pending | State::Running | State::Unknown => false,
+        }
+    }
+
+    /// How it ended, if it is not up again, in words that follow its name.
+    pub(super) fn ending(&self) -> Option<String> {
+        self.ending.clone().map(|text| match self.deaths {
+            0 | 1 => text,
+            times => format!("{text}, {times} times by now"),
+        })
+    }
+
+    /// Why nobody needs to wait for its hello any longer, in words that follow its name.
+    pub(super) fn hopeless(&self) -> Option<String> {
+        let is_over = self.is_hopeless || self.deaths >= TOO_MANY_DEATHS;
+        self.ending().filter(|_| is_over)
+    }
+
+    pub(super) fn on_created(&mut self) {
+        self.is_created = true;
+    }
+
+    /// The supervisor, or the agent itself, does not take it on.
+    pub(super) fn on_refused(&mut self) {
+        self.config.state = State::Failed;
+    }
+
+    /// It said hello; `false` if that is no news of the life that somebody may wait for.
+    pub(super) fn on_hello(&mut self, from: EndpointId) -> bool {
+        let is_known = self.peer == Some(from);
+        if is_known && self.is_restarting {
+            return false;
         }
         self.peer = Some(from);
-        self.greeted = if self.greeted < self.starts {
-            self.starts
-        } else {
-            self.starts.saturating_add(1)
-        };
+        self.is_linked = true;
+        self.config.state = State::Running;
+        if !is_known {
+            self.ending = None;
+            let is_next = self.is_restarting || self.dead.is_some() || self.greeted >= self.starts;
+            self.greeted = self.starts.saturating_add(u32::from(is_next));
+        }
+        true
+    }
+
+    /// Its peering ended. A supervisor of ours tells why soon; until then nobody knows.
+    pub(super) fn on_lost(&mut self) {
+        self.is_linked = false;
+        if self.state() == State::Running {
+            self.config.state = self.dead.unwrap_or(State::Unknown);
+        }
+        // Last words that came behind the news of its death were no hello of its next life.
+        if self.dead.is_some() {
+            self.greeted = self.greeted.min(self.starts);
+        }
     }
 
     /// A life that has not said hello is pending, also if the node was running before. Stock keeps
     /// it RUNNING while the supervisor revives it (API §12.2 D36).
-    fn on_started(&mut self) {
+    pub(super) fn on_started(&mut self) {
+        if !self.is_created {
+            return;
+        }
+        let is_expected = self.starts == 0 || self.is_restarting || self.dead.is_some();
         self.starts = self.starts.saturating_add(1);
         if self.greeted < self.starts {
-            self.state = State::Pending;
+            self.config.state = State::Pending;
+            // Stock's supervisor tells of no death.
+            if !is_expected {
+                self.deaths = self.deaths.saturating_add(1);
+                self.ending = Some("died".to_owned());
+            }
         }
+        self.is_restarting = false;
+        self.is_hopeless = false;
+        self.dead = None;
+    }
+
+    /// The supervisor tells how a life ended, or what one wrote; `true` if that is the news of a
+    /// death.
+    ///
+    /// What comes with the first start of a deployment are the last words of a node that an earlier
+    /// one had created under the same name (API §12.2 D40). What comes before any start is why there
+    /// is none.
+    pub(super) fn on_exit(&mut self, exit: NodeExit) -> bool {
+        if !self.is_created {
+            return false;
+        }
+        let NodeExit { outputs, end } = exit;
+        let has_words =
+            !outputs.stdout.as_bytes().is_empty() || !outputs.stderr.as_bytes().is_empty();
+        match end {
+            Some(end) if end.is_given_up => {
+                let how = if self.starts == 0 {
+                    "did not start".to_owned()
+                } else {
+                    died(&end)
+                };
+                self.ending = Some(format!("{how}; its supervisor has given up"));
+                self.is_hopeless = true;
+                self.dead = Some(State::Failed);
+            }
+            // Its former self's.
+            Some(_) if self.starts == 0 => return false,
+            Some(end) => {
+                self.ending = Some(died(&end));
+                self.dead = Some(State::Crashed);
+                self.deaths = self.deaths.saturating_add(1);
+            }
+            None if self.starts == 0 => {
+                self.ending = Some("did not start".to_owned());
+                self.dead = Some(State::Crashed);
+                self.is_hopeless = true;
+            }
+            None if self.starts == 1 && self.dead.is_none() => return false,
+            None => {}
+        }
+        if has_words {
+            self.outputs = Some(outputs);
+        }
+        let Some(dead) = self.dead.filter(|_| end.is_some() || self.starts == 0) else {
+            return false;
+        };
+        if !self.is_restarting && self.greeted <= self.starts {
+            self.config.state = dead;
+            self.is_linked = false;
+        }
+        true
+    }
+
+    /// The supervisor is asked to end it and start it again.
+    pub(super) fn on_restart(&mut self) {
+        self.config.state = State::Pending;
+        self.is_restarting = true;
+        self.is_hopeless = false;
+        self.deaths = 0;
+        self.ending = None;
+        self.dead = None;
+    }
+
+    /// Nobody tells of its starts and deaths any more. While it is peered, it runs.
+    pub(super) fn on_supervisor_lost(&mut self) {
+        if !self.is_linked && !self.is_refused() {
+            self.config.state = State::Unknown;
+        }
+    }
+
+    /// A supervisor that was away knows it.
+    pub(super) fn on_found(&mut self) {
+        self.is_created = true;
+        if self.state() == State::Unknown {
+            self.config.state = State::Pending;
+        }
+    }
+
+    /// The supervisor does not know it any more.
+    pub(super) fn on_missing(&mut self) {
+        if self.is_created {
+            self.config.state = State::Stopped;
+        }
+    }
+
+    /// It is the agent that ends it.
+    pub(super) fn on_ended(&mut self) {
+        self.config.state = State::Stopped;
     }
 }
 
-impl Agent {
-    pub(super) fn on_node_hello(&mut self, from: EndpointId, name: &str) {
-        let Some(node) = self.nodes.get_mut(name) else {
-            tracing::debug!(name, %from, "hello of a node that is not ours");
-            return;
-        };
-        node.on_hello(from);
-        tracing::info!(name, %from, "node is running");
-        self.on_node_up(name);
-    }
-
-    pub(super) fn on_node_status(&mut self, message: &NodeStatusEvent) {
-        let NodeStatusEvent::NodeStatus { node: name, pid } = message;
-        if let Some(node) = self.nodes.get_mut(name) {
-            node.on_started();
-            tracing::info!(name, pid, "node started");
-        }
-    }
-
-    /// What comes with the first start of a deployment are the last words of a node that an
-    /// earlier one had created under the same name (API §12.2 D40). What comes before any start is
-    /// why there is none. What comes at the end of a life is of this deployment.
-    pub(super) fn on_exit(&mut self, message: ExitEvent) {
-        let ExitEvent::NotifyNodeExit {
-            node: name,
-            outputs,
-        } = message;
-        let is_end = outputs.end.is_some();
-        let node = self.nodes.get_mut(&name);
-        if let Some(node) = node.filter(|node| is_end || node.starts != 1) {
-            node.outputs = Some(outputs.outputs);
-        }
-    }
-
-    pub(super) fn on_get_nodes(&mut self, now: Instant, reqid: String) {
-        if self.supervisor.is_none() {
-            return self.refuse_get_nodes(reqid, NO_SUPERVISOR);
-        }
-        if self.is_full() {
-            return self.refuse_get_nodes(reqid, TOO_MANY);
-        }
-        let reqid = self.await_answer(now, Waiting::GetNodes { reqid });
-        let node = String::new();
-        self.ask_supervisor(SupervisorRequest::Status { reqid, node });
-    }
-
-    pub(super) fn on_get_nodes_status(&mut self, reqid: String, status: Status) {
-        let known = status.nodes.into_iter();
-        let mut rows: Vec<_> = known.map(|(name, node)| self.row(name, node)).collect();
-        if !rows.iter().any(|row| row.mgmt_role == Role::Agent) {
-            rows.push(self.own_row());
-        }
-        let result = self.ok(&reqid).with_data(rows.into_data());
-        self.respond(AgentResponse::GetNodes { reqid, result });
-    }
-
-    /// Without data a stock controller's handler would abort and answer nobody (API §12.1 D18).
-    pub(super) fn refuse_get_nodes(&mut self, reqid: String, error: &str) {
-        let nothing = Vec::<NodeStatus>::new().into_data();
-        let result = self.failed(&reqid, error).with_data(nothing);
-        self.respond(AgentResponse::GetNodes { reqid, result });
-    }
-
-    /// What `get_nodes` says about a process of the supervisor (API §5.5 A16).
-    fn row(&self, name: String, status: api::NodeStatus) -> NodeStatus {
-        let mut row = NodeStatus {
-            node: name,
-            state: State::Pending,
-            mgmt_role: Role::None,
-            cluster_role: ClusterRole::None,
-            pid: status.pid,
-            p: None,
-            metrics_port: None,
-        };
-        let config = status.node;
-        if let Some(member) = config.cluster.get(&row.node) {
-            row.cluster_role = member.role;
-            // Supervisors up to 6.2 say `0/tcp` where later ones say `0/unknown`.
-            row.p = Some(member.p).filter(|p| p.number != 0);
-            row.metrics_port = member.metrics_port;
-            row.state = self.nodes.state(&row.node).unwrap_or(row.state);
-            return row;
-        }
-        match config.env.get(MANAGEMENT_NODE_VARIABLE).map(String::as_str) {
-            Some("CONTROLLER") => {
-                row.mgmt_role = Role::Controller;
-                row.state = State::Running;
-                // Stock says the agent's port here, and tests rely on it (API §12.2 D44).
-                row.p = Some(self.own_port());
-            }
-            Some("AGENT") => {
-                row.mgmt_role = Role::Agent;
-                row.state = State::Running;
-                row.p = self.advertised_port();
-            }
-            Some(mark) => tracing::debug!(node = row.node, mark, "unknown management role"),
-            None => {}
-        }
-        row
-    }
-
-    /// The agent's row if the supervisor does not run it and so does not know it (API §13.4).
-    fn own_row(&self) -> NodeStatus {
-        NodeStatus {
-            node: self.settings.name.clone(),
-            state: State::Running,
-            mgmt_role: Role::Agent,
-            cluster_role: ClusterRole::None,
-            pid: None,
-            p: self.advertised_port(),
-            metrics_port: None,
-        }
-    }
-
-    fn own_port(&self) -> broker_proto::Port {
-        broker_proto::Port::tcp(self.settings.listen.port)
-    }
-
-    /// The agent's port, where the controller is the one that dials.
-    fn advertised_port(&self) -> Option<broker_proto::Port> {
-        let waits = self.settings.controller.is_none();
-        waits.then(|| self.own_port())
-    }
+/// In words that follow a node's name.
+fn died(end: &NodeEnd) -> String {
+    let how = match (end.status, end.signal) {
+        (Some(status), _) => format!("died with status {status}"),
+        (None, Some(signal)) => format!("died of signal {signal}"),
+        (None, None) => "died".to_owned(),
+    };
+    format!("{how} after {:.3} s", end.run_time.as_secs_f64())
 }

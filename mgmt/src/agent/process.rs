@@ -6,7 +6,7 @@ use std::time::Instant;
 use broker_proto::codec::Limits;
 use broker_proto::peering::{self, Endpoint};
 use broker_proto::zeek::{Event, EventError};
-use broker_proto::{EndpointId, IdGen, Topic};
+use broker_proto::{Data, EndpointId, IdGen, Topic};
 use bytes::Bytes;
 use supervisor::api::{
     EXIT_TOPIC, ExitEvent, NodeStatusEvent, SupervisorResponse, TOPIC as SUPERVISOR_TOPIC,
@@ -14,7 +14,7 @@ use supervisor::api::{
 use tracing::{info, trace, warn};
 
 use super::{Agent, Input as AgentInput, Output as AgentOutput};
-use crate::api::agent::AgentRequest;
+use crate::api::agent::{AgentRequest, AgentResponse};
 use crate::api::node::NodeResponse;
 use crate::api::{NODE_TOPIC, agent_topic};
 use crate::log::Record;
@@ -28,6 +28,7 @@ use crate::settings::AgentSettings;
 pub struct AgentProcess {
     endpoint: Endpoint,
     agent: Agent,
+    name: String,
     topic: Topic,
     /// About the last request for nodes, the only one that is ever answered with none.
     asked: Asked,
@@ -62,10 +63,12 @@ impl AgentProcess {
             },
         );
         info!(name = %settings.name, %id, listen = %settings.listen, "agent is live");
+        let name = settings.name.clone();
         let agent = Agent::new(settings, id, ids);
         let mut process = Self {
             endpoint,
             agent,
+            name,
             topic,
             asked: Asked::default(),
             outputs: VecDeque::new(),
@@ -182,19 +185,39 @@ impl AgentProcess {
 
     fn on_message(&mut self, now: Instant, topic: &Topic, payload: &Bytes, from: EndpointId) {
         let read = Event::decode(payload, &Limits::default());
-        let input = read.and_then(|event| {
-            trace!(event = %event.name, %topic, %from, "rx");
-            self.read(topic, event, from)
-        });
-        match input {
+        let event = match read {
+            Ok(event) => event,
+            // Topics are shared: others' logs are copies, not mistakes.
+            Err(EventError::OtherMessage(_)) => return,
+            Err(error) => return warn!(peer = %from, %topic, %error, "message dropped"),
+        };
+        trace!(event = %event.name, %topic, %from, "rx");
+        // Only the controller is answered; what others say may be large.
+        let request = (*topic == self.topic).then(|| event.clone());
+        let error = match self.read(topic, event, from) {
             Ok(input) => {
                 self.note(&input);
-                self.agent.handle(now, input);
+                return self.agent.handle(now, input);
             }
-            // Topics are shared: others' requests, answers and logs are copies, not mistakes.
-            Err(EventError::UnknownName(_) | EventError::OtherMessage(_)) => {}
-            Err(error) => warn!(peer = %from, %topic, %error, "message dropped"),
+            // So are others' requests and answers.
+            Err(EventError::UnknownName(_)) => return,
+            Err(error) => error,
+        };
+        warn!(peer = %from, %topic, %error, "message dropped");
+        let response = request.and_then(|event| self.refusal(&event, &error));
+        if let Some(response) = response {
+            self.on_agent(now, AgentOutput::Respond { response });
         }
+    }
+
+    /// The answer to a controller's request that does not read. Stock has none, and lets its
+    /// controller wait.
+    fn refusal(&self, event: &Event, error: &EventError) -> Option<AgentResponse> {
+        let Some(Data::String(reqid)) = event.args.first() else {
+            return None;
+        };
+        let error = error.to_string();
+        AgentResponse::refusal(&event.name, reqid.to_str()?, &self.name, &error)
     }
 
     /// Logs what came. Stock hears of started nodes as little as of peerings.

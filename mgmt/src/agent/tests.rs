@@ -1,12 +1,17 @@
+mod defects;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use broker_proto::{Address, Port};
-use supervisor::api::{MANAGEMENT_NODE_VARIABLE, NodeConfig, NodeStatus, Status};
+use broker_proto::{Address, ByteString, Port};
+use supervisor::api::{
+    MANAGEMENT_NODE_VARIABLE, NodeConfig, NodeEnd, NodeExit, NodeStatus, Status,
+};
 
 use super::*;
-use crate::model::{ClusterRole, Configuration, CpuAffinity, Instance, Node};
+use crate::model::{ClusterRole, Configuration, CpuAffinity, Instance, Node, NodeOutputs, State};
+use crate::settings::Deploying;
 
 #[test]
 fn a_starting_agent_dials_its_supervisor_and_its_controller() {
@@ -111,6 +116,10 @@ pub(super) struct Rig {
     pub(super) agent: Agent,
     pub(super) now: Instant,
     ids: IdGen,
+    /// Creates that the supervisor has not answered, by node.
+    creates: BTreeMap<String, String>,
+    /// States that nodes changed to, and what the controller was told besides.
+    notices: Vec<String>,
 }
 
 pub(super) const SUPERVISOR: EndpointId = peer(1);
@@ -122,6 +131,8 @@ impl Rig {
             agent: Agent::new(settings, own_id(), IdGen::new(1)),
             now: start(),
             ids: IdGen::new(1),
+            creates: BTreeMap::new(),
+            notices: Vec::new(),
         }
     }
 
@@ -141,17 +152,14 @@ impl Rig {
     /// One that runs [`recorded`].
     pub(super) fn deployed() -> Self {
         let mut rig = Self::new();
-        let (_, creates) = rig.deploy("r0", recorded(), status([]));
-        for (create, name) in creates.iter().zip(NAMES) {
-            rig.supervisor(SupervisorResponse::Create {
-                reqid: order_id(create),
-                result: String::new(),
-            });
+        rig.deploy("r0", recorded(), status([]));
+        for name in NAMES {
             rig.started(name);
         }
         for (i, name) in (10..).zip(NAMES) {
             rig.node_hello(name, peer(i));
         }
+        rig.notices();
         rig
     }
 
@@ -160,11 +168,44 @@ impl Rig {
         self.ids.unique_id()
     }
 
-    /// What came out, but for the log.
+    /// What came out, but for the log and the notices that nobody has to act on.
     pub(super) fn drain(&mut self) -> Vec<Output> {
-        let all = std::iter::from_fn(|| self.agent.poll_output());
-        all.filter(|output| !matches!(output, Output::Log { .. }))
-            .collect()
+        let mut outputs = Vec::new();
+        while let Some(output) = self.agent.poll_output() {
+            match &output {
+                Output::Log { .. } => continue,
+                Output::Respond {
+                    response: AgentResponse::Change { n, old, new, .. },
+                } => {
+                    let [old, new] =
+                        [old, new].map(|state| &state.zeek_name()["Management::".len()..]);
+                    self.notices.push(format!("{}: {old} -> {new}", n.name));
+                    continue;
+                }
+                Output::Respond {
+                    response: AgentResponse::Log { msg, .. },
+                } => {
+                    self.notices.push(msg.clone());
+                    continue;
+                }
+                Output::ToSupervisor {
+                    request: SupervisorRequest::Create { reqid, node },
+                } => {
+                    self.creates.insert(node.name.clone(), reqid.clone());
+                }
+                Output::Respond { .. }
+                | Output::ToNodes { .. }
+                | Output::ToSupervisor { .. }
+                | Output::Peer { .. } => {}
+            }
+            outputs.push(output);
+        }
+        outputs
+    }
+
+    /// The notices since the last look, in words.
+    pub(super) fn notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
     }
 
     pub(super) fn feed(&mut self, input: Input) -> Vec<Output> {
@@ -189,10 +230,52 @@ impl Rig {
         self.feed(Input::Node { from, message })
     }
 
+    /// The supervisor takes the node on, unless it has said so already.
+    pub(super) fn created(&mut self, node: &str) {
+        if let Some(reqid) = self.creates.remove(node) {
+            let result = String::new();
+            let message = SupervisorResponse::Create { reqid, result };
+            assert_eq!(self.supervisor(message), []);
+        }
+    }
+
+    /// The supervisor says that it started the node.
     pub(super) fn started(&mut self, node: &str) {
+        assert_eq!(self.started_again(node), []);
+    }
+
+    pub(super) fn started_again(&mut self, node: &str) -> Vec<Output> {
+        self.created(node);
         let node = node.to_owned();
         let message = NodeStatusEvent::NodeStatus { node, pid: 84 };
-        assert_eq!(self.feed(Input::NodeStatus { message }), []);
+        self.feed(Input::NodeStatus { message })
+    }
+
+    /// A supervisor of ours says that the node died, with what it wrote.
+    pub(super) fn died(&mut self, node: &str, stderr: &str, status: i32) -> Vec<Output> {
+        let end = NodeEnd {
+            status: Some(status),
+            run_time: Duration::from_millis(250),
+            ..NodeEnd::default()
+        };
+        self.exit(node, stderr, Some(end))
+    }
+
+    /// A supervisor tells what a node wrote, and perhaps how it ended.
+    pub(super) fn exit(&mut self, node: &str, stderr: &str, end: Option<NodeEnd>) -> Vec<Output> {
+        let outputs = NodeOutputs {
+            stdout: ByteString::from(""),
+            stderr: ByteString::from(stderr),
+        };
+        let message = ExitEvent::NotifyNodeExit {
+            node: node.into(),
+            outputs: NodeExit { outputs, end },
+        };
+        self.feed(Input::Exit { message })
+    }
+
+    pub(super) fn state(&self, node: &str) -> State {
+        self.agent.nodes.get(node).unwrap().state()
     }
 
     pub(super) fn pass(&mut self, time: Duration) -> Vec<Output> {
@@ -211,7 +294,10 @@ impl Rig {
 
     pub(super) fn peer_down(&mut self, id: EndpointId) {
         let reason = "connection reset".to_owned();
-        assert_eq!(self.feed(Input::PeerDown { id, reason }), []);
+        let said = self.feed(Input::PeerDown { id, reason });
+        let lost = error("", "agent has lost its supervisor");
+        let want = if id == SUPERVISOR { vec![lost] } else { vec![] };
+        assert_eq!(said, want);
     }
 
     /// Asks for a deployment and has the supervisor tell what runs; what came of the one and of
@@ -246,6 +332,7 @@ pub(super) fn settings() -> AgentSettings {
         request_timeout: secs(5),
         connect_retry: secs(1),
         node_env: vec![],
+        deploying: Deploying::default(),
     }
 }
 
@@ -304,7 +391,10 @@ pub(super) fn status<const N: usize>(nodes: [&str; N]) -> Status {
         (name.to_owned(), NodeStatus { node, pid })
     };
     let unmarked = |name: &str| {
-        let node = NodeConfig::named(name);
+        let node = NodeConfig {
+            directory: Some(format!("/usr/local/zeek/var/lib/nodes/{name}")),
+            ..NodeConfig::named(name)
+        };
         (
             name.to_owned(),
             NodeStatus {
@@ -351,6 +441,20 @@ pub(super) fn error(node: &str, msg: &str) -> Output {
         msg: msg.into(),
         node: node.into(),
     })
+}
+
+/// The nodes that these outputs order, and nothing else.
+pub(super) fn created_nodes(outputs: &[Output]) -> Vec<&str> {
+    let created = outputs.iter().map(|output| {
+        let Output::ToSupervisor {
+            request: SupervisorRequest::Create { node, .. },
+        } = output
+        else {
+            panic!("not a create request: {output:?}");
+        };
+        node.name.as_str()
+    });
+    created.collect()
 }
 
 /// The id of something asked of the supervisor.
@@ -427,6 +531,10 @@ fn own_id() -> EndpointId {
 
 pub(super) fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
+}
+
+pub(super) fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
 }
 
 #[allow(clippy::disallowed_methods, reason = "any starting point will do")]

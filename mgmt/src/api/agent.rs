@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use broker_proto::zeek_events;
+use broker_proto::{Data, zeek_events};
 
 use super::ApiResult;
 use crate::model::{Configuration, Node, State};
@@ -48,5 +48,28 @@ zeek_events! {
         Error = "notify_error" { instance: String, msg: String, node: String },
         /// Something to log.
         Log = "notify_log" { instance: String, msg: String, node: String },
+    }
+}
+
+impl AgentResponse {
+    /// The failure that answers a request which did not read, if the event is a request at all.
+    pub fn refusal(request: &str, reqid: &str, instance: &str, error: &str) -> Option<Self> {
+        let reqid = reqid.to_owned();
+        let result = ApiResult::failed(reqid.clone(), error).on_instance(instance);
+        let results = vec![result.clone()];
+        let name = request.strip_prefix("Management::Agent::API::")?;
+        Some(match name {
+            "agent_welcome_request" => Self::Welcome { reqid, result },
+            "agent_standby_request" => Self::Standby { reqid, result },
+            "deploy_request" => Self::Deploy { reqid, results },
+            "get_nodes_request" => {
+                // Without data a stock controller's handler would abort (API §12.1 D18).
+                let result = result.with_data(Data::Vector(Vec::new()));
+                Self::GetNodes { reqid, result }
+            }
+            "node_dispatch_request" => Self::NodeDispatch { reqid, results },
+            "restart_request" => Self::Restart { reqid, results },
+            _ => return None,
+        })
     }
 }

@@ -9,8 +9,8 @@ use broker_proto::tls::{Admission, Certificates, ClientPort, NameCheck, Passphra
 use super::given::{Found, Given, Origin, SettingError};
 use super::value::Value;
 use super::{
-    AgentSettings, ArchiveSettings, AutoAssign, ControllerSettings, OutputSettings, Settings,
-    SupervisorSettings,
+    AgentSettings, ArchiveSettings, AutoAssign, ControllerSettings, Deploying, OutputSettings,
+    Settings, SupervisorSettings,
 };
 use crate::agent::node_script;
 use crate::log::{Format, Level, LogSettings};
@@ -134,6 +134,7 @@ fn agent(given: &Given) -> AgentSettings {
         request_timeout: timeout.unwrap_or_default(),
         connect_retry: connect_retry(given),
         node_env: Vec::new(),
+        deploying: Deploying::default(),
     }
 }
 

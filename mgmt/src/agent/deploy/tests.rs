@@ -1,11 +1,15 @@
-use supervisor::api::SupervisorResponse;
+mod failures;
+mod kept;
+
+use broker_proto::{Address, Port};
+use supervisor::api::{ClusterEndpoint, SupervisorResponse};
 
 use super::super::Output;
-use super::super::nodes::tests::exit;
 use super::super::tests::*;
 use super::*;
 use crate::api::agent::AgentRequest;
 use crate::model::ClusterRole;
+use crate::settings::{AgentSettings, Deploying};
 
 #[test]
 fn a_deployment_creates_its_nodes_and_is_answered_when_all_said_hello() {
@@ -26,13 +30,11 @@ fn a_deployment_creates_its_nodes_and_is_answered_when_all_said_hello() {
         })
     });
     assert_eq!(ordered, Vec::from_iter(creates));
-    for id in &ids {
-        assert_eq!(created(&mut rig, id, ""), []);
-    }
     for (i, name) in (10..).zip(["logger-01", "manager", "worker-01", "proxy-01"]) {
         rig.started(name);
         assert_eq!(rig.node_hello(name, peer(i)), []);
     }
+    rig.started("worker-02");
     assert_eq!(
         rig.node_hello("worker-02", peer(14)),
         [deployed("LAkfotfEcrf", all_ok("LAkfotfEcrf"))]
@@ -42,7 +44,7 @@ fn a_deployment_creates_its_nodes_and_is_answered_when_all_said_hello() {
 
 #[test]
 fn nodes_of_other_instances_are_in_the_cluster_but_not_created() {
-    let mut rig = Rig::with(crate::settings::AgentSettings {
+    let mut rig = Rig::with(AgentSettings {
         node_env: vec![
             ("ZEEK_AGENT_PORT".into(), "2152/tcp".into()),
             ("FOO".into(), "agent".into()),
@@ -94,10 +96,22 @@ fn nodes_of_other_instances_are_in_the_cluster_but_not_created() {
 }
 
 #[test]
-fn a_deployment_ends_whatever_is_not_marked_before_it_starts_nodes() {
+fn a_deployment_ends_its_agents_former_nodes_before_it_starts_others() {
     let mut rig = Rig::new();
     let config = config("c1", vec![node("w1", ClusterRole::Worker, None)]);
-    let (_, ordered) = rig.deploy("r1", config, status(["stray", "w1"]));
+    let mut running = status(["stray", "w1"]);
+    let foreign = NodeConfig {
+        directory: Some("/home/somebody/nodes/foreign".into()),
+        ..NodeConfig::named("foreign")
+    };
+    for node in [foreign, NodeConfig::named("nowhere")] {
+        let pid = Some(7);
+        let name = node.name.clone();
+        running
+            .nodes
+            .insert(name, supervisor::api::NodeStatus { node, pid });
+    }
+    let (_, ordered) = rig.deploy("r1", config, running);
     let [stray, old, new] = ordered.as_slice() else {
         panic!("not three orders: {ordered:?}");
     };
@@ -166,109 +180,6 @@ fn a_configuration_with_a_node_that_does_not_run_is_deployed_anew() {
     let id = rig.id();
     let asked = rig.ask(deploy_request("r1", recorded()));
     assert_eq!(asked, [ask_status(id)]);
-}
-
-#[test]
-fn a_node_that_never_starts_fails_with_what_its_supervisor_told() {
-    let mut rig = Rig::new();
-    let nodes = [node("w1", ClusterRole::Worker, None)];
-    rig.deploy("r1", config("c1", nodes.into()), status([]));
-    exit(&mut rig, "w1", "cannot run zeek: not found");
-    let why = "cluster node w1 did not report in time";
-    let failure = on("w1", failed("r1", why)).with_data(outputs("cannot run zeek: not found"));
-    let results = vec![failed("r1", "request timed out"), failure];
-    assert_eq!(rig.pass(secs(5)), [deployed("r1", results)]);
-}
-
-#[test]
-fn nodes_that_never_say_hello_fail_at_the_deadline_with_what_they_wrote() {
-    let mut rig = Rig::new();
-    let t0 = rig.now;
-    let nodes = ["w1", "w2", "w3"].map(|name| node(name, ClusterRole::Worker, None));
-    rig.deploy("r1", config("c1", nodes.into()), status(["w2"]));
-    rig.started("w2");
-    exit(&mut rig, "w2", "received termination signal");
-    rig.started("w3");
-    rig.started("w3");
-    exit(&mut rig, "w3", "error in ./x.zeek, line 1: syntax error");
-    rig.node_hello("w1", peer(10));
-    assert_eq!(rig.agent.poll_timeout(), Some(t0 + secs(5)));
-    let late = |node: &str| {
-        let why = format!("cluster node {node} did not report in time");
-        on(node, failed("r1", &why))
-    };
-    let wrote = outputs("error in ./x.zeek, line 1: syntax error");
-    assert_eq!(
-        rig.pass(secs(5)),
-        [deployed(
-            "r1",
-            vec![
-                failed("r1", "request timed out"),
-                on("w1", ok("r1")),
-                late("w2"),
-                late("w3").with_data(wrote),
-            ]
-        )]
-    );
-    assert_eq!(rig.node_hello("w2", peer(11)), []);
-    assert_eq!(rig.pass(secs(5)), []);
-}
-
-#[test]
-fn a_supervisor_that_does_not_say_what_runs_fails_the_deployment() {
-    let mut rig = Rig::new();
-    let id = rig.id();
-    rig.ask(deploy_request("r1", recorded()));
-    let want = deployed("r1", vec![failed("r1", "request timed out")]);
-    assert_eq!(rig.pass(secs(5)), [want]);
-    let late = SupervisorResponse::Status {
-        reqid: id,
-        result: status(NAMES),
-    };
-    assert_eq!(rig.supervisor(late), []);
-}
-
-#[test]
-fn without_supervisor_a_deployment_fails_at_once() {
-    let mut rig = Rig::new();
-    rig.peer_down(SUPERVISOR);
-    let why = "agent has no connection to its supervisor";
-    assert_eq!(
-        rig.ask(deploy_request("r1", recorded())),
-        [deployed("r1", vec![failed("r1", why)])]
-    );
-}
-
-#[test]
-fn a_node_that_cannot_be_created_fails_its_deployment_without_waiting() {
-    let mut rig = Rig::new();
-    let nodes = ["w1", "w2"].map(|name| node(name, ClusterRole::Worker, None));
-    let (_, ordered) = rig.deploy("r1", config("c1", nodes.into()), status([]));
-    rig.node_hello("w2", peer(10));
-    let why = "node with name 'w1' already exists";
-    let result = on("w1", failed("r1", why)).with_data(outputs(why));
-    assert_eq!(
-        created(&mut rig, &order_id(&ordered[0]), why),
-        [
-            error("w1", &format!("failed to create node w1: {why}")),
-            deployed("r1", vec![result, on("w2", ok("r1"))]),
-        ]
-    );
-    assert_eq!(rig.agent.poll_timeout(), Some(rig.now + secs(5)));
-    assert_eq!(rig.pass(secs(5)), []);
-}
-
-#[test]
-fn a_node_that_would_pass_for_a_management_process_is_refused() {
-    let mut rig = Rig::new();
-    let fake = Node {
-        env: [(MANAGEMENT_NODE_VARIABLE.to_owned(), String::new())].into(),
-        ..node("w1", ClusterRole::Worker, None)
-    };
-    let (_, ordered) = rig.deploy("r1", config("c1", vec![fake]), status([]));
-    let why = "environment variable ZEEK_MANAGEMENT_NODE is reserved";
-    let result = on("w1", failed("r1", why)).with_data(outputs(why));
-    assert_eq!(ordered, [deployed("r1", vec![result])]);
 }
 
 #[test]

@@ -1,5 +1,4 @@
 use broker_proto::Data;
-use supervisor::api::SupervisorResponse;
 
 use super::super::Input;
 use super::super::tests::*;
@@ -100,96 +99,6 @@ fn a_silent_node_is_named_beside_the_answers_of_the_others() {
 }
 
 #[test]
-fn a_restart_asks_for_each_node_and_answers_in_the_order_of_arrival() {
-    let mut rig = Rig::deployed();
-    let asked = rig.ask(restart("79hHQyk99eg", []));
-    let ids: Vec<_> = asked.iter().map(order_id).collect();
-    let orders = ids.iter().zip(NAMES).map(|(id, node)| {
-        ask(SupervisorRequest::Restart {
-            reqid: id.clone(),
-            node: node.into(),
-        })
-    });
-    assert_eq!(asked, Vec::from_iter(orders));
-    for i in [3, 1, 0, 2] {
-        assert_eq!(restarted(&mut rig, &ids[i], true), []);
-    }
-    let order = ["worker-01", "manager", "logger-01", "proxy-01", "worker-02"];
-    let results = order.map(|node| on(node, ok("79hHQyk99eg")));
-    let answer = restarted(&mut rig, &ids[4], true);
-    assert_eq!(answer, [restart_response("79hHQyk99eg", results)]);
-    assert_eq!(rig.agent.poll_timeout(), None);
-}
-
-#[test]
-fn a_restarted_node_is_pending_until_it_says_hello() {
-    let mut rig = Rig::deployed();
-    let asked = rig.ask(restart("o5MbHSoXdxi", ["worker-01"]));
-    let id = order_id(&asked[0]);
-    let results = [on("worker-01", ok("o5MbHSoXdxi"))];
-    assert_eq!(
-        restarted(&mut rig, &id, true),
-        [restart_response("o5MbHSoXdxi", results)]
-    );
-    rig.started("worker-01");
-    let why = "cluster node worker-01 not in running state";
-    let refused = rig.ask(dispatch("d1", ["get_id_value", "a"], ["worker-01"]));
-    let want = dispatched("d1", [on("worker-01", failed("d1", why))]);
-    assert_eq!(refused, [want]);
-    rig.node_hello("worker-01", peer(60));
-    let id = rig.id();
-    let asked = rig.ask(dispatch("d2", ["get_id_value", "a"], ["worker-01"]));
-    let want = to_nodes(&id, ["get_id_value", "a"], ["worker-01"]);
-    assert_eq!(asked, [want]);
-}
-
-#[test]
-fn a_restart_that_the_supervisor_refuses_is_reported_twice() {
-    let mut rig = Rig::deployed();
-    let asked = rig.ask(restart("r1", ["manager"]));
-    let result = on("manager", failed("r1", "could not restart node manager"));
-    assert_eq!(
-        restarted(&mut rig, &order_id(&asked[0]), false),
-        [
-            error("manager", "failed to restart node manager"),
-            restart_response("r1", [result]),
-        ]
-    );
-}
-
-#[test]
-fn a_restart_of_nobody_here_is_answered_with_nothing() {
-    let mut rig = Rig::new();
-    assert_eq!(rig.ask(restart("r1", [])), [restart_response("r1", [])]);
-    let mut rig = Rig::deployed();
-    let elsewhere = rig.ask(restart("r2", ["elsewhere"]));
-    assert_eq!(elsewhere, [restart_response("r2", [])]);
-}
-
-#[test]
-fn a_restart_that_times_out_says_what_came_before() {
-    let mut rig = Rig::deployed();
-    let asked = rig.ask(restart("r1", ["manager", "proxy-01"]));
-    restarted(&mut rig, &order_id(&asked[0]), true);
-    let results = [on("manager", ok("r1")), failed("r1", "request timed out")];
-    assert_eq!(rig.pass(secs(5)), [restart_response("r1", results)]);
-    assert_eq!(restarted(&mut rig, &order_id(&asked[1]), true), []);
-    assert_eq!(rig.agent.poll_timeout(), None);
-}
-
-#[test]
-fn without_supervisor_a_restart_fails_at_once_and_the_nodes_stay_as_they_are() {
-    let mut rig = Rig::deployed();
-    rig.peer_down(SUPERVISOR);
-    let why = "agent has no connection to its supervisor";
-    assert_eq!(
-        rig.ask(restart("r1", [])),
-        [restart_response("r1", [failed("r1", why)])]
-    );
-    assert!(rig.agent.nodes.all_running());
-}
-
-#[test]
 fn queries_beyond_the_limit_are_refused() {
     let mut rig = Rig::deployed();
     for i in 0..super::super::MAX_OPEN {
@@ -199,12 +108,36 @@ fn queries_beyond_the_limit_are_refused() {
     let refused = rig.ask(dispatch("one more", ["get_id_value", "a"], []));
     let want = dispatched("one more", [failed("one more", why)]);
     assert_eq!(refused, [want]);
-    let refused = rig.ask(restart("one more", []));
-    let want = restart_response("one more", [failed("one more", why)]);
-    assert_eq!(refused, [want]);
 }
 
-fn dispatch<const N: usize>(reqid: &str, action: [&str; 2], nodes: [&str; N]) -> AgentRequest {
+#[test]
+fn a_node_that_goes_has_no_answer_for_what_it_was_asked() {
+    let mut rig = Rig::deployed();
+    let id = rig.id();
+    rig.ask(dispatch(
+        "d1",
+        ["get_id_value", "a"],
+        ["manager", "proxy-01"],
+    ));
+    says(&mut rig, &id, "manager", "1");
+    let why = "cluster node proxy-01 left before it answered";
+    let results = [
+        value(&id, "manager", "1"),
+        on("proxy-01", failed("d1", why)),
+    ];
+    let reason = "reset".to_owned();
+    let gone = Input::PeerDown {
+        id: peer(12),
+        reason,
+    };
+    assert_eq!(rig.feed(gone), [dispatched("d1", results)]);
+}
+
+pub(in super::super) fn dispatch<const N: usize>(
+    reqid: &str,
+    action: [&str; 2],
+    nodes: [&str; N],
+) -> AgentRequest {
     AgentRequest::NodeDispatch {
         reqid: reqid.into(),
         action: action.map(String::from).into(),
@@ -212,7 +145,11 @@ fn dispatch<const N: usize>(reqid: &str, action: [&str; 2], nodes: [&str; N]) ->
     }
 }
 
-fn to_nodes<const N: usize>(reqid: &str, action: [&str; 2], nodes: [&str; N]) -> Output {
+pub(in super::super) fn to_nodes<const N: usize>(
+    reqid: &str,
+    action: [&str; 2],
+    nodes: [&str; N],
+) -> Output {
     Output::ToNodes {
         request: NodeRequest::Dispatch {
             reqid: reqid.into(),
@@ -240,27 +177,8 @@ fn value(id: &str, node: &str, text: &str) -> ApiResult {
     on(node, ok(id)).with_data(Data::string(text))
 }
 
-fn dispatched<const N: usize>(reqid: &str, results: [ApiResult; N]) -> Output {
+pub(in super::super) fn dispatched<const N: usize>(reqid: &str, results: [ApiResult; N]) -> Output {
     respond(AgentResponse::NodeDispatch {
-        reqid: reqid.into(),
-        results: results.into(),
-    })
-}
-
-fn restart<const N: usize>(reqid: &str, nodes: [&str; N]) -> AgentRequest {
-    AgentRequest::Restart {
-        reqid: reqid.into(),
-        nodes: names(nodes),
-    }
-}
-
-fn restarted(rig: &mut Rig, id: &str, result: bool) -> Vec<Output> {
-    let reqid = id.to_owned();
-    rig.supervisor(SupervisorResponse::Restart { reqid, result })
-}
-
-fn restart_response<const N: usize>(reqid: &str, results: [ApiResult; N]) -> Output {
-    respond(AgentResponse::Restart {
         reqid: reqid.into(),
         results: results.into(),
     })

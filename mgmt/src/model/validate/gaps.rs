@@ -98,6 +98,19 @@ impl Configuration {
     }
 }
 
+impl Node {
+    /// Why no Supervisor should run it, whatever it is part of.
+    pub fn problem(&self) -> Option<String> {
+        let name = self.name.as_str();
+        let problem = name_problem(name).or_else(|| node_name_problem(name));
+        let problem = problem.map(|problem| complaint("node", name, problem));
+        problem.or_else(|| {
+            let has_role = self.role != ClusterRole::None;
+            (!has_role).then(|| format!("node '{}' has no role", shown(name)))
+        })
+    }
+}
+
 /// What may use a port once.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 enum Place<'a> {

@@ -1,8 +1,10 @@
-use broker_proto::{ByteString, Data, Port};
+use std::collections::BTreeMap;
+
+use broker_proto::{Data, Port};
 use supervisor::api::{ClusterEndpoint, NodeConfig, SupervisorResponse};
 
+use super::super::Output;
 use super::super::tests::*;
-use super::super::{Input, Output};
 use super::*;
 use crate::api::agent::AgentRequest;
 use crate::settings::AgentSettings;
@@ -70,6 +72,16 @@ fn deployed_nodes_are_listed_with_what_their_cluster_says_of_them() {
                 metrics_port: Some(Port::tcp(9123)),
                 ..row("worker-02", State::Running, ClusterRole::Worker, 88)
             },
+            NodeStatus {
+                p: Some(Port::tcp(2200)),
+                pid: None,
+                ..row("manager", State::Stopped, ClusterRole::Manager, 0)
+            },
+            NodeStatus {
+                p: Some(Port::tcp(1234)),
+                pid: None,
+                ..row("proxy-01", State::Stopped, ClusterRole::Proxy, 0)
+            },
         ],
     );
     let status = with_cluster(&[("logger-01", 86), ("worker-01", 182), ("worker-02", 88)]);
@@ -113,53 +125,6 @@ fn an_answer_after_the_deadline_is_dropped() {
     rig.ask(get_nodes("g1"));
     rig.pass(secs(5));
     assert_eq!(answer(&mut rig, id, status([])), []);
-}
-
-#[test]
-fn a_revived_node_is_pending_until_it_says_hello() {
-    let mut rig = Rig::deployed();
-    rig.started("manager");
-    assert_eq!(rig.agent.nodes.state("manager"), Some(State::Pending));
-    rig.node_hello("manager", peer(50));
-    assert_eq!(rig.agent.nodes.state("manager"), Some(State::Running));
-}
-
-#[test]
-fn a_hello_that_overtakes_the_news_of_the_start_counts() {
-    let mut rig = Rig::deployed();
-    rig.node_hello("manager", peer(50));
-    rig.started("manager");
-    assert_eq!(rig.agent.nodes.state("manager"), Some(State::Running));
-    rig.started("manager");
-    assert_eq!(rig.agent.nodes.state("manager"), Some(State::Pending));
-}
-
-#[test]
-fn a_node_that_only_reconnected_has_said_nothing_about_its_next_life() {
-    let mut rig = Rig::deployed();
-    rig.node_hello("logger-01", peer(10));
-    rig.started("logger-01");
-    assert_eq!(rig.agent.nodes.state("logger-01"), Some(State::Pending));
-}
-
-#[test]
-fn hellos_and_last_words_of_other_nodes_are_ignored() {
-    let mut rig = Rig::new();
-    assert_eq!(rig.node_hello("stranger", peer(50)), []);
-    assert_eq!(exit(&mut rig, "stranger", "bye"), []);
-    assert_eq!(rig.agent.nodes.iter().count(), 0);
-}
-
-pub(in super::super) fn exit(rig: &mut Rig, node: &str, stderr: &str) -> Vec<Output> {
-    let message = ExitEvent::NotifyNodeExit {
-        node: node.into(),
-        outputs: NodeOutputs {
-            stdout: ByteString::from(""),
-            stderr: ByteString::from(stderr),
-        }
-        .into(),
-    };
-    rig.feed(Input::Exit { message })
 }
 
 fn get_nodes(reqid: &str) -> AgentRequest {

@@ -1,0 +1,116 @@
+//! What a configuration means for one agent: which nodes, and how each is ordered.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use broker_proto::{Address, Port};
+use supervisor::api::{ClusterEndpoint, MANAGEMENT_NODE_VARIABLE, NodeConfig};
+
+use crate::model::{Configuration, Node};
+use crate::settings::AgentSettings;
+
+/// A configuration as this agent sees it.
+pub(super) struct Plan {
+    pub(super) id: String,
+    /// The nodes to run here, in the order of creation: loggers first, then managers, proxies,
+    /// workers, each by name.
+    pub(super) local: Vec<Node>,
+    /// All nodes, as each of them is told.
+    pub(super) cluster: BTreeMap<String, ClusterEndpoint>,
+}
+
+impl Plan {
+    pub(super) fn new(config: Configuration, instance: &str) -> Self {
+        let hosts = config.instances.into_iter();
+        let hosts: BTreeMap<_, _> = hosts.map(|it| (it.name, it.host)).collect();
+        if !hosts.contains_key(instance) {
+            let config = &config.id;
+            tracing::warn!(config, "configuration does not list this agent's instance");
+        }
+        let mut nodes: Vec<_> = config.nodes.into_iter().collect();
+        nodes.sort_by(|a, b| (a.role, &a.name).cmp(&(b.role, &b.name)));
+        let mut plan = Self {
+            id: config.id,
+            local: Vec::new(),
+            cluster: BTreeMap::new(),
+        };
+        for node in nodes {
+            // Controllers refuse configurations that use a name twice; the first one counts here.
+            let Entry::Vacant(entry) = plan.cluster.entry(node.name.clone()) else {
+                tracing::warn!(node = node.name, "configured twice");
+                continue;
+            };
+            entry.insert(endpoint(&node, &hosts));
+            if node.instance == instance {
+                plan.local.push(node);
+            }
+        }
+        plan
+    }
+}
+
+/// Why a node cannot be run, whatever the supervisor says.
+pub(super) fn refusal(node: &Node) -> Option<String> {
+    // The supervisor's status could not tell it from the framework's own processes, so it could
+    // never be ended (API §12.2 D42).
+    if node.env.contains_key(MANAGEMENT_NODE_VARIABLE) {
+        let why = format!("environment variable {MANAGEMENT_NODE_VARIABLE} is reserved");
+        return Some(why);
+    }
+    node.problem()
+}
+
+/// The directory that a node of this name has under this agent, today and in its former lives.
+pub(super) fn directory(settings: &AgentSettings, name: &str) -> String {
+    format!("{}/nodes/{name}", settings.state_dir.display())
+}
+
+/// The order for one node (API §5.4 A11).
+pub(super) fn order(
+    settings: &AgentSettings,
+    node: &Node,
+    cluster: &BTreeMap<String, ClusterEndpoint>,
+) -> NodeConfig {
+    let mut scripts = node.scripts.clone().unwrap_or_default();
+    scripts.push(settings.node_script.clone());
+    let mut env = node.env.clone();
+    for (name, value) in &settings.node_env {
+        env.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    NodeConfig {
+        interface: node.interface.clone(),
+        directory: Some(directory(settings, &node.name)),
+        addl_user_scripts: scripts,
+        env,
+        cpu_affinity: node.cpu_affinity.map(|cpu| cpu.0),
+        cluster: cluster.clone(),
+        ..NodeConfig::named(&node.name)
+    }
+}
+
+/// Whether a node runs as ordered, but for what layouts of other versions add or lose (API §1.5).
+pub(super) fn is_as_ordered(running: &NodeConfig, order: &NodeConfig) -> bool {
+    let plain = |config: &NodeConfig| {
+        let mut config = config.clone();
+        config.scripts = config.scripts.filter(|scripts| !scripts.is_empty());
+        for member in config.cluster.values_mut() {
+            if member.p.number == 0 {
+                member.p = Port::NONE;
+            }
+        }
+        config
+    };
+    plain(running) == plain(order)
+}
+
+fn endpoint(node: &Node, hosts: &BTreeMap<String, Address>) -> ClusterEndpoint {
+    let host = hosts.get(&node.instance).copied();
+    ClusterEndpoint {
+        role: node.role,
+        host: host.unwrap_or(Address::UNSPECIFIED),
+        p: node.p.unwrap_or(Port::NONE),
+        interface: node.interface.clone(),
+        pcap_file: None,
+        metrics_port: node.metrics_port,
+    }
+}

@@ -1,0 +1,194 @@
+//! What happens to the agent's nodes, and telling the controller of it (API §5.4 A12, §12.2 D36,
+//! D37).
+//!
+//! Notices are stock's events: `notify_change` for every change of a state, `notify_error` for what
+//! somebody should look at, `notify_log` for the rest. Stock's controller has empty handlers for
+//! them.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
+
+use broker_proto::EndpointId;
+use supervisor::api::{ExitEvent, NodeStatusEvent, Status, SupervisorRequest};
+
+use super::nodes::LocalNode;
+use super::{Agent, Waiting};
+use crate::api::agent::AgentResponse;
+use crate::model::State;
+
+impl Agent {
+    pub(super) fn on_node_hello(&mut self, now: Instant, from: EndpointId, name: &str) {
+        let Some(is_news) = self.change(name, |node| node.on_hello(from)) else {
+            tracing::warn!(name, %from, "hello of a node that is not ours");
+            return;
+        };
+        if is_news {
+            tracing::info!(name, %from, "node is running");
+            self.on_node_up(now, name);
+        }
+    }
+
+    pub(super) fn on_node_status(&mut self, now: Instant, message: &NodeStatusEvent) {
+        let NodeStatusEvent::NodeStatus { node: name, pid } = message;
+        let ended = self.nodes.get(name).and_then(LocalNode::ending);
+        if self.change(name, LocalNode::on_started).is_none() {
+            return;
+        }
+        tracing::info!(name, pid, "node started");
+        if ended.is_some() {
+            let msg = format!("cluster node {name} was started again");
+            self.notify_log(name, msg);
+        }
+        self.on_node_started(now, name);
+        self.check_hope(now, name);
+    }
+
+    pub(super) fn on_exit(&mut self, now: Instant, message: ExitEvent) {
+        let ExitEvent::NotifyNodeExit {
+            node: name,
+            outputs,
+        } = message;
+        if self.change(&name, |node| node.on_exit(outputs)) != Some(true) {
+            return;
+        }
+        let node = self.nodes.get(&name);
+        if let Some(ending) = node.and_then(LocalNode::ending) {
+            let msg = format!("cluster node {name} {ending}");
+            self.notify_error(name.clone(), msg);
+        }
+        self.check_hope(now, &name);
+    }
+
+    /// A peer has gone that may have been a node.
+    pub(super) fn on_node_lost(&mut self, id: EndpointId) {
+        if let Some(name) = self.nodes.of_peer(id) {
+            tracing::info!(name, %id, "node is not peered any more");
+            self.change(&name, LocalNode::on_lost);
+        }
+    }
+
+    pub(super) fn on_supervisor_lost(&mut self) {
+        let msg = "agent has lost its supervisor".to_owned();
+        self.notify_error(String::new(), msg);
+        for name in self.nodes.names() {
+            self.change(&name, LocalNode::on_supervisor_lost);
+        }
+    }
+
+    /// Asks a supervisor that was away what has become of the nodes.
+    pub(super) fn ask_what_is_left(&mut self, now: Instant, is_same: bool) {
+        self.notify_log("", "agent has its supervisor again".to_owned());
+        if self.nodes.iter().next().is_none() || self.is_clearing() {
+            return;
+        }
+        let reqid = self.await_answer(now, Waiting::Return { is_same });
+        let node = String::new();
+        self.ask_supervisor(SupervisorRequest::Status { reqid, node });
+    }
+
+    /// A supervisor that only was not reachable has its nodes. Another one has none, so they are
+    /// ordered anew.
+    pub(super) fn on_returned(&mut self, now: Instant, is_same: bool, status: &Status) {
+        if self.is_clearing() {
+            return;
+        }
+        for name in self.nodes.names() {
+            if self.nodes.get(&name).is_some_and(LocalNode::is_refused) {
+                continue;
+            }
+            if status.nodes.contains_key(&name) {
+                self.change(&name, LocalNode::on_found);
+            } else if is_same {
+                self.change(&name, LocalNode::on_missing);
+            } else {
+                self.create_again(now, &name);
+            }
+        }
+    }
+
+    fn create_again(&mut self, now: Instant, name: &str) {
+        let Some(node) = self.nodes.get(name).map(|node| node.config().clone()) else {
+            return;
+        };
+        tracing::warn!(
+            name,
+            "supervisor does not know the node any more; ordered again"
+        );
+        self.change(name, |node| {
+            *node = LocalNode::pending(node.config().clone());
+        });
+        self.create(now, &node);
+    }
+
+    /// Somebody else may have had the supervisor end nodes of ours.
+    pub(super) fn note_missing(&mut self, status: &Status) {
+        for name in self.nodes.names() {
+            if !status.nodes.contains_key(&name) {
+                self.change(&name, LocalNode::on_missing);
+            }
+        }
+    }
+
+    /// Does something to a node, and tells if its state has changed; `None` if there is no such
+    /// node.
+    pub(super) fn change<R>(
+        &mut self,
+        name: &str,
+        act: impl FnOnce(&mut LocalNode) -> R,
+    ) -> Option<R> {
+        let node = self.nodes.get_mut(name)?;
+        let old = node.state();
+        let result = act(node);
+        let new = node.state();
+        if old == new {
+            return Some(result);
+        }
+        let n = node.config().clone();
+        let (from, to) = (old.zeek_name(), new.zeek_name());
+        tracing::info!(name, from, to, "node changed");
+        let instance = self.settings.name.clone();
+        self.respond(AgentResponse::Change {
+            instance,
+            n,
+            old,
+            new,
+        });
+        if old == State::Running {
+            self.on_node_away(name);
+        }
+        Some(result)
+    }
+
+    /// Something is wrong that somebody should look at (API §5.8).
+    pub(super) fn notify_error(&mut self, node: String, msg: String) {
+        tracing::error!(node, "{msg}");
+        let instance = self.settings.name.clone();
+        self.respond(AgentResponse::Error {
+            instance,
+            msg,
+            node,
+        });
+    }
+
+    fn notify_log(&mut self, node: &str, msg: String) {
+        tracing::info!(node, "{msg}");
+        let instance = self.settings.name.clone();
+        let node = node.to_owned();
+        self.respond(AgentResponse::Log {
+            instance,
+            msg,
+            node,
+        });
+    }
+
+    /// Nobody shall wait for a node that will not come.
+    fn check_hope(&mut self, now: Instant, name: &str) {
+        let node = self.nodes.get(name);
+        if let Some(why) = node.and_then(LocalNode::hopeless) {
+            let why = format!("cluster node {name} {why}");
+            self.on_node_failed(now, name, &why);
+        }
+    }
+}

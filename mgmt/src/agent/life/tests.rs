@@ -1,0 +1,217 @@
+//! What is known of nodes, by the order in which the news come (API §12.2 D36, D37).
+
+use supervisor::api::{NodeEnd, SupervisorResponse};
+
+use super::super::tests::*;
+use super::super::{Input, Output};
+use super::*;
+use crate::api::agent::AgentRequest;
+use crate::model::ClusterRole;
+
+#[test]
+fn a_node_that_dies_is_crashed_until_it_starts_and_pending_until_it_says_hello() {
+    let mut rig = Rig::deployed();
+    let why = "cluster node manager died with status 3 after 0.250 s";
+    assert_eq!(rig.died("manager", "no memory", 3), [error("manager", why)]);
+    assert_eq!(rig.state("manager"), State::Crashed);
+    rig.started("manager");
+    assert_eq!(rig.state("manager"), State::Pending);
+    rig.node_hello("manager", peer(50));
+    assert_eq!(rig.state("manager"), State::Running);
+    assert_eq!(
+        rig.notices(),
+        [
+            "manager: RUNNING -> CRASHED",
+            "manager: CRASHED -> PENDING",
+            "cluster node manager was started again",
+            "manager: PENDING -> RUNNING",
+        ]
+    );
+}
+
+#[test]
+fn a_node_that_its_supervisor_gives_up_is_failed_until_it_is_restarted() {
+    let mut rig = Rig::deployed();
+    rig.died("manager", "", 3);
+    let end = NodeEnd {
+        signal: Some(11),
+        run_time: secs(2),
+        is_given_up: true,
+        ..NodeEnd::default()
+    };
+    let why = "died of signal 11 after 2.000 s; its supervisor has given up";
+    let why = format!("cluster node manager {why}");
+    assert_eq!(rig.exit("manager", "", Some(end)), [error("manager", &why)]);
+    assert_eq!(rig.state("manager"), State::Failed);
+    rig.ask(AgentRequest::Restart {
+        reqid: "r1".into(),
+        nodes: names(["manager"]),
+    });
+    assert_eq!(rig.state("manager"), State::Pending);
+}
+
+/// The peering of a process ends with it, and the two are told on different connections.
+#[test]
+fn the_end_of_a_peering_before_the_news_of_a_death_leaves_the_state_unknown_for_that_time() {
+    let mut rig = Rig::deployed();
+    rig.peer_down(peer(11));
+    assert_eq!(rig.state("manager"), State::Unknown);
+    rig.died("manager", "", 1);
+    assert_eq!(rig.state("manager"), State::Crashed);
+
+    rig.died("proxy-01", "", 1);
+    rig.peer_down(peer(12));
+    assert_eq!(rig.state("proxy-01"), State::Crashed);
+}
+
+#[test]
+fn a_node_that_comes_back_by_itself_runs_again() {
+    let mut rig = Rig::deployed();
+    rig.peer_down(peer(11));
+    rig.node_hello("manager", peer(11));
+    assert_eq!(rig.state("manager"), State::Running);
+}
+
+#[test]
+fn the_end_of_a_former_lifes_peering_is_no_news() {
+    let mut rig = Rig::deployed();
+    rig.died("manager", "", 1);
+    rig.started("manager");
+    rig.node_hello("manager", peer(50));
+    rig.peer_down(peer(11));
+    assert_eq!(rig.state("manager"), State::Running);
+}
+
+#[test]
+fn a_hello_read_after_the_news_of_the_death_counts_until_its_peering_ends() {
+    let mut rig = Rig::new();
+    let nodes = vec![node("w1", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes), status([]));
+    rig.started("w1");
+    rig.died("w1", "", 1);
+    rig.node_hello("w1", peer(50));
+    rig.peer_down(peer(50));
+    assert_eq!(rig.state("w1"), State::Crashed);
+    rig.started("w1");
+    assert_eq!(rig.state("w1"), State::Pending);
+}
+
+#[test]
+fn a_revived_node_is_pending_until_it_says_hello() {
+    let mut rig = Rig::deployed();
+    rig.started("manager");
+    assert_eq!(rig.state("manager"), State::Pending);
+    rig.node_hello("manager", peer(50));
+    assert_eq!(rig.state("manager"), State::Running);
+}
+
+#[test]
+fn a_hello_that_overtakes_the_news_of_the_start_counts() {
+    let mut rig = Rig::deployed();
+    rig.node_hello("manager", peer(50));
+    rig.started("manager");
+    assert_eq!(rig.state("manager"), State::Running);
+    rig.started("manager");
+    assert_eq!(rig.state("manager"), State::Pending);
+}
+
+#[test]
+fn a_node_that_only_reconnected_has_said_nothing_about_its_next_life() {
+    let mut rig = Rig::deployed();
+    rig.node_hello("logger-01", peer(10));
+    rig.started("logger-01");
+    assert_eq!(rig.state("logger-01"), State::Pending);
+}
+
+#[test]
+fn hellos_and_last_words_of_other_nodes_are_ignored() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.node_hello("stranger", peer(50)), []);
+    assert_eq!(rig.exit("stranger", "bye", None), []);
+    assert_eq!(rig.died("stranger", "bye", 1), []);
+    assert_eq!(rig.agent.nodes.iter().count(), 0);
+}
+
+#[test]
+fn what_is_said_of_a_former_node_is_not_about_its_successor() {
+    let mut rig = Rig::new();
+    let nodes = vec![node("w1", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes), status(["w1"]));
+    let given_up = NodeEnd {
+        is_given_up: true,
+        ..NodeEnd::default()
+    };
+    for end in [None, Some(NodeEnd::default()), Some(given_up)] {
+        assert_eq!(rig.exit("w1", "old", end), []);
+    }
+    rig.created("w1");
+    assert_eq!(rig.died("w1", "old", 1), [], "it stopped only now");
+    assert_eq!(rig.state("w1"), State::Pending);
+    let node = rig.agent.nodes.get("w1").unwrap();
+    assert_eq!(node.outputs(), None);
+}
+
+#[test]
+fn without_supervisor_only_peered_nodes_are_known_to_run() {
+    let mut rig = Rig::deployed();
+    rig.died("manager", "", 1);
+    rig.notices();
+    rig.peer_down(SUPERVISOR);
+    assert_eq!(rig.state("manager"), State::Unknown);
+    assert_eq!(rig.state("logger-01"), State::Running);
+    assert_eq!(rig.notices(), ["manager: CRASHED -> UNKNOWN"]);
+}
+
+#[test]
+fn a_supervisor_that_was_only_away_has_its_nodes() {
+    let mut rig = Rig::deployed();
+    rig.died("manager", "", 1);
+    rig.peer_down(SUPERVISOR);
+    rig.peer_down(peer(12));
+    let asked = rig.peer_up(SUPERVISOR, Some(9999));
+    let left = status(["logger-01", "manager", "worker-01", "worker-02"]);
+    assert_eq!(answer(&mut rig, &asked[0], left), []);
+    assert_eq!(rig.state("manager"), State::Pending);
+    assert_eq!(rig.state("logger-01"), State::Running);
+    assert_eq!(rig.state("proxy-01"), State::Stopped);
+}
+
+#[test]
+fn another_supervisor_gets_the_orders_again() {
+    let mut rig = Rig::deployed();
+    rig.peer_down(SUPERVISOR);
+    for i in 10..15 {
+        rig.peer_down(peer(i));
+    }
+    assert_eq!(rig.state("manager"), State::Unknown);
+    let asked = rig.peer_up(peer(3), Some(9999));
+    let ordered = answer(&mut rig, &asked[0], status([]));
+    assert_eq!(created_nodes(&ordered), NAMES);
+    for (i, name) in (20..).zip(NAMES) {
+        rig.started(name);
+        rig.node_hello(name, peer(i));
+    }
+    assert!(rig.agent.nodes.all_running());
+}
+
+#[test]
+fn a_deployment_that_waits_for_its_supervisor_is_all_that_its_return_starts() {
+    let mut rig = Rig::deployed();
+    rig.peer_down(SUPERVISOR);
+    rig.ask(AgentRequest::Standby {
+        reqid: String::new(),
+    });
+    let asked = rig.peer_up(peer(3), Some(9999));
+    let [question, _hello] = asked.as_slice() else {
+        panic!("not one question and a hello: {asked:?}");
+    };
+    assert_eq!(answer(&mut rig, question, status([])), []);
+    assert_eq!(rig.agent.nodes.iter().count(), 0);
+}
+
+fn answer(rig: &mut Rig, asked: &Output, result: Status) -> Vec<Output> {
+    let reqid = order_id(asked);
+    rig.feed(Input::Supervisor {
+        message: SupervisorResponse::Status { reqid, result },
+    })
+}
