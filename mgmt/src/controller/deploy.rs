@@ -26,9 +26,9 @@ use crate::model::{Configuration, NodeOutputs};
 const STANDBY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What an agent has to take the configuration, at least: a stock agent gives up on its nodes after
-/// up to 7 s (API §3). With the request timeout of 10 s to wait for agents, an answer comes within
-/// the 20 s of zeek-client (API §12.1 D13).
-pub(super) const LAUNCH: Duration = Duration::from_secs(8);
+/// up to 7 s (API §3), ours after 8.5 s. With the request timeout of 10 s to wait for agents, an
+/// answer comes within the 20 s of zeek-client (API §12.1 D13).
+pub(super) const LAUNCH: Duration = Duration::from_secs(9);
 
 /// The deployment in progress.
 #[derive(Debug)]
@@ -407,20 +407,25 @@ impl Controller {
         deployment.results.push(result);
     }
 
-    /// One for each of its nodes. Clients show no other text of those than output (CLIENT §C7).
+    /// One for each of its nodes. Clients show no other text of those than output (CLIENT §C7), so
+    /// what the agent said of them last goes there, too.
     fn report_nodes(&self, deployment: &mut Deployment, name: &str) {
         let text = format!("instance {name} {}", self.instances.problem(name));
-        let outputs = NodeOutputs {
-            stdout: ByteString::from(""),
-            stderr: ByteString::from(text.as_str()),
-        };
-        let outputs = outputs.into_data();
         let nodes = deployment.config.nodes.iter();
         let nodes = nodes.filter(|node| node.instance == name);
         let results = nodes.map(|node| {
+            let notice = self.notices.reason(name, &node.name);
+            let stderr = match notice {
+                Some(notice) => format!("{text}\n{notice}"),
+                None => text.clone(),
+            };
+            let outputs = NodeOutputs {
+                stdout: ByteString::from(""),
+                stderr: ByteString::from(stderr.as_str()),
+            };
             let result = ApiResult::failed(&deployment.reqid, text.as_str());
             let result = result.on_instance(name).on_node(&node.name);
-            result.with_data(outputs.clone())
+            result.with_data(outputs.into_data())
         });
         deployment.results.extend(results);
     }

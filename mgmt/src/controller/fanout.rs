@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use broker_proto::Data;
 use broker_proto::zeek::{FromData, ToData};
 use tracing::{debug, info, warn};
 
@@ -12,7 +13,7 @@ use crate::api::ApiResult;
 use crate::api::agent::AgentRequest;
 use crate::api::controller::ControllerResponse;
 use crate::log::Record;
-use crate::model::NodeStatus;
+use crate::model::{NodeStatus, Role, State};
 use crate::request::Requests;
 
 /// Requests open at a time; each is gone after the request timeout at the latest.
@@ -128,7 +129,8 @@ impl Controller {
         let missing = wanted.filter(|name| !self.instances.is_known(name));
         let missing = missing.flat_map(|name| {
             let problem = self.instances.problem(name);
-            query.failures(&reqid, &itself(name), &problem)
+            let failures = query.failures(&reqid, &itself(name), &problem);
+            self.unknown_nodes(&reqid, name).into_iter().chain(failures)
         });
         let missing = missing.collect();
         let request = |reqid| AgentRequest::GetNodes { reqid };
@@ -228,7 +230,10 @@ impl Controller {
         }
         self.fanouts.parents.remove(child);
         fanout.awaited.remove(child);
-        let results = results.into_iter();
+        let results = results.into_iter().flat_map(|result| match query {
+            Query::GetNodes => with_its_list(result),
+            Query::GetIdValue | Query::Restart => vec![result],
+        });
         let results = results.map(|result| query.checked(result, instance));
         fanout.results.extend(results);
         if fanout.awaited.is_empty()
@@ -255,7 +260,14 @@ impl Controller {
             warn!(reqid = %fanout.reqid, query = ?fanout.query, silent = ?instances, "request timed out");
             self.log(Record::info(format!("request {} timed out", fanout.reqid)));
             let query = fanout.query;
-            let silent = silent.flat_map(|a| query.failures(&fanout.reqid, a, "did not answer"));
+            let silent = silent.flat_map(|asked| {
+                let unknown = match query {
+                    Query::GetNodes => self.unknown_nodes(&fanout.reqid, &asked.instance),
+                    Query::GetIdValue | Query::Restart => None,
+                };
+                let failures = query.failures(&fanout.reqid, asked, "did not answer");
+                unknown.into_iter().chain(failures)
+            });
             fanout.results.extend(silent);
             for child in fanout.awaited.keys() {
                 self.fanouts.parents.remove(child);
@@ -264,6 +276,24 @@ impl Controller {
             fanout.results.push(timeout);
             self.respond(fanout.query.response(fanout.reqid, fanout.results));
         }
+    }
+
+    /// The deployed nodes of an instance that says nothing of them (API §12.2 D36).
+    fn unknown_nodes(&self, reqid: &str, instance: &str) -> Option<ApiResult> {
+        let nodes = self.configs.deployed().into_iter().flat_map(|c| &c.nodes);
+        let nodes = nodes.filter(|node| node.instance == instance);
+        let rows = nodes.map(|node| NodeStatus {
+            node: node.name.clone(),
+            state: State::Unknown,
+            mgmt_role: Role::None,
+            cluster_role: node.role,
+            pid: None,
+            p: node.p,
+            metrics_port: node.metrics_port,
+        });
+        let rows = Vec::from_iter(rows);
+        let result = ApiResult::ok(reqid).on_instance(instance);
+        (!rows.is_empty()).then(|| result.with_data(rows.into_data()))
     }
 
     /// The names that are nodes of the deployed cluster, and results for the others.
@@ -324,6 +354,7 @@ impl Controller {
 
     /// An agent has gone, and with it what it was asked.
     pub(super) fn give_up_on(&mut self, name: &str) {
+        let unknown = self.unknown_nodes("", name);
         let mut done = Vec::new();
         for (key, open) in self.fanouts.open.iter_mut() {
             let Open::Fanout(fanout) = open else { continue };
@@ -333,6 +364,13 @@ impl Controller {
                 self.fanouts.parents.remove(&child);
                 if let Some(asked) = fanout.awaited.remove(&child) {
                     let problem = "left before it answered";
+                    if fanout.query == Query::GetNodes {
+                        let unknown = unknown.clone();
+                        fanout.results.extend(unknown.map(|result| ApiResult {
+                            reqid: fanout.reqid.clone(),
+                            ..result
+                        }));
+                    }
                     let failures = fanout.query.failures(&fanout.reqid, &asked, problem);
                     fanout.results.extend(failures);
                     if fanout.awaited.is_empty() {
@@ -385,6 +423,24 @@ impl Controller {
         let results = vec![ApiResult::failed(&reqid, error)];
         self.respond(query.response(reqid, results));
     }
+}
+
+/// Of a failed result clients show no data, so what our agents know all the same is one of its own.
+fn with_its_list(result: ApiResult) -> Vec<ApiResult> {
+    let is_list = matches!(&result.data, Some(Data::Vector(rows)) if !rows.is_empty());
+    if result.success || !is_list {
+        return vec![result];
+    }
+    let list = ApiResult {
+        success: true,
+        error: None,
+        ..result.clone()
+    };
+    let failure = ApiResult {
+        data: None,
+        ..result
+    };
+    vec![list, failure]
 }
 
 /// Reads the list, so that what is passed on is one that clients can read. Stock's handler aborts if there is none

@@ -294,7 +294,7 @@ fn d13_waiting_for_agents_leaves_them_time_to_start_their_nodes() {
     rig.agent("a", deployed(&rig.id(3), vec![]));
     assert_eq!(rig.lines(), [""; 0]);
     // zeek-client waits for 20 s.
-    rig.pass(secs(1));
+    rig.pass(secs(2));
     assert_eq!(
         rig.lines(),
         [
@@ -310,7 +310,7 @@ fn d13_an_agent_that_flaps_without_end_does_not_hold_up_the_answer() {
     rig.stage(config("c1", &["a", "b"], &["a", "b"]));
     rig.request(deploy("d1"));
     rig.agent("a", deployed(&rig.last_id("deploy", "a"), vec![]));
-    for _ in 0..9 {
+    for _ in 0..10 {
         rig.pass(secs(2));
         rig.peer_down("b");
         rig.join("b");

@@ -1,4 +1,7 @@
+use broker_proto::zeek::ToData;
+
 use super::*;
+use crate::model::{NodeStatus, Role};
 
 #[test]
 fn requests_before_any_agent_or_cluster_are_refused() {
@@ -91,6 +94,31 @@ fn lists_in_the_layout_before_metrics_ports_are_brought_up_to_date() {
     );
 }
 
+/// What agents of ours know without their supervisor: clients show no data of a failed result.
+#[test]
+fn d36_nodes_of_an_agent_that_has_lost_its_supervisor_are_listed_beside_the_reason() {
+    let mut rig = Rig::deployed(&["a"]);
+    rig.request(get_nodes("n"));
+    rig.lines();
+    let row = NodeStatus {
+        node: "w-a".into(),
+        state: State::Unknown,
+        mgmt_role: Role::None,
+        cluster_role: ClusterRole::Worker,
+        pid: None,
+        p: None,
+        metrics_port: None,
+    };
+    let result = ApiResult::failed(rig.id(1), "agent has no connection to its supervisor");
+    let result = result.on_instance("a").with_data(vec![row].into_data());
+    let reqid = rig.id(1);
+    rig.agent("a", AgentResponse::GetNodes { reqid, result });
+    assert_eq!(
+        rig.lines(),
+        ["nodes n: ok @a = 1 items; failed @a (agent has no connection to its supervisor)"]
+    );
+}
+
 #[test]
 fn d14_silent_agents_are_named_when_a_request_expires() {
     let mut rig = Rig::deployed(&["a", "b"]);
@@ -105,7 +133,7 @@ fn d14_silent_agents_are_named_when_a_request_expires() {
     assert_eq!(
         lines,
         [
-            "nodes n: ok @a = 0 items; failed @b (instance b did not answer); failed (request timed out)",
+            "nodes n: ok @a = 0 items; ok @b = 1 items; failed @b (instance b did not answer); failed (request timed out)",
             "restart r: failed /w-a (instance a did not answer); failed (request timed out)",
             "value v: failed /w-a (instance a did not answer); failed /w-b (instance b did not answer); failed (request timed out)",
         ]
