@@ -8,7 +8,7 @@ use mgmt::log::{LogRole, Record, ascii};
 use mgmt::model::{Configuration, Instance};
 use mgmt::plan::cluster::Cluster;
 use mgmt::plan::{InstanceAction, NodeAction, Observed, Plan, show};
-use mgmt::settings::{AutoAssign, ControllerSettings};
+use mgmt::settings::{AutoAssign, ControllerSettings, Unchanged};
 
 /// A cluster's configuration file (CLIENT §C6), and a plan to deploy it where its agents are there.
 /// It must be one that a client can send, and what it would start must be all there is to start.
@@ -31,7 +31,7 @@ pub fn plan(input: &[u8]) {
         ..Observed::default()
     };
     let nodes = config.nodes.len();
-    let plan = Plan::new(config, &observed, &settings());
+    let plan = Plan::new(config, &observed, &settings(), Unchanged::Keep);
     assert!(plan.missing.is_empty(), "agents are there");
     if plan.is_deployable() {
         assert_eq!(plan.nodes.len(), nodes);

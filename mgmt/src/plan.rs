@@ -5,7 +5,8 @@
 //! given that controller's settings.
 //!
 //! An agent that gets another configuration ends all its nodes and starts them anew (API §5.4), so
-//! a node that stays is restarted, even if nothing about it changes. [`ini`] and [`cluster`] read
+//! a node that stays is restarted, even if nothing about it changes, unless agents are told to keep
+//! such nodes ([`Unchanged`]). [`ini`] and [`cluster`] read
 //! the file that zeek-client reads; [`show`] prints the plan.
 
 pub mod cluster;
@@ -20,7 +21,7 @@ use broker_proto::{Address, Port};
 
 use crate::model::diff::InstanceDiff;
 use crate::model::{ClusterRole, Configuration, Instance, NodeStatus};
-use crate::settings::ControllerSettings;
+use crate::settings::{ControllerSettings, Unchanged};
 
 /// What a controller says about its cluster.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -100,6 +101,8 @@ pub struct NodeStep {
 pub enum NodeAction {
     /// It does not run, and will.
     Start,
+    /// It runs, and runs on.
+    Keep,
     /// It runs, ends, and is started again.
     Restart,
     /// It runs, and ends.
@@ -109,11 +112,13 @@ pub enum NodeAction {
 }
 
 impl Plan {
-    /// What a controller with these settings would do to deploy `wanted`.
+    /// What a controller with these settings would do to deploy `wanted`, with agents that do this
+    /// to unchanged nodes.
     pub fn new(
         mut wanted: Configuration,
         observed: &Observed,
         settings: &ControllerSettings,
+        unchanged: Unchanged,
     ) -> Self {
         let mut plan = Self {
             refusals: wanted.refusals(settings),
@@ -140,6 +145,9 @@ impl Plan {
             return plan;
         }
         plan.nodes = nodes::steps(&wanted, observed, &connected);
+        if unchanged == Unchanged::Keep {
+            nodes::keep(&mut plan.nodes, &wanted, observed);
+        }
         for (name, running) in &observed.running {
             if let Err(problem) = running {
                 let text = format!("instance {name} does not say what it runs: {problem}");

@@ -22,7 +22,7 @@ use mgmt::plan::cluster::Cluster;
 use mgmt::plan::target::Hints;
 use mgmt::plan::{Plan, show};
 use mgmt::settings::arguments::{self, Arguments};
-use mgmt::settings::{Program, Role, Settings};
+use mgmt::settings::{Deploying, Program, Role, Settings, StartOrder, Unchanged};
 use supervisor::api::{Layout, MANAGEMENT_NODE_VARIABLE, NodeConfig};
 use supervisor::settings::STOCK_GRACE;
 use supervisor::{GiveUp, Outputs, OwnUnit, Policy, Settings as SupervisorSettings};
@@ -143,13 +143,35 @@ struct AgentOptions {
     /// Zeek's own, unless its scripts are there without it.
     #[arg(long, value_name = "stock|own", value_parser = node_script)]
     node_script: Option<NodeScript>,
+    /// Leave nodes running about which a deployment changes nothing.
+    #[arg(long)]
+    keep_unchanged: bool,
+    /// Start managers when all loggers of this host are up or have failed, then proxies, then
+    /// workers.
+    #[arg(long)]
+    start_by_role: bool,
 }
 
 impl AgentOptions {
     fn choices(&self, zeek: &Path) -> AgentChoices {
+        let start = match self.start_by_role {
+            true => StartOrder::RoleByRole,
+            false => StartOrder::Together,
+        };
         AgentChoices {
             node_script: self.node_script.unwrap_or_else(|| wanted_by(zeek)),
+            deploying: Deploying {
+                unchanged: unchanged(self.keep_unchanged),
+                start,
+            },
         }
+    }
+}
+
+fn unchanged(keep: bool) -> Unchanged {
+    match keep {
+        true => Unchanged::Keep,
+        false => Unchanged::Restart,
     }
 }
 
@@ -197,6 +219,9 @@ struct PlanArgs {
     /// Print JSON.
     #[arg(long)]
     as_json: bool,
+    /// The agents run with --keep-unchanged.
+    #[arg(long)]
+    keep_unchanged: bool,
     /// The configuration, as for zeek-client; '-' for standard input.
     #[arg(value_name = "CONFIG.ini")]
     config: PathBuf,
@@ -309,7 +334,8 @@ fn plan(args: PlanArgs) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
     };
     let cluster = Cluster::parse(&text, &sources::hostname())?;
     let observed = mgmt::io::plan::observe(&controller)?;
-    let mut plan = Plan::new(cluster.config, &observed, &settings.controller);
+    let unchanged = unchanged(args.keep_unchanged);
+    let mut plan = Plan::new(cluster.config, &observed, &settings.controller, unchanged);
     plan.warnings.extend(cluster.ignored);
     if args.as_json {
         println!("{:#}", show::json(&plan));
@@ -484,6 +510,18 @@ fn own_units(node: &Node, choices: AgentChoices) -> Result<Vec<OwnUnit>, Box<dyn
 
 /// As [`AgentOptions`] reads them.
 fn agent_options(choices: AgentChoices) -> Vec<String> {
-    let AgentChoices { node_script } = choices;
-    vec!["--node-script".to_owned(), node_script.as_str().to_owned()]
+    let AgentChoices {
+        node_script,
+        deploying,
+    } = choices;
+    let mut words = vec!["--node-script", node_script.as_str()];
+    match deploying.unchanged {
+        Unchanged::Keep => words.push("--keep-unchanged"),
+        Unchanged::Restart => {}
+    }
+    match deploying.start {
+        StartOrder::RoleByRole => words.push("--start-by-role"),
+        StartOrder::Together => {}
+    }
+    words.into_iter().map(str::to_owned).collect()
 }

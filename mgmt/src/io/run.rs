@@ -29,7 +29,7 @@ use crate::agent::process::{AgentProcess, Output as AgentOutput};
 use crate::controller::configs::Saved;
 use crate::controller::process::{ControllerProcess, Input, Output};
 use crate::log::LogRole;
-use crate::settings::Settings;
+use crate::settings::{Deploying, Settings};
 
 /// Why a program could not run.
 #[derive(Debug, thiserror::Error)]
@@ -211,6 +211,8 @@ pub async fn controller(settings: Settings) -> Result<(), RunError> {
 pub struct AgentChoices {
     /// What its nodes load.
     pub node_script: NodeScript,
+    /// How it deploys.
+    pub deploying: Deploying,
 }
 
 /// Runs an agent until SIGTERM or SIGINT.
@@ -222,6 +224,7 @@ pub async fn agent(mut settings: Settings, choices: AgentChoices) -> Result<(), 
         let dir = settings.state_dir.clone();
         RunError::NodeScript { dir, source }
     })?;
+    settings.agent.deploying = choices.deploying;
     let mut signals = Signals::new(&settings.agent.name)?;
     outlive_size_limits()?;
     let (dir, name) = (&settings.agent_dir, &settings.agent.name);

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use broker_proto::Port;
+use broker_proto::{Address, Port};
 
 use super::{NodeAction, NodeStep, Observed};
-use crate::model::{ClusterRole, Configuration, Node, NodeStatus, Role};
+use crate::model::{ClusterRole, Configuration, Node, NodeStatus, Role, State};
 
 /// Steps for all nodes that are wanted or run.
 pub(super) fn steps(
@@ -57,6 +57,45 @@ pub(super) fn steps(
     }
     ending.append(&mut staying);
     ending
+}
+
+/// Marks nodes that an agent leaves running if it keeps what is unchanged: nothing about them
+/// changes, nor about the cluster, of which every node is told all when it starts.
+pub(super) fn keep(steps: &mut [NodeStep], wanted: &Configuration, observed: &Observed) {
+    let deployed = observed.deployed.as_ref().map(layout);
+    if deployed != Some(layout(wanted)) {
+        return;
+    }
+    let is_kept = |step: &&mut NodeStep| {
+        let nodes = observed.running.get(&step.instance);
+        let mut nodes = nodes.into_iter().flatten().flatten();
+        let runs = nodes.any(|node| node.node == step.name && node.state == State::Running);
+        runs && step.action == NodeAction::Restart && step.changes.is_empty()
+    };
+    for step in steps.iter_mut().filter(is_kept) {
+        step.action = NodeAction::Keep;
+    }
+}
+
+/// What every node is told of every other one.
+type Member<'a> = (
+    ClusterRole,
+    Option<Address>,
+    Option<Port>,
+    Option<&'a str>,
+    Option<Port>,
+);
+
+fn layout(config: &Configuration) -> BTreeMap<&str, Member<'_>> {
+    let hosts = config.instances.iter();
+    let hosts: BTreeMap<&str, Address> = hosts.map(|i| (i.name.as_str(), i.host)).collect();
+    let members = config.nodes.iter().map(|node| {
+        let host = hosts.get(node.instance.as_str()).copied();
+        let interface = node.interface.as_deref();
+        let member = (node.role, host, node.p, interface, node.metrics_port);
+        (node.name.as_str(), member)
+    });
+    members.collect()
 }
 
 /// Instance and name.

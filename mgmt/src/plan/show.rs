@@ -26,7 +26,12 @@ pub fn text(plan: &Plan) -> String {
     let count = |action| plan.nodes.iter().filter(|n| n.action == action).count();
     let (start, restart) = (count(NodeAction::Start), count(NodeAction::Restart));
     let (stop, later) = (count(NodeAction::Stop), count(NodeAction::Later));
-    let counts = format!("{start} to start, {restart} to restart, {stop} to stop, {later} later");
+    let mut counts =
+        format!("{start} to start, {restart} to restart, {stop} to stop, {later} later");
+    let keep = count(NodeAction::Keep);
+    if keep > 0 {
+        counts.push_str(&format!(", {keep} to keep"));
+    }
     let verdict = if !plan.refusals.is_empty() {
         "The controller would refuse this configuration.".to_owned()
     } else if plan.instances.is_empty() && !plan.missing.is_empty() {
@@ -99,6 +104,7 @@ fn node_row(step: &NodeStep) -> [String; 6] {
     let metrics = metrics.map_or_else(String::new, |p| format!("metrics {p}"));
     let details = match step.action {
         NodeAction::Restart if step.changes.is_empty() => "unchanged".to_owned(),
+        NodeAction::Keep => "unchanged".to_owned(),
         NodeAction::Later => "when its instance is connected".to_owned(),
         NodeAction::Start | NodeAction::Stop | NodeAction::Restart => step.changes.join(", "),
     };
@@ -124,6 +130,7 @@ fn instance_action(action: InstanceAction) -> &'static str {
 fn node_action(action: NodeAction) -> &'static str {
     match action {
         NodeAction::Start => "start",
+        NodeAction::Keep => "keep",
         NodeAction::Restart => "restart",
         NodeAction::Stop => "stop",
         NodeAction::Later => "later",

@@ -7,7 +7,7 @@ use broker_proto::peering::PeerAddr;
 use super::*;
 use crate::model::{Role, State};
 use crate::plan::cluster::Cluster;
-use crate::settings::AutoAssign;
+use crate::settings::{AutoAssign, Unchanged};
 
 const FILE: &str = "\
 [instances]
@@ -63,7 +63,7 @@ fn nodes_that_stay_are_restarted_and_say_what_changes() {
             "start b/worker-3 - 9000",
         ]
     );
-    let same = Plan::new(config(FILE), &observed, &settings());
+    let same = Plan::new(config(FILE), &observed, &settings(), Unchanged::Restart);
     assert!(same.nodes.iter().all(|n| n.changes.is_empty()));
     assert!(same.nodes.iter().all(|n| n.action == NodeAction::Restart));
 }
@@ -206,7 +206,7 @@ fn text_and_json_say_the_same() {
 }
 
 fn plan(file: &str, observed: &Observed) -> Plan {
-    Plan::new(config(file), observed, &settings())
+    Plan::new(config(file), observed, &settings(), Unchanged::Restart)
 }
 
 fn config(file: &str) -> Configuration {
@@ -284,6 +284,23 @@ fn settings() -> ControllerSettings {
         broker_ports: AutoAssign::From(2200),
         metrics_ports: AutoAssign::From(9000),
     }
+}
+
+#[test]
+fn agents_that_keep_what_is_unchanged_restart_all_nodes_of_another_cluster() {
+    let running: &[(&str, &[&str])] = &[("a", &["manager", "worker-1"]), ("b", &["worker-2"])];
+    let observed = observed(Some(prepared(FILE)), running);
+    let planned = |file: &str| {
+        let plan = Plan::new(config(file), &observed, &settings(), Unchanged::Keep);
+        let actions = plan.nodes.iter().map(|node| node.action);
+        actions.collect::<Vec<NodeAction>>()
+    };
+    assert_eq!(planned(FILE), [NodeAction::Keep; 3]);
+    let scripts = FILE.replace("eth0", "eth0\nscripts = x");
+    let (keep, restart) = (NodeAction::Keep, NodeAction::Restart);
+    assert_eq!(planned(&scripts), [keep, restart, keep]);
+    let layout = FILE.replace("eth0", "eth1");
+    assert_eq!(planned(&layout), [restart; 3]);
 }
 
 /// Nodes are compared by all that agents are told.
