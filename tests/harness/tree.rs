@@ -47,6 +47,8 @@ pub struct Options {
     pub transport: Transport,
     /// Further arguments of `zeek-mgmt run`.
     pub args: Vec<String>,
+    /// Options of its own, which come before all other arguments.
+    pub flags: Vec<String>,
     /// Further environment.
     pub env: Vec<(String, String)>,
     /// What an earlier controller kept; `None` if there was none.
@@ -161,6 +163,7 @@ impl Tree {
         let zeek = options.zeek.clone().unwrap_or(programs.standin);
         let mut command = Command::new(&programs.mgmt);
         command.args(["run", "--zeek"]).arg(&zeek);
+        command.args(&options.flags);
         command
             .args(arguments(&ports, options.transport))
             .args(&options.args);
@@ -251,6 +254,13 @@ impl Tree {
         let mut controllers =
             processes.filter(|p| p.command.split(' ').nth(1) == Some("controller"));
         controllers.next().map(|process| process.pid)
+    }
+
+    /// The process id of the agent.
+    pub fn agent_pid(&self) -> Option<i32> {
+        let mut processes = self.processes().into_iter();
+        let agent = processes.find(|p| p.command.split(' ').nth(1) == Some("agent"));
+        agent.map(|process| process.pid)
     }
 
     /// All processes of the tree.

@@ -18,6 +18,7 @@ mod peer;
 mod plan;
 mod settings;
 mod state;
+mod states;
 mod websocket;
 
 use harness::tree::{CONTROLLER, INSTANCE, Tree};

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 /// From a request to its answer at the latest, unless a step alone may take longer. Stock's
 /// controllers wait 9 s at least, and so do ours (API §3, §13.2).
-pub(super) const LIMIT: Duration = Duration::from_millis(8500);
+const LIMIT: Duration = Duration::from_millis(8500);
+
+/// What a longer step leaves to a controller that has the same request timeout.
+const HEADROOM: Duration = Duration::from_millis(500);
 
 /// What is awaited for one request.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ impl Watch {
     /// For a request that comes now.
     pub(super) fn new(now: Instant, step: Duration) -> Self {
         Self {
-            limit: now + LIMIT.max(step),
+            limit: now + LIMIT.max(step.saturating_sub(HEADROOM)),
             step,
             awaited: BTreeMap::new(),
         }
@@ -146,6 +149,14 @@ mod tests {
         let late = watch.take_late(t0 + LIMIT);
         let want = [("a", Missed::Hello), ("b", Missed::Start)];
         assert_eq!(late, want.map(|(name, missed)| (name.to_owned(), missed)));
+    }
+
+    #[test]
+    fn a_controller_with_the_same_long_request_timeout_is_answered_before_it_is_over() {
+        let (t0, long) = (start(), secs(30));
+        let mut watch = Watch::new(t0, long);
+        watch.add(t0, "a", Former::None);
+        assert!(watch.deadline() < Some(t0 + long));
     }
 
     fn watch() -> (Instant, Watch) {
