@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::data::{Address, ByteString, Data, Port};
+use crate::data::{Address, ByteString, Data, Port, Timespan};
 
 /// Why a value is not of the type it should have.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -102,6 +102,7 @@ scalar!(u64, Count, "count");
 scalar!(i64, Integer, "integer");
 scalar!(Address, Address, "address");
 scalar!(Port, Port, "port");
+scalar!(Timespan, Timespan, "timespan");
 scalar!(ByteString, String, "string");
 
 impl FromData for String {
