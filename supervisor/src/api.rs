@@ -3,6 +3,7 @@
 
 mod exit;
 mod layout;
+mod lives;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use broker_proto::{Address, ByteString, Port, Topic, zeek_enum, zeek_events, zee
 
 pub use exit::{NodeEnd, NodeExit};
 pub use layout::Layout;
+pub use lives::{LivesRequest, LivesResponse, NodeLife};
 
 /// Requests travel on exactly this topic (`SupervisorControl::topic_prefix`).
 pub const TOPIC: Topic = Topic::from_static("zeek/supervisor");
@@ -170,6 +172,19 @@ zeek_events! {
     }
 }
 
+impl SupervisorRequest {
+    /// The request's id; a stop request has none.
+    pub fn reqid(&self) -> Option<&str> {
+        match self {
+            Self::Create { reqid, .. }
+            | Self::Status { reqid, .. }
+            | Self::Restart { reqid, .. }
+            | Self::Destroy { reqid, .. } => Some(reqid),
+            Self::Stop {} => None,
+        }
+    }
+}
+
 zeek_events! {
     /// Answered by a supervisor, on [`SupervisorResponse::topic`].
     pub enum SupervisorResponse("SupervisorControl::") {
@@ -193,9 +208,23 @@ impl SupervisorResponse {
             Self::Restart { reqid, .. } => ("restart", reqid),
             Self::Destroy { reqid, .. } => ("destroy", reqid),
         };
-        let text = format!("{TOPIC}/{kind}_response/{reqid}");
-        Topic::new(text).unwrap_or(TOPIC)
+        answer_topic(kind, reqid)
     }
+
+    /// The request's id.
+    pub fn reqid(&self) -> &str {
+        match self {
+            Self::Create { reqid, .. }
+            | Self::Status { reqid, .. }
+            | Self::Restart { reqid, .. }
+            | Self::Destroy { reqid, .. } => reqid,
+        }
+    }
+}
+
+fn answer_topic(kind: &str, reqid: &str) -> Topic {
+    let text = format!("{TOPIC}/{kind}_response/{reqid}");
+    Topic::new(text).unwrap_or(TOPIC)
 }
 
 zeek_events! {

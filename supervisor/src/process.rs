@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use broker_proto::codec::Limits;
@@ -14,7 +14,8 @@ use bytes::Bytes;
 use tracing::{debug, info, trace, warn};
 
 use crate::api::{
-    EXIT_TOPIC, Layout, NODE_STATUS_TOPIC, SupervisorRequest, SupervisorResponse, TOPIC,
+    EXIT_TOPIC, Layout, LivesRequest, LivesResponse, NODE_STATUS_TOPIC, SupervisorRequest,
+    SupervisorResponse, TOPIC,
 };
 use crate::host::{HostInput, HostOutput};
 use crate::settings::Settings;
@@ -35,6 +36,16 @@ pub enum Input {
         /// What.
         input: HostInput,
     },
+    /// The program itself asks, as peers do; a stop is asked for with [`Input::Shutdown`].
+    Ask {
+        /// For what. Its id must not be guessable, for peers choose theirs.
+        request: Box<SupervisorRequest>,
+    },
+    /// The program itself asks how nodes fare.
+    AskLives {
+        /// For which; the id as above.
+        request: LivesRequest,
+    },
     /// The program shall log how its units are.
     LogStatus,
     /// The program shall end.
@@ -53,6 +64,21 @@ pub enum Output {
     Host {
         /// What.
         output: HostOutput,
+    },
+    /// The answer to [`Input::Ask`]. No peer gets it.
+    Answer {
+        /// The answer.
+        response: SupervisorResponse,
+    },
+    /// The answer to [`Input::AskLives`].
+    AnswerLives {
+        /// The answer.
+        response: LivesResponse,
+    },
+    /// [`Input::Ask`] is not heeded: all units stop, or too many requests wait for a directory.
+    Unanswered {
+        /// Which; a request to stop has no id.
+        reqid: Option<String>,
     },
     /// End the program: no process and no link is left.
     Stopped,
@@ -75,6 +101,8 @@ pub struct SupervisorProcess {
     limits: Limits,
     /// How the peer lays its records out; answers are laid out the same way (API §1.5).
     layout: LayoutKnown,
+    /// Requests of the program itself that have no answer yet.
+    asked: BTreeSet<String>,
     out: VecDeque<Output>,
 }
 
@@ -95,6 +123,7 @@ impl SupervisorProcess {
                 Some(layout) => LayoutKnown::Told(layout),
                 None => LayoutKnown::Seen(Layout::default()),
             },
+            asked: BTreeSet::new(),
             out: VecDeque::new(),
         };
         process.settle(now);
@@ -109,10 +138,28 @@ impl SupervisorProcess {
                 let input = supervisor::Input::Host { input };
                 self.supervisor.handle(now, input);
             }
+            Input::Ask { request } => self.on_ask(now, *request),
+            Input::AskLives { request } => {
+                let LivesRequest::Lives { reqid, .. } = &request;
+                self.asked.insert(reqid.clone());
+                self.supervisor
+                    .handle(now, supervisor::Input::Lives { request });
+            }
             Input::LogStatus => self.supervisor.handle(now, supervisor::Input::LogStatus),
             Input::Shutdown => self.supervisor.handle(now, supervisor::Input::Shutdown),
         }
         self.settle(now);
+    }
+
+    fn on_ask(&mut self, now: Instant, request: SupervisorRequest) {
+        let reqid = request.reqid().map(str::to_owned);
+        if !self.supervisor.takes_requests() {
+            self.out.push_back(Output::Unanswered { reqid });
+            return;
+        }
+        self.asked.extend(reqid);
+        let input = supervisor::Input::Request { request };
+        self.supervisor.handle(now, input);
     }
 
     /// A deadline passed.
@@ -170,6 +217,10 @@ impl SupervisorProcess {
         let event = Event::decode(payload, &self.limits);
         let mut creation = None;
         if let Ok(event) = &event {
+            if event.name == LivesRequest::EVENT {
+                self.on_lives(now, event.clone(), from);
+                return;
+            }
             self.look_at_layout(event);
             creation = creation_id(event);
         }
@@ -197,6 +248,16 @@ impl SupervisorProcess {
                 | EventError::OtherMessage(_)
                 | EventError::UnknownName(_)),
             ) => trace!(peer = %from, %error, "message is none of ours"),
+        }
+    }
+
+    fn on_lives(&mut self, now: Instant, event: Event, from: EndpointId) {
+        match LivesRequest::try_from(event) {
+            Ok(request) => {
+                let input = supervisor::Input::Lives { request };
+                self.supervisor.handle(now, input);
+            }
+            Err(error) => warn!(peer = %from, %error, "request is malformed"),
         }
     }
 
@@ -230,8 +291,17 @@ impl SupervisorProcess {
 
     fn on_supervisor(&mut self, now: Instant, output: supervisor::Output) {
         match output {
+            supervisor::Output::Respond { response } if self.asked.remove(response.reqid()) => {
+                self.out.push_back(Output::Answer { response });
+            }
             supervisor::Output::Respond { response } => {
                 self.publish(now, response.topic(), self.answer(response).encode());
+            }
+            supervisor::Output::Lives { response } if self.asked.remove(response.reqid()) => {
+                self.out.push_back(Output::AnswerLives { response });
+            }
+            supervisor::Output::Lives { response } => {
+                self.publish(now, response.topic(), Event::from(response).encode());
             }
             supervisor::Output::NodeStatus { event } => {
                 self.publish(now, NODE_STATUS_TOPIC, Event::from(event).encode());

@@ -12,7 +12,8 @@ use std::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::api::{
-    ExitEvent, NodeConfig, NodeStatusEvent, Status, SupervisorRequest, SupervisorResponse,
+    ExitEvent, LivesRequest, LivesResponse, NodeConfig, NodeStatusEvent, Status, SupervisorRequest,
+    SupervisorResponse,
 };
 use crate::host::{ChildId, HostInput, HostOutput};
 use crate::settings::Settings;
@@ -30,6 +31,11 @@ pub enum Input {
     Request {
         /// For what.
         request: SupervisorRequest,
+    },
+    /// A peer asks how nodes fare. Answered at once, whatever else waits.
+    Lives {
+        /// For which.
+        request: LivesRequest,
     },
     /// The operating system reports.
     Host {
@@ -49,6 +55,11 @@ pub enum Output {
     Respond {
         /// The answer.
         response: SupervisorResponse,
+    },
+    /// Publish on [`LivesResponse::topic`].
+    Lives {
+        /// The answer.
+        response: LivesResponse,
     },
     /// Publish on [`NODE_STATUS_TOPIC`](crate::api::NODE_STATUS_TOPIC).
     NodeStatus {
@@ -121,6 +132,7 @@ impl Supervisor {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Request { request } => self.on_request(now, request),
+            Input::Lives { request } => self.on_lives(now, request),
             Input::Host { input } => self.on_host(now, input),
             Input::LogStatus => self.units.values().for_each(|unit| unit.log_status(now)),
             Input::Shutdown => self.on_shutdown(now),
@@ -154,6 +166,26 @@ impl Supervisor {
         };
         let units = self.units.values().filter_map(Unit::deadline);
         units.chain(stage).min()
+    }
+
+    /// Whether a request is answered now or later: not while all units stop, and not if too many
+    /// wait for a directory.
+    pub(crate) fn takes_requests(&self) -> bool {
+        match &self.intake {
+            Intake::Open => true,
+            Intake::Preparing { waiting, .. } => waiting.len() < MAX_WAITING,
+            Intake::Stopping(_) | Intake::Stopped => false,
+        }
+    }
+
+    fn on_lives(&mut self, now: Instant, request: LivesRequest) {
+        let LivesRequest::Lives { reqid, node } = request;
+        let units = self.ids(&node).into_iter();
+        let units = units.filter_map(|id| self.units.get(&id));
+        let lives = units.map(|unit| (unit.name().to_owned(), unit.life(now)));
+        let lives = lives.collect();
+        let response = LivesResponse::Lives { reqid, lives };
+        self.out.push_back(Output::Lives { response });
     }
 
     fn on_request(&mut self, now: Instant, request: SupervisorRequest) {

@@ -16,6 +16,7 @@
 mod agent;
 mod bad_input;
 mod deaths;
+mod embedded;
 mod flood;
 mod kills;
 mod live;

@@ -1,19 +1,17 @@
-//! The pump: feeds the supervisor with what happens and does what it says.
+//! The program: a supervisor that ends with the process it is.
+//!
+//! To run one beside other things, and to talk to it, see [`crate::io::handle`].
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use broker_proto::IdGen;
-use broker_proto::io::entropy;
-use broker_proto::io::tls::{TlsError, connector_and_acceptor};
-use broker_proto::io::transport::Transport;
+use broker_proto::io::tls::TlsError;
 use broker_proto::tls::Tls;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::sleep_until;
 
-use crate::io::Host;
 use crate::io::notify::Notifier;
-use crate::process::{Input, Output, SupervisorProcess};
+use crate::io::pump::{Hook, News, Pump, clock};
+use crate::process::Input;
 use crate::settings::Settings;
 
 /// Why a supervisor cannot run.
@@ -34,53 +32,53 @@ pub enum RunError {
 /// own. An address that is taken is tried again after `retry`. Systemd is told of start and end, and
 /// that the pump lives, if it asks for that. Needs a tokio runtime with io and time.
 ///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use broker_proto::tls::Tls;
+/// use supervisor::{Policy, Settings};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let settings = Settings {
+///     listen: Some("127.0.0.1:9999".parse()?),
+///     zeek: "/opt/zeek/bin/zeek".into(),
+///     args: vec!["local.zeek".into()],
+///     own: Vec::new(),
+///     policy: Policy::default(),
+/// };
+/// supervisor::io::run::run(settings, &Tls::Off, Duration::from_secs(10)).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// If it cannot start.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the pump is where the clock is read"
-)]
 pub async fn run(settings: Settings, tls: &Tls, retry: Duration) -> Result<(), RunError> {
     let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
-    let (connector, acceptor) = connector_and_acceptor(tls).map_err(RunError::Tls)?;
-    let mut transport = Transport::new(connector, acceptor).listen_retry(retry);
-    let mut host = Host::with(settings.policy.outputs.clone());
-    let mut ids = IdGen::new(entropy::seed());
-    let id = ids.endpoint_id();
-    let mut process = SupervisorProcess::new(settings, id, ids, Instant::now());
-    let mut systemd = Notifier::from_env(Instant::now());
+    let mut pump = Pump::new(settings, tls, retry, Hook::Unset).map_err(RunError::Tls)?;
+    let mut systemd = Notifier::from_env(clock());
     systemd.ready();
     loop {
-        while let Some(output) = process.poll_output() {
-            match output {
-                Output::Peering { output } => transport.apply(output),
-                Output::Host { output } => host.apply(output),
-                Output::Stopped => return Ok(()),
+        while let Some(news) = pump.work() {
+            match news {
+                News::Stopped => return Ok(()),
+                // Nobody here asked.
+                News::Line(..) | News::Answer(_) | News::AnswerLives(_) | News::Unanswered(_) => {}
             }
         }
-        let deadlines = [process.poll_timeout(), systemd.deadline()];
-        let deadline = deadlines.into_iter().flatten().min();
-        let wake = deadline.unwrap_or_else(|| Instant::now() + IDLE);
         let input = tokio::select! {
-            input = transport.next() => Some(Input::Peering { input }),
-            input = host.next() => Some(Input::Host { input }),
+            input = pump.wait(systemd.deadline()) => input,
             _ = term.recv() => Some(Input::Shutdown),
             _ = int.recv() => Some(Input::Shutdown),
             _ = hangup.recv() => Some(Input::LogStatus),
-            () = sleep_until(wake.into()) => None,
         };
-        systemd.on_due(Instant::now());
+        systemd.on_due(clock());
         if input == Some(Input::Shutdown) {
             systemd.stopping();
         }
-        match input {
-            Some(input) => process.handle(Instant::now(), input),
-            None => process.handle_timeout(Instant::now()),
-        }
+        pump.handle(input);
     }
 }
-
-/// How long to sleep without a deadline.
-const IDLE: Duration = Duration::from_secs(3600);

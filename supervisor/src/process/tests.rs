@@ -1,5 +1,6 @@
 //! A recorded agent talks to the whole program (tests/transcripts/a2c, `agent-supervisor`).
 
+mod asked;
 mod rig;
 mod rows;
 

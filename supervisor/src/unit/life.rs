@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use broker_proto::ByteString;
+use broker_proto::{ByteString, Timespan};
 use bytes::Bytes;
 use tracing::{debug, info, warn};
 
 use super::state::{Event, Next, Verdict};
 use super::{State, Unit, push};
-use crate::api::{ExitEvent, NodeEnd, NodeExit, NodeOutputs, NodeStatusEvent};
+use crate::api::{ExitEvent, NodeEnd, NodeExit, NodeLife, NodeOutputs, NodeStatusEvent};
 use crate::host::{Ending, HostOutput};
 use crate::settings::GiveUp;
 use crate::stem::Report;
@@ -230,15 +230,44 @@ impl Unit {
         out.push_back(Output::NodeExit { event });
     }
 
-    /// One line in the log: how it is.
+    /// How it fares.
+    pub(crate) fn life(&self, now: Instant) -> NodeLife {
+        let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        NodeLife {
+            role: self.rank().name().to_owned(),
+            state: self.words_of_state().to_owned(),
+            pid: self.node_pid.map(i64::from),
+            uptime: self.life.uptime(now).map(|time| Timespan(nanos(time))),
+            restarts: self.life.restarts(),
+        }
+    }
+
+    /// A stem may run while its node does not.
+    fn words_of_state(&self) -> &'static str {
+        match self.state {
+            State::Running { .. } if self.life.since.is_some() => self.state.name(),
+            State::Running { .. } if self.life.starts == 0 => State::Starting.name(),
+            State::Running { .. } => "waits after a failure",
+            State::Waiting
+            | State::Starting
+            | State::Stopping { .. }
+            | State::Leaving { .. }
+            | State::Backoff { .. }
+            | State::Failed
+            | State::Gone => self.state.name(),
+        }
+    }
+
+    /// The same as one line in the log.
     pub(crate) fn log_status(&self, now: Instant) {
+        let life = self.life(now);
         info!(
             node = self.name(),
-            role = self.rank().name(),
-            state = self.state.name(),
-            pid = self.node_pid,
+            role = life.role,
+            state = life.state,
+            pid = life.pid,
             uptime_secs = self.life.uptime(now).map(|time| time.as_secs()),
-            restarts = self.life.restarts(),
+            restarts = life.restarts,
             "status"
         );
     }

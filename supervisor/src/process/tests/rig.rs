@@ -34,6 +34,8 @@ pub(super) struct Rig {
     /// Told to stop; they do when their node's next life begins.
     pub(super) stopping: Vec<ChildId>,
     pub(super) stopped: bool,
+    /// To the program itself.
+    pub(super) answers: Vec<Output>,
     /// What becomes of directories that shall be made.
     pub(super) directory: Result<(), String>,
 }
@@ -70,6 +72,7 @@ impl Rig {
                 .collect(),
             stopping: Vec::new(),
             stopped: false,
+            answers: Vec::new(),
             directory: Ok(()),
         };
         rig.work();
@@ -92,6 +95,12 @@ impl Rig {
 
     pub(super) fn handle(&mut self, input: Input) {
         self.process.handle(self.now, input);
+        self.work();
+    }
+
+    pub(super) fn wait(&mut self, time: std::time::Duration) {
+        self.now += time;
+        self.process.handle_timeout(self.now);
         self.work();
     }
 
@@ -147,6 +156,9 @@ impl Rig {
             match output {
                 Output::Peering { output } => self.on_peering(output),
                 Output::Host { output } => self.on_host(output),
+                Output::Answer { .. } | Output::AnswerLives { .. } | Output::Unanswered { .. } => {
+                    self.answers.push(output);
+                }
                 Output::Stopped => self.stopped = true,
             }
         }

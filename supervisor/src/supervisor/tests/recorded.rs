@@ -79,7 +79,10 @@ fn recorded_words_of_a_stem_drive_status_and_exit_events() {
                 Output::Host {
                     output: HostOutput::WriteLine { node, .. },
                 } => lines.push(node),
-                Output::Host { .. } | Output::Respond { .. } | Output::Stopped => {}
+                Output::Host { .. }
+                | Output::Respond { .. }
+                | Output::Lives { .. }
+                | Output::Stopped => {}
             }
         }
     }

@@ -314,7 +314,7 @@ impl World {
                 }
                 Output::Host { output } => self.obey(output),
                 Output::Stopped => self.is_ended = true,
-                Output::NodeStatus { .. } | Output::NodeExit { .. } => {}
+                Output::Lives { .. } | Output::NodeStatus { .. } | Output::NodeExit { .. } => {}
             }
         }
     }
