@@ -456,6 +456,9 @@ impl Process {
             Self::Supervisor(supervisor) => match supervisor.poll_output()? {
                 SupervisorOutput::Peering { output } => Some(Act::Broker(output)),
                 SupervisorOutput::Host { output } => Some(Act::Host(output)),
+                SupervisorOutput::Answer { .. }
+                | SupervisorOutput::AnswerLives { .. }
+                | SupervisorOutput::Unanswered { .. } => panic!("nobody asked it directly"),
                 SupervisorOutput::Stopped => panic!("nobody stopped the supervisor"),
             },
             Self::Node(node) => node.poll_output(),
