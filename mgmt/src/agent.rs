@@ -22,6 +22,7 @@ mod deploy;
 mod dispatch;
 mod life;
 mod list;
+mod memory;
 pub mod node_script;
 mod nodes;
 pub mod process;
@@ -39,12 +40,14 @@ use supervisor::api::{ExitEvent, NodeStatusEvent, Status, SupervisorRequest, Sup
 
 use self::deploy::Deployment;
 use self::dispatch::Dispatch;
+use self::memory::Memory;
 use self::nodes::Nodes;
 use self::restart::Restarts;
 use crate::api::agent::{AgentRequest, AgentResponse};
 use crate::api::node::{NodeRequest, NodeResponse};
 use crate::api::{API_VERSION, ApiResult};
 use crate::log::Record;
+use crate::model::Configuration;
 use crate::request::Requests;
 use crate::settings::AgentSettings;
 
@@ -135,6 +138,12 @@ pub enum Output {
         /// What happened.
         record: Record,
     },
+    /// Keep this for the agent's next life, in the place of what was kept before. Only of an agent
+    /// with a memory.
+    Keep {
+        /// What its nodes are ordered for; `None` if they are to end.
+        config: Option<Configuration>,
+    },
 }
 
 /// What an answer of supervisor or nodes is for, by the id it was asked with.
@@ -142,6 +151,8 @@ pub enum Output {
 enum Waiting {
     /// A status for `get_nodes_request` with this id.
     GetNodes { reqid: String },
+    /// A status, for the nodes of a former life.
+    FormerNodes,
     /// The creation of a node, by the deployment with this number.
     Create { node: String, round: u64 },
     /// The end of a node.
@@ -155,6 +166,7 @@ enum Waiting {
 }
 
 /// The agent. It keeps nothing across restarts, as stock: the controller deploys again (API §5).
+/// Unless it is one [with a memory](Self::with_memory).
 #[derive(Debug)]
 pub struct Agent {
     settings: AgentSettings,
@@ -171,6 +183,7 @@ pub struct Agent {
     current: Option<String>,
     nodes: Nodes,
     deployment: Option<Deployment>,
+    memory: Memory,
     /// Numbers deployments.
     round: u64,
     waiting: Requests<Waiting>,
@@ -197,6 +210,7 @@ impl Agent {
             current: None,
             nodes: Nodes::default(),
             deployment: None,
+            memory: Memory::default(),
             round: 0,
             waiting: Requests::default(),
             restarts: Restarts::default(),
@@ -215,11 +229,13 @@ impl Agent {
             Input::PeerUp { id, network } => self.on_peer_up(now, id, &network),
             Input::PeerDown { id, reason } => self.on_peer_down(id, &reason),
         }
+        self.finish_return_if_complete();
     }
 
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.expire_deployment(now);
+        self.expire_return(now);
         self.expire_restarts(now);
         while let Some((_, waiting)) = self.waiting.pop_expired(now) {
             self.on_expired(waiting);
@@ -240,6 +256,7 @@ impl Agent {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let due = [
             self.deployment.as_ref().and_then(Deployment::deadline),
+            self.memory.deadline(),
             self.restarts.deadline(),
             self.waiting.next_deadline(),
             self.greet_again.values().min().copied(),
@@ -298,6 +315,7 @@ impl Agent {
         match self.waiting.finish(id) {
             Some(Waiting::GetNodes { reqid }) => self.on_get_nodes_status(reqid, status),
             Some(Waiting::Return { is_same }) => self.on_returned(now, is_same, &status),
+            Some(Waiting::FormerNodes) => self.on_former_nodes(now, &status),
             Some(
                 Waiting::Create { .. }
                 | Waiting::Destroy { .. }
@@ -312,7 +330,10 @@ impl Agent {
         if network.dialed.as_ref() == Some(&self.settings.supervisor) {
             tracing::info!(%id, "supervisor peered");
             self.supervisor = Some(id);
-            if let Some(former) = self.former_supervisor.take() {
+            let former = self.former_supervisor.take();
+            if self.memory.is_to_be_checked() {
+                self.ask_for_former_nodes(now);
+            } else if let Some(former) = former {
                 self.ask_what_is_left(now, former == id);
             }
             self.resume_deployment();
@@ -335,9 +356,9 @@ impl Agent {
     }
 
     /// Without a supervisor the agent cannot do anything, so it does not offer itself (API §5.1 A2,
-    /// §12.2 D46).
+    /// §12.2 D46). One that may have a cluster finds out first.
     fn say_hello(&mut self) {
-        if self.supervisor.is_none() {
+        if self.supervisor.is_none() || self.memory.is_returning() {
             return;
         }
         self.respond(AgentResponse::Hello {
@@ -355,6 +376,10 @@ impl Agent {
                 self.refuse_get_nodes(reqid, TIMED_OUT);
             }
             Waiting::Dispatch(dispatch) => self.on_dispatch_expired(dispatch),
+            Waiting::FormerNodes => {
+                tracing::warn!("supervisor does not say what it runs, so nothing is adopted");
+                self.forget_former_nodes();
+            }
             // The deployment or restart they belong to has answered for them.
             Waiting::Create { node, .. } | Waiting::Restart { node, .. } => {
                 tracing::warn!(node, "supervisor did not answer");

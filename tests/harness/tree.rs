@@ -45,6 +45,8 @@ pub struct Options {
     pub zeek: Option<PathBuf>,
     /// How peers talk.
     pub transport: Transport,
+    /// Options of `zeek-mgmt run` itself.
+    pub flags: Vec<String>,
     /// Further arguments of `zeek-mgmt run`.
     pub args: Vec<String>,
     /// Options of its own, which come before all other arguments.
@@ -165,6 +167,7 @@ impl Tree {
         command.args(["run", "--zeek"]).arg(&zeek);
         command.args(&options.flags);
         command
+            .args(&options.flags)
             .args(arguments(&ports, options.transport))
             .args(&options.args);
         command
@@ -250,10 +253,18 @@ impl Tree {
 
     /// The process id of the controller.
     pub fn controller_pid(&self) -> Option<i32> {
-        let processes = self.processes().into_iter();
-        let mut controllers =
-            processes.filter(|p| p.command.split(' ').nth(1) == Some("controller"));
-        controllers.next().map(|process| process.pid)
+        self.pid_of("controller")
+    }
+
+    /// The process id of the agent.
+    pub fn agent_pid(&self) -> Option<i32> {
+        self.pid_of("agent")
+    }
+
+    fn pid_of(&self, subcommand: &str) -> Option<i32> {
+        let mut processes = self.processes().into_iter();
+        let found = processes.find(|p| p.command.split(' ').nth(1) == Some(subcommand));
+        found.map(|process| process.pid)
     }
 
     /// The process id of the agent.

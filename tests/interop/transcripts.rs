@@ -76,6 +76,7 @@ impl Subject for AgentProcess {
         self.poll_output().map(|output| match output {
             AgentOutput::Broker(output) => Output::Broker(output),
             AgentOutput::Log(record) => Output::Log(record),
+            AgentOutput::Keep(_) => panic!("this agent has no memory"),
         })
     }
 

@@ -8,6 +8,7 @@
     reason = "tests may unwrap and index, and real sockets have real deadlines"
 )]
 
+mod adoption;
 mod archival;
 mod broker;
 mod load;

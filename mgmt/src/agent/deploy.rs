@@ -4,7 +4,7 @@
 //! There is at most one at a time. A later one takes an open one's place, and that is answered at
 //! once (API §12.2 D47).
 
-mod plan;
+pub(super) mod plan;
 #[cfg(test)]
 mod tests;
 
@@ -100,6 +100,7 @@ impl Agent {
         tracing::info!("standby");
         self.supersede(SUPERSEDED_BY_STANDBY);
         self.current = None;
+        self.keep(None);
         let result = self.ok(&reqid);
         self.respond(AgentResponse::Standby { reqid, result });
         self.clear_for(Goal::Standby);
@@ -131,6 +132,7 @@ impl Agent {
         tracing::info!(reqid, config.id, "deploying");
         self.supersede(SUPERSEDED);
         self.current = None;
+        self.keep(None);
         let step = self.settings.request_timeout;
         let goal = Goal::Run {
             reqid,
@@ -179,6 +181,7 @@ impl Agent {
                 config,
                 ..
             } => {
+                self.keep(Some(&config));
                 let plan = Plan::new(config, &self.settings.name);
                 let kept = self.unchanged(&plan, status);
                 let starting = Starting {

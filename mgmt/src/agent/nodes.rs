@@ -142,6 +142,15 @@ impl LocalNode {
         }
     }
 
+    /// One that the supervisor has started once, for a former life of the agent.
+    pub(super) fn returning(config: Node) -> Self {
+        Self {
+            is_created: true,
+            starts: 1,
+            ..Self::pending(config)
+        }
+    }
+
     /// The same node, of another configuration in which nothing about it differs.
     pub(super) fn kept(self, config: Node) -> Self {
         let state = self.state();

@@ -19,6 +19,7 @@ use crate::api::node::NodeResponse;
 use crate::api::{NODE_TOPIC, agent_topic};
 use crate::log::Record;
 use crate::log::message::{self, Asked};
+use crate::model::Configuration;
 use crate::settings::AgentSettings;
 
 /// A peering endpoint and an [`Agent`], with types made of bytes between them.
@@ -42,6 +43,8 @@ pub enum Output {
     Broker(peering::Output),
     /// A line for the management log (API §8.4).
     Log(Record),
+    /// Keep this for the agent's next life, or nothing ([`AgentOutput::Keep`]).
+    Keep(Option<Configuration>),
 }
 
 impl AgentProcess {
@@ -76,6 +79,13 @@ impl AgentProcess {
         process.log(Record::info(format!("agent is live, Broker ID {id}")));
         process.drain(now);
         process
+    }
+
+    /// The same with a memory ([`Agent::with_memory`]). To be called before anything happens.
+    #[must_use]
+    pub fn with_memory(mut self, kept: Option<Configuration>) -> Self {
+        self.agent = self.agent.with_memory(kept);
+        self
     }
 
     /// One thing happened.
@@ -131,6 +141,7 @@ impl AgentProcess {
                 (Some(record), SUPERVISOR_TOPIC, request.into())
             }
             AgentOutput::Log { record } => return self.log(record),
+            AgentOutput::Keep { config } => return self.outputs.push_back(Output::Keep(config)),
             AgentOutput::Peer { addr, retry } => {
                 let retry = Some(retry);
                 return self

@@ -196,7 +196,8 @@ impl Rig {
                 Output::Respond { .. }
                 | Output::ToNodes { .. }
                 | Output::ToSupervisor { .. }
-                | Output::Peer { .. } => {}
+                | Output::Peer { .. }
+                | Output::Keep { .. } => {}
             }
             outputs.push(output);
         }
@@ -501,7 +502,7 @@ pub(super) fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(String::from).into()
 }
 
-fn hello(connecting: bool) -> Output {
+pub(super) fn hello(connecting: bool) -> Output {
     respond(AgentResponse::Hello {
         instance: "instance-1".into(),
         id: "788ca4d7-e479-56df-93c9-826f7c591b63".into(),

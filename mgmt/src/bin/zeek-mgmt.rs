@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use mgmt::agent::node_script::NodeScript;
 use mgmt::api::{AGENT_SCRIPT, CONTROLLER_SCRIPT};
 use mgmt::io::node_script::wanted_by;
-use mgmt::io::run::{self, AgentChoices};
+use mgmt::io::run::{self, AgentChoices, FormerNodes};
 use mgmt::io::sources::{self, Reader, Said};
 use mgmt::plan::cluster::Cluster;
 use mgmt::plan::target::Hints;
@@ -150,6 +150,10 @@ struct AgentOptions {
     /// workers.
     #[arg(long)]
     start_by_role: bool,
+    /// When the agent alone is restarted it goes on with its nodes; default, as stock: they are
+    /// replaced.
+    #[arg(long)]
+    adopt_nodes: bool,
 }
 
 impl AgentOptions {
@@ -163,6 +167,10 @@ impl AgentOptions {
             deploying: Deploying {
                 unchanged: unchanged(self.keep_unchanged),
                 start,
+            },
+            former_nodes: match self.adopt_nodes {
+                true => FormerNodes::Adopt,
+                false => FormerNodes::Forget,
             },
         }
     }
@@ -513,6 +521,7 @@ fn agent_options(choices: AgentChoices) -> Vec<String> {
     let AgentChoices {
         node_script,
         deploying,
+        former_nodes,
     } = choices;
     let mut words = vec!["--node-script", node_script.as_str()];
     match deploying.unchanged {
@@ -522,6 +531,10 @@ fn agent_options(choices: AgentChoices) -> Vec<String> {
     match deploying.start {
         StartOrder::RoleByRole => words.push("--start-by-role"),
         StartOrder::Together => {}
+    }
+    match former_nodes {
+        FormerNodes::Adopt => words.push("--adopt-nodes"),
+        FormerNodes::Forget => {}
     }
     words.into_iter().map(str::to_owned).collect()
 }

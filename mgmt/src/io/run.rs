@@ -21,6 +21,7 @@ use zeek_client_compat::hub;
 use zeek_client_compat::io::server::{Limits, Server, TLS_REQUIRED};
 
 use super::archiver::Archiver;
+use super::kept::Kept;
 use super::log::Log;
 use super::node_script;
 use super::store::{OpenError, Store};
@@ -29,6 +30,7 @@ use crate::agent::process::{AgentProcess, Output as AgentOutput};
 use crate::controller::configs::Saved;
 use crate::controller::process::{ControllerProcess, Input, Output};
 use crate::log::LogRole;
+use crate::model::Configuration;
 use crate::settings::{Deploying, Settings};
 
 /// Why a program could not run.
@@ -213,6 +215,18 @@ pub struct AgentChoices {
     pub node_script: NodeScript,
     /// How it deploys.
     pub deploying: Deploying,
+    /// What it makes of the nodes of a former life.
+    pub former_nodes: FormerNodes,
+}
+
+/// What a restarted agent makes of the nodes of its former life (API §12.2 D43).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum FormerNodes {
+    /// It knows nothing of them, and the next deployment ends them.
+    #[default]
+    Forget,
+    /// It goes on with them.
+    Adopt,
 }
 
 /// Runs an agent until SIGTERM or SIGINT.
@@ -230,6 +244,7 @@ pub async fn agent(mut settings: Settings, choices: AgentChoices) -> Result<(), 
     let (dir, name) = (&settings.agent_dir, &settings.agent.name);
     let log = log(dir, name, LogRole::Agent, &settings);
     let mut archiver = Archiver::new(settings.archive.as_ref(), dir);
+    let (mut kept, former) = memory(choices.former_nodes, dir, name);
     let Settings {
         agent: settings,
         tls,
@@ -244,16 +259,21 @@ pub async fn agent(mut settings: Settings, choices: AgentChoices) -> Result<(), 
     let mut ids = IdGen::new(entropy::seed());
     let id = ids.endpoint_id();
     let mut process = AgentProcess::new(settings, id, ids, Instant::now());
+    if let Some(former) = former {
+        process = process.with_memory(former);
+    }
     loop {
         while let Some(output) = process.poll_output() {
             match output {
                 AgentOutput::Broker(peering::Output::Stopped) => {
                     archiver.finish(&log).await;
+                    kept.finish().await;
                     log.finish();
                     return Ok(());
                 }
                 AgentOutput::Broker(output) => transport.apply(output),
                 AgentOutput::Log(record) => log.write(record),
+                AgentOutput::Keep(config) => kept.write(config),
             }
         }
         let deadline = process.poll_timeout();
@@ -263,12 +283,28 @@ pub async fn agent(mut settings: Settings, choices: AgentChoices) -> Result<(), 
                 log.write(record);
                 continue;
             }
+            () = kept.run() => None,
             () = signals.next() => Some(peering::Input::Shutdown),
             () = until(deadline) => None,
         };
         match input {
             Some(input) => process.handle(Instant::now(), input),
             None => process.handle_timeout(Instant::now()),
+        }
+    }
+}
+
+/// What an agent of this name kept; `None` for one without a memory.
+fn memory(nodes: FormerNodes, dir: &Path, name: &str) -> (Kept, Option<Option<Configuration>>) {
+    let kept = Kept::new(dir, name);
+    match nodes {
+        FormerNodes::Forget => {
+            kept.forget();
+            (kept, None)
+        }
+        FormerNodes::Adopt => {
+            let former = kept.read();
+            (kept, Some(former))
         }
     }
 }

@@ -238,7 +238,7 @@ impl Store {
 }
 
 /// Renames the file and what SQLite left beside it to the first free name; returns that.
-fn set_aside(path: &Path, kind: &str) -> io::Result<PathBuf> {
+pub(super) fn set_aside(path: &Path, kind: &str) -> io::Result<PathBuf> {
     let is_free = |path: &Path| match fs::symlink_metadata(path) {
         Ok(_) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),

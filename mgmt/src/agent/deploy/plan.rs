@@ -10,17 +10,17 @@ use crate::model::{Configuration, Node};
 use crate::settings::AgentSettings;
 
 /// A configuration as this agent sees it.
-pub(super) struct Plan {
-    pub(super) id: String,
+pub(in crate::agent) struct Plan {
+    pub(in crate::agent) id: String,
     /// The nodes to run here, in the order of creation: loggers first, then managers, proxies,
     /// workers, each by name.
-    pub(super) local: Vec<Node>,
+    pub(in crate::agent) local: Vec<Node>,
     /// All nodes, as each of them is told.
-    pub(super) cluster: BTreeMap<String, ClusterEndpoint>,
+    pub(in crate::agent) cluster: BTreeMap<String, ClusterEndpoint>,
 }
 
 impl Plan {
-    pub(super) fn new(config: Configuration, instance: &str) -> Self {
+    pub(in crate::agent) fn new(config: Configuration, instance: &str) -> Self {
         let hosts = config.instances.into_iter();
         let hosts: BTreeMap<_, _> = hosts.map(|it| (it.name, it.host)).collect();
         if !hosts.contains_key(instance) {
@@ -50,7 +50,7 @@ impl Plan {
 }
 
 /// Why a node cannot be run, whatever the supervisor says.
-pub(super) fn refusal(node: &Node) -> Option<String> {
+pub(in crate::agent) fn refusal(node: &Node) -> Option<String> {
     // The supervisor's status could not tell it from the framework's own processes, so it could
     // never be ended (API §12.2 D42).
     if node.env.contains_key(MANAGEMENT_NODE_VARIABLE) {
@@ -66,7 +66,7 @@ pub(super) fn directory(settings: &AgentSettings, name: &str) -> String {
 }
 
 /// The order for one node (API §5.4 A11).
-pub(super) fn order(
+pub(in crate::agent) fn order(
     settings: &AgentSettings,
     node: &Node,
     cluster: &BTreeMap<String, ClusterEndpoint>,
@@ -89,7 +89,7 @@ pub(super) fn order(
 }
 
 /// Whether a node runs as ordered, but for what layouts of other versions add or lose (API §1.5).
-pub(super) fn is_as_ordered(running: &NodeConfig, order: &NodeConfig) -> bool {
+pub(in crate::agent) fn is_as_ordered(running: &NodeConfig, order: &NodeConfig) -> bool {
     let plain = |config: &NodeConfig| {
         let mut config = config.clone();
         config.scripts = config.scripts.filter(|scripts| !scripts.is_empty());

@@ -1,0 +1,212 @@
+//! API §12.2 D43.
+
+use super::*;
+use crate::agent::tests::{
+    CONTROLLER, NAMES, Rig, SUPERVISOR, ask_status, deploy_request, hello, ok, order_id, peer,
+    recorded, respond, secs, settings, status,
+};
+use crate::api::agent::{AgentRequest, AgentResponse};
+use supervisor::api::SupervisorResponse;
+
+#[test]
+fn a_returning_agent_offers_itself_when_its_nodes_have_said_hello_and_leaves_them_alone() {
+    let mut rig = returning();
+    let reqid = ask_for_status(&mut rig);
+    assert_eq!(rig.peer_up(CONTROLLER, Some(2150)), []);
+    assert_eq!(rig.pass(secs(1)), []);
+    assert_eq!(tell(&mut rig, reqid), []);
+    for (i, name) in (10..).zip(NAMES) {
+        let last = name == "worker-02";
+        let expected = if last { vec![hello(true)] } else { vec![] };
+        assert_eq!(rig.node_hello(name, peer(i)), expected, "{name}");
+    }
+    assert_eq!(rig.agent.poll_timeout(), None);
+    // API §5.3 A6.
+    let answer = AgentResponse::Deploy {
+        reqid: "r1".into(),
+        results: vec![ok("r1")],
+    };
+    let outputs = rig.ask(deploy_request("r1", recorded()));
+    assert_eq!(outputs, [respond(answer)]);
+}
+
+#[test]
+fn hellos_that_come_before_the_supervisors_answer_count() {
+    let mut rig = returning();
+    for (i, name) in (10..).zip(NAMES) {
+        assert_eq!(rig.node_hello(name, peer(i)), []);
+    }
+    let reqid = ask_for_status(&mut rig);
+    assert_eq!(tell(&mut rig, reqid), [hello(true)]);
+}
+
+#[test]
+fn a_node_that_is_revived_after_the_return_is_pending_until_it_says_hello() {
+    let mut rig = returned();
+    rig.started("manager");
+    assert!(!rig.agent.nodes.all_running());
+    rig.node_hello("manager", peer(99));
+    assert!(rig.agent.nodes.all_running());
+}
+
+#[test]
+fn a_node_that_is_gone_is_stopped_and_the_next_deployment_mends_it() {
+    let mut rig = returning();
+    let reqid = ask_for_status(&mut rig);
+    let [.., last] = NAMES;
+    let mut result = running(&rig);
+    result.nodes.remove(last);
+    let told = rig.supervisor(SupervisorResponse::Status { reqid, result });
+    assert_eq!(told, []);
+    let [logger, others @ .., _] = NAMES;
+    for (i, name) in (10..).zip(others) {
+        assert_eq!(rig.node_hello(name, peer(i)), []);
+    }
+    assert_eq!(rig.node_hello(logger, peer(20)), [hello(true)]);
+    assert_eq!(rig.state(last), State::Stopped);
+    let outputs = rig.ask(deploy_request("r1", recorded()));
+    assert_eq!(outputs[0], forget());
+}
+
+#[test]
+fn a_node_of_another_configuration_is_none_of_the_former_life() {
+    let mut rig = returning();
+    let reqid = ask_for_status(&mut rig);
+    let mut result = running(&rig);
+    let [name, ..] = NAMES;
+    let node = &mut result.nodes.get_mut(name).unwrap().node;
+    node.env.insert("NEW".to_owned(), "1".to_owned());
+    rig.supervisor(SupervisorResponse::Status { reqid, result });
+    assert_eq!(rig.state(name), State::Stopped);
+}
+
+#[test]
+fn with_all_nodes_gone_nothing_is_adopted() {
+    let mut rig = returning();
+    let reqid = ask_for_status(&mut rig);
+    let result = status([]);
+    let told = rig.supervisor(SupervisorResponse::Status { reqid, result });
+    assert_eq!(told, [hello(true), forget()]);
+    assert!(rig.agent.nodes.names().is_empty());
+}
+
+#[test]
+fn a_node_that_dies_meanwhile_is_not_waited_for() {
+    let mut rig = returning();
+    let reqid = ask_for_status(&mut rig);
+    tell(&mut rig, reqid);
+    let [first, others @ ..] = NAMES;
+    for (i, name) in (10..).zip(others) {
+        assert_eq!(rig.node_hello(name, peer(i)), []);
+    }
+    assert!(rig.died(first, "", 1).contains(&hello(true)));
+}
+
+#[test]
+fn a_node_that_stays_silent_holds_the_agent_up_for_one_request_timeout() {
+    let mut rig = returning();
+    let reqid = ask_for_status(&mut rig);
+    tell(&mut rig, reqid);
+    for (i, name) in (10..).zip(&NAMES[1..]) {
+        assert_eq!(rig.node_hello(name, peer(i)), []);
+    }
+    assert_eq!(rig.pass(secs(4)), []);
+    assert_eq!(rig.pass(secs(1)), [hello(true)]);
+    // The controller deploys what it has, and so everything is mended (API §12.1 D08).
+    let outputs = rig.ask(deploy_request("r1", recorded()));
+    assert_eq!(outputs[0], forget());
+}
+
+#[test]
+fn a_supervisor_that_does_not_answer_leaves_nothing_to_adopt() {
+    let mut rig = returning();
+    ask_for_status(&mut rig);
+    assert_eq!(rig.pass(secs(5)), [hello(true), forget()]);
+}
+
+#[test]
+fn a_supervisor_that_was_lost_is_asked_again() {
+    let mut rig = returning();
+    let reqid = ask_for_status(&mut rig);
+    rig.peer_down(SUPERVISOR);
+    let outputs = rig.peer_up(SUPERVISOR, Some(9999));
+    assert_eq!(outputs, [ask_status(reqid.clone())]);
+    for (i, name) in (10..).zip(NAMES) {
+        rig.node_hello(name, peer(i));
+    }
+    assert_eq!(tell(&mut rig, reqid), [hello(true)]);
+}
+
+#[test]
+fn a_standby_ends_the_return() {
+    let mut rig = returning();
+    ask_for_status(&mut rig);
+    let reqid = "s1".to_owned();
+    let outputs = rig.ask(AgentRequest::Standby { reqid });
+    assert_eq!(outputs[..2], [hello(true), forget()]);
+    assert_eq!(rig.node_hello("manager", peer(10)), []);
+}
+
+#[test]
+fn an_agent_with_a_memory_has_kept_what_it_orders_and_nothing_while_it_ends_nodes() {
+    let mut rig = Rig::unpeered(settings());
+    rig.agent = rig.agent.with_memory(None);
+    rig.drain();
+    assert_eq!(rig.peer_up(SUPERVISOR, Some(9999)), [hello(true)]);
+    let (asked, ordered) = rig.deploy("r1", recorded(), status(["old"]));
+    assert_eq!(asked[0], forget());
+    assert!(matches!(asked[1], Output::ToSupervisor { .. }));
+    let config = Some(recorded());
+    assert_eq!(ordered[0], Output::Keep { config });
+    let reqid = "s1".to_owned();
+    let outputs = rig.ask(AgentRequest::Standby { reqid });
+    assert!(outputs.contains(&forget()), "{outputs:?}");
+}
+
+/// One that was restarted while [`recorded`] ran.
+fn returning() -> Rig {
+    let mut rig = Rig::unpeered(settings());
+    rig.agent = rig.agent.with_memory(Some(recorded()));
+    rig.drain();
+    rig
+}
+
+/// One that goes on with it.
+fn returned() -> Rig {
+    let mut rig = returning();
+    let reqid = ask_for_status(&mut rig);
+    tell(&mut rig, reqid);
+    for (i, name) in (10..).zip(NAMES) {
+        rig.node_hello(name, peer(i));
+    }
+    rig
+}
+
+/// The supervisor comes and is asked; the id of that.
+fn ask_for_status(rig: &mut Rig) -> String {
+    let asked = rig.peer_up(SUPERVISOR, Some(9999));
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    let reqid = order_id(&asked[0]);
+    assert_eq!(asked, [ask_status(reqid.clone())]);
+    reqid
+}
+
+/// The supervisor tells that everything runs as it was ordered.
+fn tell(rig: &mut Rig, reqid: String) -> Vec<Output> {
+    let result = running(rig);
+    rig.supervisor(SupervisorResponse::Status { reqid, result })
+}
+
+fn running(rig: &Rig) -> Status {
+    let mut status = status(NAMES);
+    for name in NAMES {
+        let node = rig.agent.nodes.get(name).unwrap().config();
+        let order = plan::order(&settings(), node, rig.agent.nodes.cluster());
+        status.nodes.get_mut(name).unwrap().node = order;
+    }
+    status
+}
+
+fn forget() -> Output {
+    Output::Keep { config: None }
+}
