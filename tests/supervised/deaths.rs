@@ -25,12 +25,13 @@ async fn a_death_is_told_at_once_with_how_and_the_last_words() {
 
     agent.started("w").await;
     let again = agent.died("w").await;
-    assert_eq!((again.end, again.outputs), (None, told.outputs), "as stock");
+    // What the next life prints first may be read before the news of it.
+    assert_eq!((again.end, again.outputs.stderr), (None, stderr), "as stock");
     agent.died("w").await;
     agent.destroy("w").await;
     agent.await_processes(1).await;
     let file = fs::read_to_string(agent.folder("w").join("stderr.1")).unwrap();
-    assert_eq!(file, "error: one\ntwo\n", "the evidence is kept");
+    assert!(file.starts_with("error: one\ntwo\n"), "{file:?}");
     agent.stop().await;
 }
 
