@@ -49,8 +49,6 @@ pub struct Options {
     pub flags: Vec<String>,
     /// Further arguments of `zeek-mgmt run`.
     pub args: Vec<String>,
-    /// Options of its own, which come before all other arguments.
-    pub flags: Vec<String>,
     /// Further environment.
     pub env: Vec<(String, String)>,
     /// What an earlier controller kept; `None` if there was none.
@@ -165,7 +163,6 @@ impl Tree {
         let zeek = options.zeek.clone().unwrap_or(programs.standin);
         let mut command = Command::new(&programs.mgmt);
         command.args(["run", "--zeek"]).arg(&zeek);
-        command.args(&options.flags);
         command
             .args(&options.flags)
             .args(arguments(&ports, options.transport))
@@ -265,13 +262,6 @@ impl Tree {
         let mut processes = self.processes().into_iter();
         let found = processes.find(|p| p.command.split(' ').nth(1) == Some(subcommand));
         found.map(|process| process.pid)
-    }
-
-    /// The process id of the agent.
-    pub fn agent_pid(&self) -> Option<i32> {
-        let mut processes = self.processes().into_iter();
-        let agent = processes.find(|p| p.command.split(' ').nth(1) == Some("agent"));
-        agent.map(|process| process.pid)
     }
 
     /// All processes of the tree.
