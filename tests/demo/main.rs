@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use cluster::{Nodes, Role};
 use harness::tree::{Options, Tree};
-use harness::{binaries, client, processes, wait_until};
+use harness::{binaries, client, cluster as configuration, processes, wait_until};
 
 const HELP: &str = "\
 cargo demo: deploys a small Zeek cluster with zeek-mgmt and the stock zeek-client.
@@ -38,33 +38,14 @@ Options:
   --help     print this
 ";
 
-/// The cluster to deploy, as zeek-client reads it.
-const CONFIG: &str = "\
-[instances]
-instance-1
-
-[manager]
-instance = instance-1
-role = manager
-
-[logger-01]
-instance = instance-1
-role = logger
-
-[proxy-01]
-instance = instance-1
-role = proxy
-
-[worker-01]
-instance = instance-1
-role = worker
-interface = lo
-
-[worker-02]
-instance = instance-1
-role = worker
-interface = lo
-";
+/// The cluster to deploy.
+const NODES: [(&str, &str); 5] = [
+    ("manager", "manager"),
+    ("logger-01", "logger"),
+    ("proxy-01", "proxy"),
+    ("worker-01", "worker"),
+    ("worker-02", "worker"),
+];
 
 /// What the same processes of Zeek 8.0.10 take, in MB, and their start in ms, on one machine.
 const STOCK_RESIDENT: [(&str, u64); 3] = [("controller", 67), ("agent", 65), ("supervisor", 68)];
@@ -151,7 +132,7 @@ fn start(zeek: Zeek) -> Outcome<Tree> {
 
 /// What an operator would do with a new cluster.
 fn tour(tree: &Tree) -> Outcome<()> {
-    let config = tree.write("cluster.ini", CONFIG)?;
+    let config = tree.write("cluster.ini", &configuration::ini(&NODES))?;
     let config = config.to_string_lossy().into_owned();
     show(tree, &["get-instances"])?;
     show(tree, &["deploy-config", &config])?;

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`transcript`], [`recorded`], [`vector`], [`typed`] | the recorded files, read into types |
 //! | [`normal`] | outputs and events without what differs from run to run |
+//! | [`cluster`] | configurations as zeek-client reads them |
 //! | [`client`] | the stock zeek-client, installed below `target/` |
 //! | [`certificates`] | a CA and what it issues |
 //! | [`binaries`], [`ports`], [`command`], [`lock`] | programs of this workspace, and how to run them |
@@ -23,6 +24,7 @@
 pub mod binaries;
 pub mod certificates;
 pub mod client;
+pub mod cluster;
 pub mod command;
 pub mod lock;
 pub mod lone;

@@ -3,27 +3,9 @@
 use std::env;
 use std::path::PathBuf;
 
+use harness::cluster;
 use harness::tree::{Options, Tree};
 use serde_json::{Value, json};
-
-/// Workers of it read the loopback interface, which wants the right to do so.
-const CLUSTER: &str = "\
-[instances]
-instance-1
-
-[manager]
-instance = instance-1
-role = manager
-
-[logger-01]
-instance = instance-1
-role = logger
-
-[worker-01]
-instance = instance-1
-role = worker
-interface = lo
-";
 
 #[test]
 fn a_cluster_of_a_live_zeek_comes_up_and_answers() {
@@ -36,7 +18,12 @@ fn a_cluster_of_a_live_zeek_comes_up_and_answers() {
         ..Options::default()
     };
     let tree = Tree::start(&options).unwrap();
-    let config = tree.write("cluster.ini", CLUSTER).unwrap();
+    let nodes = [
+        ("manager", "manager"),
+        ("logger-01", "logger"),
+        ("worker-01", "worker"),
+    ];
+    let config = tree.write("cluster.ini", &cluster::ini(&nodes)).unwrap();
     let deployed = tree
         .client(&["deploy-config".as_ref(), config.as_os_str()])
         .unwrap();

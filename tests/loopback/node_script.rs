@@ -5,18 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use harness::binaries;
+use harness::cluster;
 use harness::tree::{INSTANCE, Options, Tree};
-
-const CLUSTER: &str = "\
-[manager]
-instance = instance-1
-role = manager
-
-[worker-01]
-instance = instance-1
-role = worker
-interface = lo
-";
 
 /// A Zeek installation that goes with its owner.
 struct Installation(PathBuf);
@@ -51,7 +41,7 @@ fn nodes_of_a_zeek_without_a_node_script_load_ours() {
     let script = "zeek-mgmt/frameworks/management/node/__load__.zeek";
     assert!(tree.state_folder().join(script).is_file());
     // The stand-in says hello only if it is told to load a node script that is there.
-    let config = tree.write("cluster.ini", CLUSTER).unwrap();
+    let config = tree.write("cluster.ini", &cluster::small()).unwrap();
     let done = tree
         .client(&["deploy-config".as_ref(), config.as_os_str()])
         .unwrap();

@@ -2,25 +2,12 @@
 
 use std::path::PathBuf;
 
+use harness::cluster;
 use harness::command::Finished;
 use harness::tree::{Options, Tree};
 use serde_json::{Value, json};
 
 use crate::assert_nobody_noticed;
-
-const CLUSTER: &str = "\
-[instances]
-instance-1
-
-[manager]
-instance = instance-1
-role = manager
-
-[worker-01]
-instance = instance-1
-role = worker
-interface = lo
-";
 
 /// Every kind of mistake that zeek-client lets through.
 const IMPOSSIBLE: &str = "\
@@ -79,7 +66,7 @@ fn a_node_that_dies_at_once_is_reported_with_its_last_words() {
         ..Options::default()
     })
     .unwrap();
-    let done = deploy(&tree, CLUSTER);
+    let done = deploy(&tree, &cluster::small());
     assert_eq!(done.code, Some(1), "{done:?}");
     let answer = answer(&done);
     let nodes = &answer["results"]["nodes"];
@@ -121,7 +108,7 @@ fn nodes_that_cannot_run_are_reported(zeek: &str, parts: &[&str], told: &str) {
         ..Options::default()
     })
     .unwrap();
-    let done = deploy(&tree, CLUSTER);
+    let done = deploy(&tree, &cluster::small());
     assert_eq!(done.code, Some(1), "{done:?}");
     let answer = answer(&done);
     let nodes = &answer["results"]["nodes"];

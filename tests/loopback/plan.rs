@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use harness::binaries;
+use harness::cluster;
 use harness::command::{self, Finished};
 use harness::tree::{Options, Tree};
 use serde_json::{Value, json};
@@ -11,22 +12,10 @@ use serde_json::{Value, json};
 /// Longer than the client waits for an answer.
 const LIMIT: Duration = Duration::from_secs(60);
 
-const CLUSTER: &str = "\
-[instances]
-instance-1
-[manager]
-instance = instance-1
-role = manager
-[worker-01]
-instance = instance-1
-role = worker
-interface = lo
-";
-
 #[test]
 fn a_plan_says_what_deployments_then_do_and_touches_nothing() {
     let tree = Tree::start(&Options::default()).unwrap();
-    let first = json_plan(&tree, CLUSTER, 0);
+    let first = json_plan(&tree, &cluster::small(), 0);
     let port = tree.ports.first_node;
     assert_eq!(
         first["nodes"],
@@ -41,13 +30,13 @@ fn a_plan_says_what_deployments_then_do_and_touches_nothing() {
     assert_eq!(staged.code, Some(1), "something was staged: {staged:?}");
 
     // What was planned is what comes.
-    deploy(&tree, CLUSTER);
+    deploy(&tree, &cluster::small());
     let deployed = tree.client(&["get-config", "--as-json", "--deployed"]);
     let deployed: Value = serde_json::from_str(&deployed.unwrap().stdout).unwrap();
     assert_eq!(deployed["nodes"][0]["port"], json!(port));
 
     let before = tree.client(&["get-nodes"]).unwrap().stdout;
-    let changed = CLUSTER
+    let changed = cluster::small()
         .replace("= lo", "= eth0")
         .replace("manager]", "boss]");
     let second = json_plan(&tree, &changed, 0);
@@ -72,7 +61,7 @@ fn a_plan_says_what_deployments_then_do_and_touches_nothing() {
 }
 
 fn refusals_and_missing_agents_fail(tree: &Tree) {
-    let away = CLUSTER.replace("instance-1\n[manager]", "instance-1\ninstance-2\n[manager]");
+    let away = cluster::small().replace("1\n\n[manager]", "1\ninstance-2\n\n[manager]");
     let away = away + "[worker-02]\ninstance = instance-2\nrole = worker\n";
     let planned = json_plan(tree, &away, 1);
     assert_eq!(
@@ -81,7 +70,7 @@ fn refusals_and_missing_agents_fail(tree: &Tree) {
     );
     assert_eq!(planned["nodes"][2]["action"], "later");
 
-    let undeclared = CLUSTER.replace("[instances]\ninstance-1", "[instances]\nother");
+    let undeclared = cluster::small().replace("[instances]\ninstance-1", "[instances]\nother");
     let planned = json_plan(tree, &undeclared, 1);
     let staged = tree.write("undeclared.ini", &undeclared).unwrap();
     let refused = tree.client(&["stage-config".as_ref(), staged.as_os_str()]);
@@ -92,7 +81,7 @@ fn refusals_and_missing_agents_fail(tree: &Tree) {
     assert_eq!(broken.code, Some(1));
     let text = "zeek-mgmt: invalid node \"manager\" configuration: role \"boss\" is invalid\n";
     assert!(broken.stderr.ends_with(text), "{}", broken.stderr);
-    let nobody = plan(tree, CLUSTER, &["--controller", "127.0.0.1:1"]);
+    let nobody = plan(tree, &cluster::small(), &["--controller", "127.0.0.1:1"]);
     assert_eq!(nobody.code, Some(1));
     assert!(nobody.stderr.contains("cannot connect to 127.0.0.1:1"));
 }
