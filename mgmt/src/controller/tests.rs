@@ -407,7 +407,7 @@ fn names(names: &[&str]) -> BTreeSet<String> {
 fn config(id: &str, instances: &[&str], with_worker: &[&str]) -> Configuration {
     let instances = instances.iter().map(|name| instance(name, None));
     let nodes = with_worker.iter();
-    let nodes = nodes.map(|name| node(name, &format!("w-{name}"), ClusterRole::Worker));
+    let nodes = nodes.map(|name| Node::new(*name, format!("w-{name}"), ClusterRole::Worker));
     Configuration {
         id: id.into(),
         instances: instances.collect(),
@@ -421,8 +421,4 @@ fn instance(name: &str, dialed: Option<(&str, u16)>) -> Instance {
         host: dialed.map_or(Address::UNSPECIFIED, |(host, _)| host.parse().unwrap()),
         listen_port: dialed.map(|(_, port)| Port::tcp(port)),
     }
-}
-
-fn node(instance: &str, name: &str, role: ClusterRole) -> Node {
-    Node::new(instance, name, role)
 }

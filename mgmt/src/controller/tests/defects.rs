@@ -8,7 +8,9 @@ fn waiting_for_others() -> Rig {
     let mut rig = Rig::new();
     rig.join("a");
     let mut config = config("c1", &["a", "b", "c"], &["a", "b", "c"]);
-    config.nodes.insert(node("a", "m", ClusterRole::Manager));
+    config
+        .nodes
+        .insert(Node::new("a", "m", ClusterRole::Manager));
     rig.stage(config);
     rig.request(deploy("d1"));
     rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
@@ -85,7 +87,9 @@ fn d03_others_get_the_configuration_again_if_they_have_to_dial_who_returns() {
     let mut rig = Rig::new();
     rig.join("a");
     let mut config = config("c1", &["a", "b"], &["a"]);
-    config.nodes.insert(node("b", "m", ClusterRole::Manager));
+    config
+        .nodes
+        .insert(Node::new("b", "m", ClusterRole::Manager));
     rig.stage(config);
     rig.request(deploy("d1"));
     rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
@@ -160,7 +164,9 @@ fn d07_a_loopback_address_that_cannot_work_is_refused_before_anything_is_touched
     rig.input(Input::PeerUp { id, network });
     rig.agent("a", hello("a"));
     let mut config = config("c1", &["a", "b"], &["b"]);
-    config.nodes.insert(node("a", "m", ClusterRole::Manager));
+    config
+        .nodes
+        .insert(Node::new("a", "m", ClusterRole::Manager));
     rig.stage(config);
     rig.request(deploy("d1"));
     rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
@@ -331,9 +337,10 @@ fn d21_what_can_never_run_is_refused_at_staging_beside_stocks_own_checks() {
     let mut rig = Rig::new();
     let mut bad = config("bad", &["a"], &["x"]);
     bad.nodes
-        .insert(node("a", "controller", ClusterRole::Worker));
-    bad.nodes.insert(node("a", "../up", ClusterRole::Worker));
-    bad.nodes.insert(node("a", "n", ClusterRole::None));
+        .insert(Node::new("a", "controller", ClusterRole::Worker));
+    bad.nodes
+        .insert(Node::new("a", "../up", ClusterRole::Worker));
+    bad.nodes.insert(Node::new("a", "n", ClusterRole::None));
     let reqid = "s".into();
     rig.request(ControllerRequest::StageConfiguration { reqid, config: bad });
     assert_eq!(
@@ -353,7 +360,7 @@ fn d21_metrics_ports_that_collide_once_hosts_are_known_are_refused_at_deploying(
     let mut rig = Rig::new();
     let mut config = config("c1", &["a", "b"], &[]);
     for (instance, name) in [("a", "x"), ("b", "y")] {
-        let mut node = node(instance, name, ClusterRole::Worker);
+        let mut node = Node::new(instance, name, ClusterRole::Worker);
         node.metrics_port = Some(Port::tcp(9000));
         config.nodes.insert(node);
     }
@@ -373,7 +380,7 @@ fn d21_metrics_ports_that_collide_once_hosts_are_known_are_refused_at_deploying(
 fn d27_options_and_state_reach_the_agent_as_they_are() {
     let mut rig = Rig::deployed(&["a"]);
     let mut config = config("c1", &["a"], &[]);
-    let mut worker = node("a", "w", ClusterRole::Worker);
+    let mut worker = Node::new("a", "w", ClusterRole::Worker);
     worker.state = State::Stopped;
     worker.options = Some(BTreeSet::from([crate::model::NodeOption {
         name: "Foo::x".into(),

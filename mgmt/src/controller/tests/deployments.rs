@@ -15,7 +15,7 @@ fn problems_are_answered_in_order_and_change_nothing() {
     let mut rig = Rig::new();
     rig.stage(config("good", &["a"], &["a"]));
     let mut bad = config("bad", &["x", "a"], &["b"]);
-    bad.nodes.insert(node("a", "x", ClusterRole::Worker));
+    bad.nodes.insert(Node::new("a", "x", ClusterRole::Worker));
     let reqid = "s".into();
     rig.request(ControllerRequest::StageConfiguration { reqid, config: bad });
     assert_eq!(

@@ -215,7 +215,7 @@ fn status(node: &str, role: &str, pid: i64, port: Option<u16>) -> Data {
 
 /// `a2c/cfg.ini` as zeek-client sends it.
 fn cfg_ini() -> Configuration {
-    let node = |name, role| node("instance-1", name, role);
+    let node = |name, role| Node::new("instance-1", name, role);
     let worker_01 = Node {
         scripts: Some(vec!["policy/tuning/json-logs".into()]),
         interface: Some("lo".into()),

@@ -29,7 +29,7 @@ fn staged(change: impl FnOnce(&mut Configuration)) -> Vec<String> {
 fn with_port(instance: &str, name: &str, port: u16) -> Node {
     Node {
         p: Some(Port::tcp(port)),
-        ..node(instance, name, ClusterRole::Manager)
+        ..Node::new(instance, name, ClusterRole::Manager)
     }
 }
 
@@ -86,7 +86,7 @@ fn texts_of_the_controller_are_those_of_stock() {
 
 #[test]
 fn texts_of_the_validation_are_those_of_stock() {
-    let worker = |instance, name| node(instance, name, ClusterRole::Worker);
+    let worker = |instance, name| Node::new(instance, name, ClusterRole::Worker);
     assert_eq!(
         staged(|c| {
             c.instances.insert(instance("i", Some(("10.0.0.1", 2151))));
@@ -96,7 +96,7 @@ fn texts_of_the_validation_are_those_of_stock() {
     assert_eq!(
         staged(|c| {
             c.nodes.insert(worker("i", "n"));
-            c.nodes.insert(node("i", "n", ClusterRole::Proxy));
+            c.nodes.insert(Node::new("i", "n", ClusterRole::Proxy));
         }),
         ["(multiple nodes named 'n')"]
     );
@@ -134,8 +134,8 @@ fn texts_of_the_validation_are_those_of_stock() {
     );
     let mut rig = Rig::with(|settings| settings.broker_ports = AutoAssign::Off);
     let mut bad = config("bad", &["i"], &[]);
-    bad.nodes.insert(node("i", "m", ClusterRole::Manager));
-    bad.nodes.insert(node("i", "l", ClusterRole::Logger));
+    bad.nodes.insert(Node::new("i", "m", ClusterRole::Manager));
+    bad.nodes.insert(Node::new("i", "l", ClusterRole::Logger));
     let reqid = "s".into();
     rig.request(ControllerRequest::StageConfiguration { reqid, config: bad });
     assert_eq!(

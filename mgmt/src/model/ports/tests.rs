@@ -13,7 +13,7 @@ fn broker_ports_go_to_those_who_listen_and_have_none() {
             ("instance-1", "worker-01", Worker),
         ],
     );
-    let mut proxy = node("instance-1", "proxy-01", Proxy);
+    let mut proxy = Node::new("instance-1", "proxy-01", Proxy);
     proxy.p = Some(Port::tcp(1234));
     config.nodes.insert(proxy);
     config.assign_broker_ports(2200, &BTreeSet::new());
@@ -86,7 +86,7 @@ fn broker_ports_in_use_are_skipped() {
     let mut agent = config.instances.pop_first().unwrap();
     agent.listen_port = Some(Port::tcp(2200));
     config.instances.insert(agent);
-    let mut worker = node("a", "worker", Worker);
+    let mut worker = Node::new("a", "worker", Worker);
     worker.p = Some(Port::tcp(2201));
     worker.metrics_port = Some(Port::tcp(2202));
     config.nodes.insert(worker);
@@ -172,7 +172,7 @@ fn metrics_ports_in_use_on_the_host_are_skipped_and_explicit_ones_stay() {
             listen_port: port.map(Port::tcp),
         });
     }
-    let mut manager = node("a", "manager", Manager);
+    let mut manager = Node::new("a", "manager", Manager);
     manager.p = Some(Port::tcp(9001));
     manager.metrics_port = Some(Port::tcp(9002));
     config.nodes.insert(manager);
@@ -264,10 +264,6 @@ fn config(instances: &[(&str, &str)], nodes: &[(&str, &str, ClusterRole)]) -> Co
     Configuration {
         id: "c".into(),
         instances: instances.collect(),
-        nodes: nodes.iter().map(|&(i, n, r)| node(i, n, r)).collect(),
+        nodes: nodes.iter().map(|&(i, n, r)| Node::new(i, n, r)).collect(),
     }
-}
-
-fn node(instance: &str, name: &str, role: ClusterRole) -> Node {
-    Node::new(instance, name, role)
 }

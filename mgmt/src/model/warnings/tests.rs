@@ -8,9 +8,9 @@ fn an_ordinary_cluster_is_no_reason_to_worry() {
     let config = config(
         &["a", "b"],
         vec![
-            node("a", "manager", Manager),
-            node("a", "logger", Logger),
-            node("b", "worker", Worker),
+            Node::new("a", "manager", Manager),
+            Node::new("a", "logger", Logger),
+            Node::new("b", "worker", Worker),
         ],
     );
     assert_eq!(config.warnings(), [""; 0]);
@@ -19,15 +19,15 @@ fn an_ordinary_cluster_is_no_reason_to_worry() {
 
 #[test]
 fn none_and_several_managers_are_odd() {
-    let none = config(&["a"], vec![node("a", "w", Worker)]);
+    let none = config(&["a"], vec![Node::new("a", "w", Worker)]);
     assert_eq!(none.warnings(), ["no node is a manager"]);
-    let two = vec![node("a", "m2", Manager), node("a", "m1", Manager)];
+    let two = vec![Node::new("a", "m2", Manager), Node::new("a", "m1", Manager)];
     assert_eq!(config(&["a"], two).warnings(), ["several managers: m1, m2"]);
 }
 
 #[test]
 fn ports_that_others_use_are_odd() {
-    let mut manager = node("a", "m", Manager);
+    let mut manager = Node::new("a", "m", Manager);
     manager.p = Some(Port::tcp(80));
     manager.metrics_port = Some(Port::tcp(2149));
     assert_eq!(
@@ -41,7 +41,7 @@ fn ports_that_others_use_are_odd() {
 
 #[test]
 fn d01_names_that_begin_alike_are_odd() {
-    let nodes = vec![node("s-1", "m", Manager)];
+    let nodes = vec![Node::new("s-1", "m", Manager)];
     assert_eq!(
         config(&["s-1", "s-10", "s-2"], nodes).warnings(),
         ["a stock agent of instance 's-1' also obeys messages to 's-10'"]
@@ -51,14 +51,14 @@ fn d01_names_that_begin_alike_are_odd() {
 #[test]
 fn d65_brackets_in_names_are_odd() {
     assert_eq!(
-        config(&["a"], vec![node("a", "m[1]", Manager)]).warnings(),
+        config(&["a"], vec![Node::new("a", "m[1]", Manager)]).warnings(),
         ["node 'm[1]' has brackets in its name: a stock Supervisor loses its output"]
     );
 }
 
 #[test]
 fn d27_options_and_states_are_carried_but_said_to_do_nothing() {
-    let mut manager = node("a", "m", Manager);
+    let mut manager = Node::new("a", "m", Manager);
     manager.state = State::Stopped;
     manager.options = Some(BTreeSet::from([NodeOption {
         name: "Foo::x".into(),
@@ -84,8 +84,4 @@ fn config(instances: &[&str], nodes: Vec<Node>) -> Configuration {
         instances: instances.collect(),
         nodes: nodes.into_iter().collect(),
     }
-}
-
-fn node(instance: &str, name: &str, role: ClusterRole) -> Node {
-    Node::new(instance, name, role)
 }
