@@ -104,6 +104,8 @@ fn write_port(port: Port, out: &mut String) {
     object.close();
 }
 
+/// Escapes as Zeek's own writer does, RapidJSON, whose digits are capitals. Broker's, which
+/// zeek-client-compat follows, has small ones.
 fn write_string(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
