@@ -108,6 +108,9 @@ impl<'v> Sink<'v> {
         self.array(bytes, at) - INLINE + usize::from(len)
     }
 
+    /// Not inlined, as [`Self::long_size`]: the less there is in the loop over a container, the
+    /// more of it stays in registers.
+    #[inline(never)]
     fn long_text(&mut self, tag: u8, text: &[u8], at: usize) -> usize {
         let at = self.size(tag, text.len(), at);
         self.slice(text, at)
@@ -121,6 +124,7 @@ impl<'v> Sink<'v> {
         }
     }
 
+    #[cold]
     fn long_size(&mut self, tag: u8, size: usize, at: usize) -> usize {
         let mut bytes = [0; 6];
         let mut rest = bytes.as_mut_slice();
@@ -130,7 +134,6 @@ impl<'v> Sink<'v> {
         self.slice(bytes.get(..len).unwrap_or_default(), at)
     }
 
-    #[inline]
     fn slice(&mut self, bytes: &[u8], at: usize) -> usize {
         let end = at + bytes.len();
         if let Some(place) = self.near.get_mut(at..end) {
