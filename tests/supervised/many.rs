@@ -10,10 +10,12 @@ use crate::asked;
 #[tokio::test]
 async fn slow_nodes_stop_and_start_at_the_same_time() {
     let slow = ("ZEEK_STANDIN_STOP_DELAY", "500");
-    stop_and_start(Agent::start(&[slow]).await, 12).await;
+    let idle = stop_and_start(Agent::start(&[slow]).await, 12).await;
+    assert_eq!(idle, Duration::ZERO);
 }
 
-pub(crate) async fn stop_and_start(mut agent: Agent, ordinary: usize) {
+/// What the supervisor uses of a processor in two seconds in which nodes have nothing to say.
+pub(crate) async fn stop_and_start(mut agent: Agent, ordinary: usize) -> Duration {
     let count = asked("SUPERVISED_NODES", ordinary);
     let nodes: Vec<String> = (0..count).map(|i| format!("w-{i:02}")).collect();
     let begin = Instant::now();
@@ -36,7 +38,6 @@ pub(crate) async fn stop_and_start(mut agent: Agent, ordinary: usize) {
     agent.live_on(Duration::from_secs(2)).await;
     let used = processor_time(pid).unwrap() - before;
     println!("idle for 2 s: {used:?} of processor time");
-    assert_eq!(used, Duration::ZERO);
 
     let begin = Instant::now();
     agent.destroy("").await;
@@ -44,6 +45,7 @@ pub(crate) async fn stop_and_start(mut agent: Agent, ordinary: usize) {
     println!("stopped after {:?}", begin.elapsed());
     assert!(agent.status().await.nodes.is_empty());
     agent.stop().await;
+    used
 }
 
 #[tokio::test]
