@@ -26,7 +26,11 @@ async fn a_death_is_told_at_once_with_how_and_the_last_words() {
     agent.started("w").await;
     let again = agent.died("w").await;
     // What the next life prints first may be read before the news of it.
-    assert_eq!((again.end, again.outputs.stderr), (None, stderr), "as stock");
+    assert_eq!(
+        (again.end, again.outputs.stderr),
+        (None, stderr),
+        "as stock"
+    );
     agent.died("w").await;
     agent.destroy("w").await;
     agent.await_processes(1).await;
