@@ -207,6 +207,10 @@ impl Run {
     /// A node that came up has said hello by then, and one that did not has not. Who has said hello
     /// for a configuration that is deployed again cannot be told from outside.
     fn check_deployment(&self, answer: &Answer, id: &str, is_first: bool, totals: &mut Totals) {
+        let mut nodes = results(answer).iter().filter(|it| it.node.is_some());
+        let are_all_up = nodes.clone().next().is_some() && nodes.all(|node| node.success);
+        let is_success = results(answer).iter().all(|result| result.success);
+        assert!(!are_all_up || is_success, "seed {}: {answer:?}", self.seed);
         for result in results(answer) {
             let Some(node) = &result.node else {
                 continue;

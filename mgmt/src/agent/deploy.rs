@@ -64,7 +64,8 @@ pub(super) struct Starting {
     watch: Watch,
     /// Nodes that will not, and why.
     failed: BTreeMap<String, String>,
-    has_timed_out: bool,
+    /// Those of them that had their time.
+    late: BTreeSet<String>,
     /// Nodes that are not ordered yet, by role.
     queue: VecDeque<Vec<Node>>,
     /// Names that former nodes still have.
@@ -188,7 +189,7 @@ impl Agent {
                     reqid,
                     watch,
                     failed: BTreeMap::new(),
-                    has_timed_out: false,
+                    late: BTreeSet::new(),
                     queue: VecDeque::new(),
                     former: self.end_nodes(now, status, &kept),
                 };
@@ -226,9 +227,13 @@ impl Agent {
 
     /// One of the nodes said hello.
     pub(super) fn on_node_up(&mut self, now: Instant, name: &str) {
-        let starting = self.starting();
-        if starting.is_some_and(|starting| starting.watch.remove(name)) {
-            self.proceed(now);
+        if let Some(starting) = self.starting() {
+            // Given up, and there nevertheless: an answer that is not sent yet shall not deny it.
+            starting.failed.remove(name);
+            starting.late.remove(name);
+            if starting.watch.remove(name) {
+                self.proceed(now);
+            }
         }
         self.settle_restarts(name, Ok(()));
     }
@@ -273,8 +278,8 @@ impl Agent {
                 for (name, missed) in starting.watch.take_late(now) {
                     let why = self.why_late(&name, missed);
                     tracing::warn!(starting.reqid, why, "deployment timed out");
-                    starting.failed.insert(name, why);
-                    starting.has_timed_out = true;
+                    starting.failed.insert(name.clone(), why);
+                    starting.late.insert(name);
                 }
                 self.deployment = Some(Deployment::AwaitHellos(starting));
                 self.proceed(now);
@@ -444,7 +449,7 @@ impl Agent {
     fn answer(&mut self, starting: Starting) {
         let reqid = &starting.reqid;
         let mut results = Vec::new();
-        if starting.has_timed_out {
+        if !starting.late.is_empty() {
             self.log_timeout(reqid);
             results.push(self.failed(reqid, TIMED_OUT));
         }

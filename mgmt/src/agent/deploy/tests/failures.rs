@@ -18,6 +18,27 @@ fn a_node_that_never_starts_fails_at_once_with_what_its_supervisor_told() {
     assert_eq!(said, [error("w1", why), deployed("r1", results)]);
 }
 
+/// Its supervisor tries again. The simulation found the answer that denied it.
+#[test]
+fn a_node_that_failed_and_came_up_before_the_answer_is_up() {
+    let mut rig = Rig::new();
+    let nodes = ["w1", "w2", "w3"].map(|name| node(name, ClusterRole::Worker, None));
+    rig.deploy("r1", config("c1", nodes.into()), status([]));
+    rig.created("w1");
+    rig.exit("w1", "cannot run zeek: no memory", None);
+    rig.pass(secs(3));
+    rig.started("w3");
+    assert_eq!(rig.pass(secs(2)), [], "w2 had its time, w3 has not");
+    rig.started("w1");
+    rig.node_hello("w1", peer(10));
+    rig.node_hello("w2", peer(11));
+    let results = ["w1", "w2", "w3"].map(|node| on(node, ok("r1")));
+    assert_eq!(
+        rig.node_hello("w3", peer(12)),
+        [deployed("r1", results.into())]
+    );
+}
+
 #[test]
 fn a_node_that_dies_again_and_again_is_not_waited_for() {
     let mut rig = Rig::new();
