@@ -3,12 +3,13 @@
 use crate::source::{Place, Source};
 
 /// Crates that exist to reach the operating system.
-const SYSTEM_CRATES: [&str; 13] = [
+const SYSTEM_CRATES: [&str; 14] = [
     "tokio",
     "tokio_rustls",
     "tokio_openssl",
     "rustls",
     "openssl",
+    "ring",
     "axum",
     "rusqlite",
     "rustix",

@@ -8,7 +8,9 @@
 #[must_use]
 pub fn seed() -> u64 {
     let mut bytes = [0; 8];
-    openssl::rand::rand_bytes(&mut bytes).expect("the system's random source is always ready");
+    // Not OpenSSL, which would be set up for these eight bytes.
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .expect("the system's random source is always ready");
     u64::from_ne_bytes(bytes)
 }
 
