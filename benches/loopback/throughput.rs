@@ -47,7 +47,7 @@ fn throughput(c: &mut Criterion) {
         group.sample_size(10);
         group.measurement_time(Duration::from_secs(5));
         for (name, value) in &payloads {
-            let mut pair = runtime.block_on(Pair::new(options().unwrap()));
+            let mut pair = runtime.block_on(Pair::new(options()));
             group.throughput(Throughput::Elements(1));
             group.bench_function(BenchmarkId::from_parameter(name), |b| {
                 b.iter_custom(|count| pair.exchange(&runtime, value, count));
@@ -69,7 +69,7 @@ struct Pair {
 
 impl Pair {
     async fn new(dialing: Options) -> Self {
-        let mut options = Options::cleartext().unwrap();
+        let mut options = Options::cleartext();
         options.overflow = Overflow::Wait;
         let receiver = spawn(options);
         let events = receiver.subscribe(TOPIC).await.unwrap();

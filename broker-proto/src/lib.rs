@@ -19,7 +19,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let endpoint = spawn(Options::anonymous()?);
+//! let endpoint = spawn(Options::anonymous());
 //! let mut events = endpoint.subscribe(Topic::from_static("zeek/event/")).await?;
 //! let zeek = "localhost:9999".parse()?;
 //! endpoint.peer(&zeek, Some(Duration::from_secs(1))).await?;

@@ -300,7 +300,7 @@ impl Agent {
         let mut endpoint = Endpoint::new(ids.endpoint_id(), Options::default(), ids);
         let topic = NODE_TOPIC;
         endpoint.handle(Instant::now(), Input::Subscribe { topic });
-        let acceptor = Acceptor::self_signed().unwrap();
+        let acceptor = Acceptor::self_signed();
         let mut transport = Transport::new(Connector::cleartext(), acceptor);
         let addr = PeerAddr {
             host: "127.0.0.1".into(),

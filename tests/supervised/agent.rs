@@ -76,7 +76,7 @@ impl Agent {
             let topic = Topic::new(topic).unwrap();
             endpoint.handle(now, Input::Subscribe { topic });
         }
-        let acceptor = Acceptor::self_signed().unwrap();
+        let acceptor = Acceptor::self_signed();
         let mut transport = Transport::new(Connector::cleartext(), acceptor);
         let addr = local(agent_port);
         transport.listen(&addr).await.unwrap();

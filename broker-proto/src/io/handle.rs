@@ -19,12 +19,12 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // One endpoint listens and subscribes,
-//! let office = spawn(Options::cleartext()?);
+//! let office = spawn(Options::cleartext());
 //! let addr = office.listen(&"127.0.0.1:0".parse()?).await?;
 //! let mut news = office.subscribe(Topic::from_static("/news/")).await?;
 //!
 //! // another one dials it and publishes once the peering stands.
-//! let reporter = spawn(Options::cleartext()?);
+//! let reporter = spawn(Options::cleartext());
 //! let mut status = reporter.status().await?;
 //! reporter.peer(&addr.into(), None).await?;
 //! while let Some(event) = status.next().await {
@@ -59,7 +59,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::codec::envelope::data_frame;
 use crate::codec::{self, DecodeError, Limits};
-use crate::io::tls::{Acceptor, Connector, TlsError};
+use crate::io::tls::{Acceptor, Connector};
 use crate::io::{entropy, listen};
 use crate::peering::{self, Endpoint, PeerAddr, PeerNetwork};
 use crate::zeek::{Event, EventError};
@@ -116,20 +116,16 @@ impl Options {
     }
 
     /// Dials in cleartext; accepts cleartext, and TLS without checking who it is.
-    ///
-    /// # Errors
-    /// If the certificate for accepting cannot be made.
-    pub fn cleartext() -> Result<Self, TlsError> {
-        Ok(Self::new(Connector::cleartext(), Acceptor::self_signed()?))
+    #[must_use]
+    pub fn cleartext() -> Self {
+        Self::new(Connector::cleartext(), Acceptor::self_signed())
     }
 
     /// Dials as Zeek does by default, with TLS that checks nobody (WIRE §7.1); accepts as
     /// [`Self::cleartext`].
-    ///
-    /// # Errors
-    /// If OpenSSL lacks what that needs, or the certificate for accepting cannot be made.
-    pub fn anonymous() -> Result<Self, TlsError> {
-        Ok(Self::new(Connector::anonymous()?, Acceptor::self_signed()?))
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self::new(Connector::anonymous(), Acceptor::self_signed())
     }
 }
 

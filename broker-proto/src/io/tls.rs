@@ -2,13 +2,16 @@
 //!
 //! [`connector_and_acceptor`] makes both sides of an endpoint from its operator's options. An
 //! [`Acceptor`] without certificates serves cleartext and TLS on one port: a TLS client speaks first
-//! and its first byte tells. Its certificate is self-signed and made at start, which is all that
-//! Broker's certificate-less dialers ask for. With certificates it takes nobody without one.
+//! and its first byte tells. Its certificate is self-signed and made for the first of them, which is all
+//! that Broker's certificate-less dialers ask for. With certificates it takes nobody without one.
 //! A [`Connector`] dials as the operator set it: in cleartext, with certificates, or as stock Broker
 //! does without certificates, with anonymous ECDH.
 //!
 //! rustls speaks TLS wherever it can. OpenSSL dials anonymously, because rustls has no such suite,
 //! and takes over where rustls refuses the own certificate, key or CAs; which, is logged at start.
+//!
+//! What no file is needed for is set up when it is first used: a library costs a program memory from
+//! its first call on, two megabytes in OpenSSL's case, and most programs never call it.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,7 +21,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
-use tokio_rustls::{TlsStream, rustls};
+use tokio_rustls::TlsStream;
 
 use crate::tls::Tls;
 
@@ -39,15 +42,6 @@ pub use connector::Connector;
 /// Why TLS cannot be set up at all. Whatever the peer does wrong is an [`io::Error`] instead.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// OpenSSL could not make the key or the certificate.
-    #[error("cannot make a self-signed certificate")]
-    Certificate(#[source] openssl::error::ErrorStack),
-    /// rustls does not take the certificate.
-    #[error("cannot set up TLS for accepting")]
-    Accept(#[source] rustls::Error),
-    /// OpenSSL lacks what anonymous TLS needs.
-    #[error("cannot set up anonymous TLS for dialing")]
-    Dial(#[source] openssl::error::ErrorStack),
     /// Certificates are wanted, but not all that it takes is given.
     #[error("TLS with certificates needs {option}")]
     Missing {
@@ -115,8 +109,8 @@ pub enum TlsError {
 /// If certificates are wanted and a file is missing, does not read or does not fit the others.
 pub fn connector_and_acceptor(options: &Tls) -> Result<(Connector, Acceptor), TlsError> {
     match options {
-        Tls::Off => Ok((Connector::cleartext(), Acceptor::self_signed()?)),
-        Tls::Anonymous => Ok((Connector::anonymous()?, Acceptor::self_signed()?)),
+        Tls::Off => Ok((Connector::cleartext(), Acceptor::self_signed())),
+        Tls::Anonymous => Ok((Connector::anonymous(), Acceptor::self_signed())),
         Tls::Certificates(certificates) => {
             let backend = backend::Backend::choose(certificates)?;
             let connector = Connector::with_certificates(backend.clone(), certificates.name_check);

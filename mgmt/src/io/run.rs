@@ -319,7 +319,7 @@ fn log(dir: &Path, node: &str, role: LogRole, settings: &Settings) -> Log {
 fn client_acceptor(tls: &Option<ClientPort>) -> Result<Acceptor, TlsError> {
     match tls {
         Some(port) => Acceptor::for_clients(port, TLS_REQUIRED),
-        None => Acceptor::self_signed(),
+        None => Ok(Acceptor::self_signed()),
     }
 }
 

@@ -16,13 +16,13 @@ const WEATHER: Topic = Topic::from_static("/news/weather");
 #[tokio::test]
 async fn events_values_and_bytes_arrive_in_cleartext_and_with_anonymous_tls() {
     for dialing in [Options::cleartext(), Options::anonymous()] {
-        let server = spawn(Options::cleartext().unwrap());
+        let server = spawn(Options::cleartext());
         let mut news = server.subscribe(NEWS).await.unwrap();
         let mut other = server
             .subscribe(Topic::from_static("/other"))
             .await
             .unwrap();
-        let client = spawn(dialing.unwrap());
+        let client = spawn(dialing);
         peered(&client, &server).await;
 
         let event = Event::new("headline", vec![7_u64.into_data()]);
@@ -54,10 +54,10 @@ async fn events_values_and_bytes_arrive_in_cleartext_and_with_anonymous_tls() {
 
 #[tokio::test]
 async fn two_subscriptions_to_one_topic_both_get_it_and_the_publisher_does_not() {
-    let server = spawn(Options::cleartext().unwrap());
+    let server = spawn(Options::cleartext());
     let mut all = server.subscribe(NEWS).await.unwrap();
     let mut weather = server.subscribe(WEATHER).await.unwrap();
-    let client = spawn(Options::cleartext().unwrap());
+    let client = spawn(Options::cleartext());
     let mut own = client.subscribe(NEWS).await.unwrap();
     peered(&client, &server).await;
     client.publish(WEATHER, Data::Count(1)).await.unwrap();
@@ -95,9 +95,9 @@ async fn a_subscription_reaches_peers_that_are_there_already() {
 
 #[tokio::test]
 async fn unpeer_says_goodbye_and_the_address_can_be_dialed_again() {
-    let server = spawn(Options::cleartext().unwrap());
+    let server = spawn(Options::cleartext());
     let addr = listening(&server).await;
-    let client = spawn(Options::cleartext().unwrap());
+    let client = spawn(Options::cleartext());
     let mut status = client.status().await.unwrap();
     for _ in 0..2 {
         client
@@ -119,10 +119,10 @@ async fn unpeer_says_goodbye_and_the_address_can_be_dialed_again() {
 
 #[tokio::test]
 async fn a_peer_that_is_not_there_is_unreachable() {
-    let occupant = spawn(Options::cleartext().unwrap());
+    let occupant = spawn(Options::cleartext());
     let addr = listening(&occupant).await;
     occupant.shutdown().await;
-    let client = spawn(Options::cleartext().unwrap());
+    let client = spawn(Options::cleartext());
     let mut status = client.status().await.unwrap();
     client.peer(&addr, None).await.unwrap();
     let event = within(status.next()).await.unwrap();
@@ -135,9 +135,9 @@ async fn a_peer_that_is_not_there_is_unreachable() {
 
 #[tokio::test]
 async fn shutdown_delivers_what_was_published_and_ends_everything() {
-    let server = spawn(Options::cleartext().unwrap());
+    let server = spawn(Options::cleartext());
     let mut news = server.subscribe(NEWS).await.unwrap();
-    let client = spawn(Options::cleartext().unwrap());
+    let client = spawn(Options::cleartext());
     peered(&client, &server).await;
     let mut own = client.subscribe(NEWS).await.unwrap();
     for n in 0..1000 {
@@ -170,12 +170,12 @@ async fn dropping_the_last_handle_leaves_the_peers() {
 
 #[tokio::test]
 async fn a_subscriber_that_does_not_read_loses_its_oldest() {
-    let mut options = Options::cleartext().unwrap();
+    let mut options = Options::cleartext();
     options.inbox = 10;
     let server = spawn(options);
     let mut news = server.subscribe(NEWS).await.unwrap();
     let mut rest = server.subscribe(Topic::from_static("/rest")).await.unwrap();
-    let client = spawn(Options::cleartext().unwrap());
+    let client = spawn(Options::cleartext());
     peered(&client, &server).await;
     for n in 0..100 {
         client.publish(NEWS, Data::Count(n)).await.unwrap();
@@ -194,11 +194,11 @@ async fn a_subscriber_that_does_not_read_loses_its_oldest() {
 
 #[tokio::test]
 async fn a_subscriber_that_is_waited_for_loses_nothing() {
-    let mut options = Options::cleartext().unwrap();
+    let mut options = Options::cleartext();
     (options.inbox, options.overflow) = (10, Overflow::Wait);
     let server = spawn(options);
     let mut news = server.subscribe(NEWS).await.unwrap();
-    let client = spawn(Options::cleartext().unwrap());
+    let client = spawn(Options::cleartext());
     peered(&client, &server).await;
     let payload = Data::string(vec![b'x'; 1000]);
     let publishing = async {
@@ -218,7 +218,7 @@ async fn a_subscriber_that_is_waited_for_loses_nothing() {
 
 #[tokio::test]
 async fn what_peers_may_not_get_is_refused() {
-    let mut options = Options::cleartext().unwrap();
+    let mut options = Options::cleartext();
     options.peering.limits.frame = 100;
     let handle = spawn(options);
     let local = Topic::from_static("<$>/local/x");
@@ -236,15 +236,15 @@ async fn what_peers_may_not_get_is_refused() {
 
 #[tokio::test]
 async fn an_address_in_use_is_an_error() {
-    let handle = spawn(Options::cleartext().unwrap());
+    let handle = spawn(Options::cleartext());
     let addr = listening(&handle).await;
     let error = handle.listen(&addr).await.unwrap_err();
     assert!(matches!(error, ListenError::Bind { addr: at, .. } if at == addr));
 }
 
 async fn pair() -> (Handle, Handle) {
-    let server = spawn(Options::cleartext().unwrap());
-    let client = spawn(Options::cleartext().unwrap());
+    let server = spawn(Options::cleartext());
+    let client = spawn(Options::cleartext());
     peered(&client, &server).await;
     (server, client)
 }

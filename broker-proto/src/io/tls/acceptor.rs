@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use openssl::ssl::{Ssl, SslContext};
@@ -23,7 +23,7 @@ use crate::tls::ClientPort;
 /// Turns accepted sockets into [`Stream`]s: TLS or not as the client chooses, or only TLS with
 /// certificates on both sides.
 ///
-/// Clones share the certificate.
+/// Clones share the certificate. A self-signed one is made when the first client asks for TLS.
 #[derive(Clone)]
 pub struct Acceptor {
     mode: Mode,
@@ -32,7 +32,7 @@ pub struct Acceptor {
 #[derive(Clone)]
 enum Mode {
     /// Cleartext, and TLS with a certificate that means nothing.
-    Anyone(TlsAcceptor),
+    Anyone(Lazily),
     /// Only TLS, and only peers with a certificate of a trusted CA.
     Certified(Backend),
     /// Only TLS, for clients that are no Broker peers.
@@ -42,30 +42,22 @@ enum Mode {
     },
 }
 
+/// What a self-signed acceptor needs for TLS, made at its first use.
+#[derive(Clone, Default)]
+struct Lazily {
+    config: Arc<OnceLock<Arc<ServerConfig>>>,
+}
+
 impl Acceptor {
     /// An acceptor for TLS 1.2 and 1.3 with a certificate of its own making, and for cleartext.
     ///
     /// Stock dialers without certificates accept any certificate (WIRE §7.1, §7.3). Clients are not
     /// asked for one. Sessions are not resumed, and no application protocol is negotiated.
-    ///
-    /// # Errors
-    /// If the libraries fail; not expected.
-    pub fn self_signed() -> Result<Self, TlsError> {
-        let identity = certificate::self_signed().map_err(TlsError::Certificate)?;
-        // Named here, because a process-wide default would depend on who comes first.
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Accept)?
-            .with_no_client_auth()
-            .with_single_cert(vec![identity.certificate], identity.key.into())
-            .map_err(TlsError::Accept)?;
-        // Broker's dialers never resume.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        let tls = TlsAcceptor::from(Arc::new(config));
-        Ok(Self {
-            mode: Mode::Anyone(tls),
-        })
+    #[must_use]
+    pub fn self_signed() -> Self {
+        Self {
+            mode: Mode::Anyone(Lazily::default()),
+        }
     }
 
     /// An acceptor that takes only TLS peers with a certificate of a trusted CA (WIRE §7.2).
@@ -123,7 +115,7 @@ impl Acceptor {
         match &self.mode {
             Mode::Anyone(_) if !is_tls => Ok(Inner::Clear(tcp).into()),
             Mode::Certified(_) if !is_tls => Err(explain::cleartext_refused()),
-            Mode::Anyone(tls) => with_rustls(tls, tcp).await,
+            Mode::Anyone(lazily) => with_rustls(&lazily.tls()?, tcp).await,
             Mode::Certified(Backend::Rustls { accepting, .. }) => {
                 with_rustls(&TlsAcceptor::from(accepting.clone()), tcp).await
             }
@@ -142,6 +134,36 @@ impl Acceptor {
             },
         }
     }
+}
+
+impl Lazily {
+    /// # Errors
+    /// If the system has no randomness, or rustls refuses what was made; not expected.
+    fn tls(&self) -> io::Result<TlsAcceptor> {
+        if let Some(config) = self.config.get() {
+            return Ok(TlsAcceptor::from(Arc::clone(config)));
+        }
+        let made = self_signed_config()?;
+        // If two made one at the same time, the first counts for both.
+        let config = self.config.get_or_init(|| Arc::new(made));
+        Ok(TlsAcceptor::from(Arc::clone(config)))
+    }
+}
+
+fn self_signed_config() -> io::Result<ServerConfig> {
+    let identity = certificate::self_signed()
+        .map_err(|_unspecified| io::Error::other("cannot make a self-signed certificate"))?;
+    // Named here, because a process-wide default would depend on who comes first.
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_no_client_auth()
+        .with_single_cert(vec![identity.certificate], identity.key.into())
+        .map_err(io::Error::other)?;
+    // Broker's dialers never resume.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
 }
 
 impl fmt::Debug for Acceptor {

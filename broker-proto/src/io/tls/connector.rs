@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
@@ -18,7 +18,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::backend::Backend;
-use super::{Inner, Stream, TlsError, explain};
+use super::{Inner, Stream, explain};
 use crate::peering::PeerAddr;
 use crate::tls::NameCheck;
 
@@ -31,7 +31,8 @@ pub struct Connector {
 #[derive(Clone)]
 enum Mode {
     Cleartext,
-    Anonymous(SslContext),
+    /// The context is made at the first dial.
+    Anonymous(Arc<OnceLock<SslContext>>),
     Certificates(Backend, NameCheck),
 }
 
@@ -59,14 +60,12 @@ impl Connector {
     /// Offers what stock's dialer offers, so the outcome is TLS 1.2 with anonymous ECDH against
     /// stock and TLS 1.3 against a peer that has a certificate, whichever it is. Never resumes a
     /// session. Protects against passive listeners only.
-    ///
-    /// # Errors
-    /// If the OpenSSL in use was built without the anonymous suites.
-    pub fn anonymous() -> Result<Self, TlsError> {
-        let context = anonymous_context().map_err(TlsError::Dial)?;
-        Ok(Self {
-            mode: Mode::Anonymous(context),
-        })
+    /// An OpenSSL that was built without the anonymous suites fails every dial.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self {
+            mode: Mode::Anonymous(Arc::default()),
+        }
     }
 
     /// For peers with certificates of a trusted CA (WIRE §7.2).
@@ -116,7 +115,7 @@ impl Connector {
         match &self.mode {
             Mode::Cleartext => Ok(Inner::Clear(tcp).into()),
             Mode::Anonymous(context) => {
-                let handshake = with_openssl(Ssl::new(context)?, tcp);
+                let handshake = with_openssl(anonymous(context)?, tcp);
                 within(HANDSHAKE_LIMIT, what, handshake).await
             }
             Mode::Certificates(Backend::Rustls { dialing, .. }, check) => {
@@ -157,6 +156,19 @@ fn expect_name(ssl: &mut SslRef, host: &str) -> Result<(), ErrorStack> {
         Ok(ip) => ssl.param_mut().set_ip(ip),
         Err(_) => ssl.param_mut().set_host(host),
     }
+}
+
+fn anonymous(context: &OnceLock<SslContext>) -> io::Result<Ssl> {
+    let context = match context.get() {
+        Some(context) => context,
+        None => {
+            let made = anonymous_context()
+                .map_err(|error| io::Error::other(format!("no anonymous TLS here: {error}")))?;
+            // If two made one at the same time, the first counts for both.
+            context.get_or_init(|| made)
+        }
+    };
+    Ok(Ssl::new(context)?)
 }
 
 /// Stock: connector.cc, `ssl_context_from_cfg`.

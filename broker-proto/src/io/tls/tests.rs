@@ -27,7 +27,7 @@ async fn cleartext_and_tls_are_accepted_on_one_port() {
     let (listener, addr) = listener().await;
     for (connector, is_encrypted) in [
         (Connector::cleartext(), false),
-        (Connector::anonymous().unwrap(), true),
+        (Connector::anonymous(), true),
     ] {
         let (mut accepted, mut dialed) = open(&listener, &connector, &addr).await;
         assert_eq!(
@@ -44,7 +44,7 @@ async fn cleartext_and_tls_are_accepted_on_one_port() {
 #[tokio::test]
 async fn anonymous_dialer_gets_tls_1_3_from_any_certificate() {
     let (listener, addr) = listener().await;
-    let connector = Connector::anonymous().unwrap();
+    let connector = Connector::anonymous();
     let (_accepted, dialed) = open(&listener, &connector, &addr).await;
     assert_eq!(
         agreed(&dialed),
@@ -56,7 +56,7 @@ async fn anonymous_dialer_gets_tls_1_3_from_any_certificate() {
 #[tokio::test]
 async fn anonymous_dialer_agrees_with_stocks_acceptor_on_anonymous_ecdh() {
     let (listener, addr) = listener().await;
-    let connector = Connector::anonymous().unwrap();
+    let connector = Connector::anonymous();
     let stock = async { stock_accept(listener.accept().await.unwrap().0).await };
     let (accepted, dialed) = within(async { tokio::join!(stock, connector.connect(&addr)) }).await;
     let mut dialed = dialed.unwrap().0;
@@ -71,7 +71,7 @@ async fn anonymous_dialer_agrees_with_stocks_acceptor_on_anonymous_ecdh() {
 #[tokio::test]
 async fn stream_without_close_notify_just_ends() {
     let (listener, addr) = listener().await;
-    let connector = Connector::anonymous().unwrap();
+    let connector = Connector::anonymous();
 
     let (mut accepted, dialed) = open(&listener, &connector, &addr).await;
     drop(dialed);
@@ -107,7 +107,7 @@ async fn refused_dial_names_the_address_and_the_reason() {
 #[tokio::test]
 async fn peer_without_tls_is_told_apart_from_tls_that_does_not_fit() {
     let (listener, addr) = listener().await;
-    let connector = Connector::anonymous().unwrap();
+    let connector = Connector::anonymous();
     let cleartext_broker = async {
         let mut tcp = listener.accept().await.unwrap().0;
         // WIRE §2: a probe in its frame.
@@ -135,7 +135,7 @@ async fn silent_client_is_let_go_after_the_limit_and_hears_nothing() {
     let (listener, addr) = listener().await;
     let mut client = TcpStream::connect(addr.to_string()).await.unwrap();
     let accepted = listener.accept().await.unwrap().0;
-    let acceptor = Acceptor::self_signed().unwrap();
+    let acceptor = Acceptor::self_signed();
 
     tokio::time::pause();
     let start = Instant::now();
@@ -154,7 +154,7 @@ async fn client_that_leaves_without_a_word_is_an_error() {
     let (listener, addr) = listener().await;
     drop(TcpStream::connect(addr.to_string()).await.unwrap());
     let accepted = listener.accept().await.unwrap().0;
-    let error = Acceptor::self_signed().unwrap().accept(accepted).await;
+    let error = Acceptor::self_signed().accept(accepted).await;
     assert_eq!(
         error.unwrap_err().to_string(),
         "end of stream before the first byte"
@@ -165,7 +165,7 @@ async fn client_that_leaves_without_a_word_is_an_error() {
 async fn silent_clients_do_not_keep_others_out() {
     let (listener, addr) = listener().await;
     let (sender, mut accepted) = mpsc::channel(1);
-    let acceptor = Acceptor::self_signed().unwrap();
+    let acceptor = Acceptor::self_signed();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(listen::accept(listener, acceptor, sender));
 
@@ -192,7 +192,7 @@ async fn empty_host_means_every_interface_and_ipv4_peers_look_like_it() {
     let port = listener.local_addr().unwrap().port();
     let (sender, mut accepted) = mpsc::channel(1);
     let mut tasks = tokio::task::JoinSet::new();
-    let acceptor = Acceptor::self_signed().unwrap();
+    let acceptor = Acceptor::self_signed();
     tasks.spawn(listen::accept(listener, acceptor, sender));
 
     let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
@@ -213,7 +213,7 @@ async fn listener() -> (TcpListener, PeerAddr) {
 
 /// Connects, and says "ping" so that the acceptor sees a first byte.
 async fn open(listener: &TcpListener, connector: &Connector, addr: &PeerAddr) -> (Stream, Stream) {
-    let acceptor = Acceptor::self_signed().unwrap();
+    let acceptor = Acceptor::self_signed();
     let accept = async {
         let tcp = listener.accept().await.unwrap().0;
         acceptor.accept(tcp).await.unwrap()

@@ -15,7 +15,7 @@ const ACCEPTED: LinkId = LinkId::Accepted(0);
 
 #[tokio::test]
 async fn bytes_arrive_in_order_and_small_frames_share_writes() {
-    for connector in [Connector::cleartext(), Connector::anonymous().unwrap()] {
+    for connector in [Connector::cleartext(), Connector::anonymous()] {
         let (mut dialer, mut acceptor) = linked(connector).await;
         let mut expected = BytesMut::new();
         for n in 0..2000_u32 {
@@ -74,7 +74,7 @@ async fn accepted_links_are_counted_and_answer() {
 
 #[tokio::test]
 async fn close_writes_what_was_queued_before() {
-    let (mut dialer, mut acceptor) = linked(Connector::anonymous().unwrap()).await;
+    let (mut dialer, mut acceptor) = linked(Connector::anonymous()).await;
     for _ in 0..200 {
         send(&mut dialer, DIALED, Bytes::from(vec![1; 10_000]));
     }
@@ -138,7 +138,7 @@ async fn failed_dial_is_closed_once_with_address_and_reason() {
 async fn close_ends_a_dial_under_way() {
     // Completes TCP by itself, but never answers the ClientHello.
     let silent = listen::bind(&loopback(0)).await.unwrap();
-    let mut dialer = transport(Connector::anonymous().unwrap());
+    let mut dialer = transport(Connector::anonymous());
     dial(&mut dialer, &loopback(silent.local_addr().unwrap().port()));
     let _dialed = within(silent.accept()).await.unwrap();
     dialer.apply(Output::Close { link: DIALED });
@@ -279,7 +279,7 @@ async fn linked_to_socket() -> (Transport, TcpStream) {
 }
 
 fn transport(connector: Connector) -> Transport {
-    Transport::new(connector, Acceptor::self_signed().unwrap())
+    Transport::new(connector, Acceptor::self_signed())
 }
 
 async fn listening(transport: &mut Transport) -> PeerAddr {

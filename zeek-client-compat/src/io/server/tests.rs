@@ -54,11 +54,7 @@ async fn a_client_with_anonymous_tls_is_served_on_the_same_port() {
         port: server.local_addr().port(),
     };
     let (_stop, _pump) = echo(server);
-    let (stream, _) = Connector::anonymous()
-        .unwrap()
-        .connect(&addr)
-        .await
-        .unwrap();
+    let (stream, _) = Connector::anonymous().connect(&addr).await.unwrap();
     assert!(stream.is_encrypted());
     converse(&mut Client::new(stream)).await;
 }
@@ -424,7 +420,7 @@ async fn server(limits: Limits) -> Server {
         host: "127.0.0.1".into(),
         port: 0,
     };
-    let acceptor = Acceptor::self_signed().unwrap();
+    let acceptor = Acceptor::self_signed();
     Server::bind(&addr, acceptor, limits).await.unwrap()
 }
 
