@@ -24,7 +24,7 @@ pub(crate) enum Place {
     Pure,
     /// A module called `io`, or below one.
     Io,
-    /// A program in `src/bin`.
+    /// A program in `src/bin`, or what Cargo runs to build one.
     Program,
     /// A package that exists for testing.
     Testing,
@@ -159,7 +159,7 @@ fn place(path: &str) -> Place {
     if matches!(package, "tests" | "fuzz" | "benches") {
         return Place::Testing;
     }
-    if path.contains("/src/bin/") {
+    if path.contains("/src/bin/") || path.ends_with("/build.rs") {
         return Place::Program;
     }
     if parts.any(|part| part == "io" || part == "io.rs") {
