@@ -35,8 +35,14 @@ impl Lines {
                 Some((b'\n', text)) => (text, true),
                 _ => (piece, false),
             };
+            if ended && self.partial.is_empty() {
+                // Nearly all of them: in one piece of memory that is just large enough.
+                let line = cut(text, MAX_LINE);
+                done.extend((!line.is_empty()).then(|| Bytes::copy_from_slice(line)));
+                continue;
+            }
             let room = MAX_LINE.saturating_sub(self.partial.len());
-            self.partial.extend(text.iter().take(room));
+            self.partial.extend_from_slice(cut(text, room));
             if ended {
                 done.extend(self.finish());
             }
@@ -49,6 +55,10 @@ impl Lines {
         let line = std::mem::take(&mut self.partial);
         (!line.is_empty()).then(|| line.into())
     }
+}
+
+fn cut(text: &[u8], room: usize) -> &[u8] {
+    text.get(..room).unwrap_or(text)
 }
 
 /// The last lines of one stream in one life.

@@ -13,9 +13,9 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
     Pid, WaitOptions, kill_process, kill_process_group, test_kill_process_group, waitpgid,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -27,9 +27,11 @@ use crate::host::{ChildId, Control, Ending, Group, HostInput, Launch, Signal, St
 use crate::standing::{self, NODE_VARIABLE};
 
 /// Reports that may wait for [`Children::next`]; times [`READ_SIZE`], in bytes.
-const NEWS: usize = 64;
+const NEWS: usize = 32;
 
-const READ_SIZE: usize = 8 * 1024;
+/// What is read at once. Memory for it is taken when there is something to read: most nodes are
+/// silent most of the time.
+const READ_SIZE: usize = 16 * 1024;
 
 /// How long the output of an ended child is still read while somebody holds its pipes open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -169,8 +171,8 @@ impl Children {
 struct Started {
     process: Child,
     pid: u32,
-    stdout: ChildStdout,
-    stderr: ChildStderr,
+    stdout: pipe::Receiver,
+    stderr: pipe::Receiver,
     control: Option<ControlPipes>,
 }
 
@@ -209,10 +211,12 @@ fn start(launch: &Launch) -> io::Result<Started> {
     };
     let mut process = command.spawn()?;
     let missing = || io::Error::other("the new process has no pipes");
+    let stdout = process.stdout.take().ok_or_else(missing)?;
+    let stderr = process.stderr.take().ok_or_else(missing)?;
     Ok(Started {
         pid: process.id().ok_or_else(missing)?,
-        stdout: process.stdout.take().ok_or_else(missing)?,
-        stderr: process.stderr.take().ok_or_else(missing)?,
+        stdout: pipe::Receiver::from_owned_fd(stdout.into_owned_fd()?)?,
+        stderr: pipe::Receiver::from_owned_fd(stderr.into_owned_fd()?)?,
         process,
         control,
     })
@@ -253,9 +257,9 @@ struct Watch {
     pid: u32,
     home: Option<Cgroup>,
     process: Child,
-    stdout: Source<ChildStdout>,
-    stderr: Source<ChildStderr>,
-    up: Source<pipe::Receiver>,
+    stdout: Source,
+    stderr: Source,
+    up: Source,
     down: Option<pipe::Sender>,
     unsent: BytesMut,
     orders: mpsc::UnboundedReceiver<Bytes>,
@@ -374,38 +378,44 @@ impl Watch {
 }
 
 /// Something to read from until it ends.
-struct Source<R> {
-    reader: Option<R>,
-    buffer: BytesMut,
+struct Source {
+    pipe: Option<pipe::Receiver>,
 }
 
-impl<R: AsyncRead + Unpin> Source<R> {
-    fn new(reader: Option<R>) -> Self {
-        Self {
-            reader,
-            buffer: BytesMut::new(),
-        }
+impl Source {
+    fn new(pipe: Option<pipe::Receiver>) -> Self {
+        Self { pipe }
     }
 
     fn is_open(&self) -> bool {
-        self.reader.is_some()
+        self.pipe.is_some()
     }
 
     /// The next bytes; empty once, at the end; after that it waits for ever. Cancel safe.
     async fn chunk(&mut self) -> Bytes {
-        let Some(reader) = &mut self.reader else {
+        let Some(pipe) = &self.pipe else {
             return std::future::pending().await;
         };
-        self.buffer.reserve(READ_SIZE);
-        match reader.read_buf(&mut self.buffer).await {
-            Ok(0) => self.reader = None,
+        match read(pipe).await {
+            Ok(chunk) if !chunk.is_empty() => return chunk,
             Ok(_) => {}
-            Err(error) => {
-                debug!(%error, "pipe cannot be read");
-                self.reader = None;
-            }
+            Err(error) => debug!(%error, "pipe cannot be read"),
         }
-        self.buffer.split().freeze()
+        self.pipe = None;
+        Bytes::new()
+    }
+}
+
+/// What is in the pipe, as soon as there is something; nothing at its end.
+async fn read(pipe: &pipe::Receiver) -> io::Result<Bytes> {
+    loop {
+        pipe.readable().await?;
+        let mut buffer = BytesMut::with_capacity(READ_SIZE);
+        match pipe.try_read_buf(&mut buffer) {
+            Ok(_) => return Ok(buffer.freeze()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -83,8 +83,12 @@ impl Unit {
                 None => return self.on_stem_line(line),
             },
         };
-        let text = String::from_utf8_lossy(&line);
-        debug!(node = self.name(), stream = stream.file_name(), line = %text);
+        // Made only if somebody wants it: a node may print a million lines a second.
+        debug!(
+            node = self.name(),
+            stream = stream.file_name(),
+            line = %String::from_utf8_lossy(&line)
+        );
         match &mut self.early {
             Early::Held(held) => held.push(stream, line),
             Early::Passed => self.keep(stream, line, out),
