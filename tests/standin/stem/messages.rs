@@ -106,11 +106,10 @@ impl LineCutter {
 }
 
 /// A node's line as the stem writes it.
-pub(super) fn output_line(node: &str, line: &[u8]) -> Vec<u8> {
-    let mut out = format!("[{node}] ").into_bytes();
-    out.extend_from_slice(line);
-    out.push(b'\n');
-    out
+pub(super) fn output_line(out: &mut Vec<u8>, node: &str, line: &[u8]) {
+    for part in [b"[", node.as_bytes(), b"] ", line, b"\n"] {
+        out.extend_from_slice(part);
+    }
 }
 
 /// What the stem reports; `to_string` gives the text without its NUL.
@@ -252,7 +251,9 @@ mod tests {
         assert_eq!(cutter.finish(), None);
         assert!(cutter.push(b"rest").is_empty());
         assert_eq!(cutter.finish(), Some(b"rest".to_vec()));
-        assert_eq!(output_line("w", b"rest"), b"[w] rest\n");
+        let mut out = b"[w] two\n".to_vec();
+        output_line(&mut out, "w", b"rest");
+        assert_eq!(out, b"[w] two\n[w] rest\n");
     }
 
     #[test]

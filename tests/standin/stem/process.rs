@@ -25,7 +25,10 @@ use crate::describe;
 /// keeps the pipe open.
 const OUTPUT_GRACE: Duration = Duration::from_millis(250);
 
-/// One of the stem's own output streams, written line by line by all nodes.
+/// What is read of a node's output at once: all that a pipe holds.
+const READ_SIZE: usize = 64 * 1024;
+
+/// One of the stem's own output streams, written by all nodes, each in whole lines.
 pub(super) type Sink = Arc<Mutex<Box<dyn AsyncWrite + Send + Unpin>>>;
 
 /// A node the supervisor has created.
@@ -179,7 +182,7 @@ fn forward(name: &str, from: Option<OwnedFd>, to: &Sink) -> JoinHandle<()> {
             return;
         };
         let mut cutter = LineCutter::default();
-        let mut buffer = [0; 4096];
+        let mut buffer = vec![0; READ_SIZE];
         loop {
             let read = from.read(&mut buffer).await.unwrap_or_default();
             let chunk = buffer.get(..read).unwrap_or_default();
@@ -187,9 +190,12 @@ fn forward(name: &str, from: Option<OwnedFd>, to: &Sink) -> JoinHandle<()> {
             if read == 0 {
                 lines.extend(cutter.finish());
             }
+            // In one go: a call of the system for each line would be what limits a flood.
+            let mut text = Vec::new();
             for line in lines {
-                write(&to, &output_line(&name, &line)).await;
+                output_line(&mut text, &name, &line);
             }
+            write(&to, &text).await;
             if read == 0 {
                 return;
             }
@@ -198,9 +204,9 @@ fn forward(name: &str, from: Option<OwnedFd>, to: &Sink) -> JoinHandle<()> {
 }
 
 /// A stream nobody reads any more is no reason to stop.
-async fn write(to: &Sink, line: &[u8]) {
+async fn write(to: &Sink, lines: &[u8]) {
     let mut to = to.lock().await;
-    if to.write_all(line).await.is_ok() {
+    if to.write_all(lines).await.is_ok() {
         let _ = to.flush().await;
     }
 }
