@@ -266,3 +266,6 @@ fn ending(status: ExitStatus) -> Ending {
         (None, signal) => Ending::Signal(signal.unwrap_or_default()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,8 @@ fn a_failed_run_is_told_with_its_last_words_and_repeated_less_and_less_often() {
     // The ordinary run is due before the next doubled time has passed.
     archival.handle_timeout(at);
     archival.handle(at, ended(3, ""));
+    let told = "log archival failed: exit code 3; next attempt in 1740 s";
+    assert_eq!(drain(&mut archival), [run(), warning(told)]);
     assert_eq!(archival.poll_timeout(), Some(t0 + secs(7200)));
 }
 
