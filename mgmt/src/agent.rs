@@ -25,6 +25,7 @@ mod list;
 mod memory;
 pub mod node_script;
 mod nodes;
+pub mod options;
 pub mod process;
 mod restart;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod tests;
 mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use broker_proto::peering::{PeerAddr, PeerNetwork};
@@ -137,6 +139,13 @@ pub enum Output {
     Log {
         /// What happened.
         record: Record,
+    },
+    /// Write the script that sets a node's options. The order that names it comes after.
+    WriteOptions {
+        /// Where.
+        path: PathBuf,
+        /// The whole script.
+        text: String,
     },
     /// Keep this for the agent's next life, in the place of what was kept before. Only of an agent
     /// with a memory.

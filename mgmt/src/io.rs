@@ -5,6 +5,7 @@ mod archiver;
 mod kept;
 pub mod log;
 pub mod node_script;
+mod options;
 pub mod plan;
 pub mod run;
 mod scripts;

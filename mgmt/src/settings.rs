@@ -107,6 +107,9 @@ pub struct AgentSettings {
     pub connect_retry: Duration,
     /// Environment that nodes need to find this agent, if it is not where they look by themselves.
     pub node_env: Vec<(String, String)>,
+    /// Where it writes the scripts that set nodes' options; nodes run elsewhere, so this should be
+    /// absolute.
+    pub options_dir: PathBuf,
     /// How it deploys; stock has no such choice.
     pub deploying: Deploying,
 }

@@ -80,6 +80,7 @@ impl Subject for AgentProcess {
         self.poll_output().map(|output| match output {
             AgentOutput::Broker(output) => Output::Broker(output),
             AgentOutput::Log(record) => Output::Log(record),
+            AgentOutput::WriteOptions { .. } => panic!("no node has options"),
             AgentOutput::Keep(_) => panic!("this agent has no memory"),
         })
     }
@@ -133,6 +134,7 @@ pub(crate) fn replay_agent(transcript: &Transcript, controller: Option<PeerAddr>
         request_timeout: Duration::from_secs(5),
         connect_retry: Duration::from_secs(1),
         node_env: Vec::new(),
+        options_dir: PathBuf::from("/usr/local/zeek/var/lib/zeek-mgmt/options"),
         deploying: Deploying::default(),
     };
     let id = recorded::endpoint(legs[0].0, legs[0].1).unwrap();

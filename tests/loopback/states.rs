@@ -1,10 +1,15 @@
 //! What zeek-client shows of nodes that are not well (API §15.2 D36).
 
+use std::fs;
 use std::time::Duration;
 
+use broker_proto::Address;
 use harness::command::Finished;
 use harness::tree::{INSTANCE, Options, Tree};
 use harness::wait_until;
+use harness::websocket::WebSocket;
+use mgmt::api::controller::ControllerRequest;
+use mgmt::model::{ClusterRole, Configuration, Instance, Node, NodeOption};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -114,6 +119,39 @@ fn unchanged_nodes_keep_their_processes_if_asked_for() {
     assert_eq!(deploy(&tree).code, Some(0));
     assert_eq!(["manager", "worker-01"].map(pid), before);
     assert_nobody_noticed(&tree);
+    tree.stop().unwrap();
+}
+
+#[test]
+fn options_of_a_node_are_a_script_that_it_loads() {
+    let tree = tree(&[], &[]);
+    let name = "worker-01";
+    let mut worker = Node::new(INSTANCE, name, ClusterRole::Worker);
+    let option = NodeOption {
+        name: "Foo::bar".to_owned(),
+        value: "T".to_owned(),
+    };
+    worker.options = Some([option].into());
+    let instance = Instance {
+        name: INSTANCE.to_owned(),
+        host: Address::UNSPECIFIED,
+        listen_port: None,
+    };
+    let config = Configuration {
+        id: "with-options".to_owned(),
+        instances: [instance].into(),
+        nodes: [worker].into(),
+    };
+    let mut client = WebSocket::subscribed(tree.ports.websocket).unwrap();
+    let reqid = "stage".to_owned();
+    let stage = ControllerRequest::StageConfiguration { reqid, config };
+    client.answer(&stage).unwrap();
+    let reqid = "deploy".to_owned();
+    client.answer(&ControllerRequest::Deploy { reqid }).unwrap();
+    row_in_state(&tree, name, "RUNNING");
+    let script = tree.state_folder().join("zeek-mgmt/options/worker-01.zeek");
+    let text = fs::read_to_string(script).unwrap();
+    assert_eq!(text, "redef Foo::bar = T\n;\n");
     tree.stop().unwrap();
 }
 

@@ -18,7 +18,7 @@ use supervisor::api::{MANAGEMENT_NODE_VARIABLE, NodeConfig, Status, SupervisorRe
 use self::plan::Plan;
 use super::nodes::{LocalNode, Nodes};
 use super::watch::{Former, Watch};
-use super::{Agent, NO_SUPERVISOR, TIMED_OUT, Waiting};
+use super::{Agent, NO_SUPERVISOR, Output, TIMED_OUT, Waiting, options};
 use crate::api::ApiResult;
 use crate::api::agent::AgentResponse;
 use crate::log::Record;
@@ -294,6 +294,10 @@ impl Agent {
             round: self.round,
         };
         let reqid = self.await_answer(now, waiting);
+        if let Some(text) = options::script(node) {
+            let path = options::path(&self.settings, node);
+            self.outputs.push_back(Output::WriteOptions { path, text });
+        }
         let node = plan::order(&self.settings, node, self.nodes.cluster());
         self.ask_supervisor(SupervisorRequest::Create { reqid, node });
     }
@@ -312,8 +316,9 @@ impl Agent {
         let is_unchanged = |node: &&Node| {
             let order = plan::order(&self.settings, node, &plan.cluster);
             let running = status.nodes.get(&node.name);
-            let state = self.nodes.get(&node.name).map(LocalNode::state);
-            state == Some(State::Running)
+            let former = self.nodes.get(&node.name);
+            let former = former.filter(|former| former.config().options == node.options);
+            former.map(LocalNode::state) == Some(State::Running)
                 && running.is_some_and(|running| plan::is_as_ordered(&running.node, &order))
         };
         let kept = plan.local.iter().filter(|_| keeps).filter(is_unchanged);

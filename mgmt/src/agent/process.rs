@@ -1,6 +1,7 @@
 //! `AgentProcess`: the whole agent but for its sockets.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use broker_proto::codec::Limits;
@@ -43,6 +44,13 @@ pub enum Output {
     Broker(peering::Output),
     /// A line for the management log (API §8.4).
     Log(Record),
+    /// Write the script that sets a node's options ([`AgentOutput::WriteOptions`]).
+    WriteOptions {
+        /// Where.
+        path: PathBuf,
+        /// The whole script.
+        text: String,
+    },
     /// Keep this for the agent's next life, or nothing ([`AgentOutput::Keep`]).
     Keep(Option<Configuration>),
 }
@@ -141,6 +149,10 @@ impl AgentProcess {
                 (Some(record), SUPERVISOR_TOPIC, request.into())
             }
             AgentOutput::Log { record } => return self.log(record),
+            AgentOutput::WriteOptions { path, text } => {
+                let output = Output::WriteOptions { path, text };
+                return self.outputs.push_back(output);
+            }
             AgentOutput::Keep { config } => return self.outputs.push_back(Output::Keep(config)),
             AgentOutput::Peer { addr, retry } => {
                 let retry = Some(retry);

@@ -197,11 +197,28 @@ impl Rig {
                 | Output::ToNodes { .. }
                 | Output::ToSupervisor { .. }
                 | Output::Peer { .. }
+                | Output::WriteOptions { .. }
                 | Output::Keep { .. } => {}
             }
             outputs.push(output);
         }
         outputs
+    }
+
+    /// What the supervisor says if it runs just what these outputs order.
+    pub(super) fn as_ordered(&self, outputs: &[Output]) -> Status {
+        let mut running = status([]);
+        for output in outputs {
+            if let Output::ToSupervisor {
+                request: SupervisorRequest::Create { node, .. },
+            } = output
+            {
+                let (node, pid) = (node.clone(), Some(84));
+                let name = node.name.clone();
+                running.nodes.insert(name, NodeStatus { node, pid });
+            }
+        }
+        running
     }
 
     /// The notices since the last look, in words.
@@ -333,6 +350,7 @@ pub(super) fn settings() -> AgentSettings {
         request_timeout: secs(5),
         connect_retry: secs(1),
         node_env: vec![],
+        options_dir: PathBuf::from("/usr/local/zeek/var/lib/zeek-mgmt/options"),
         deploying: Deploying::default(),
     }
 }

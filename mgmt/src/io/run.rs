@@ -24,6 +24,7 @@ use super::archiver::Archiver;
 use super::kept::Kept;
 use super::log::Log;
 use super::node_script;
+use super::options;
 use super::store::{OpenError, Store};
 use crate::agent::node_script::NodeScript;
 use crate::agent::process::{AgentProcess, Output as AgentOutput};
@@ -42,6 +43,9 @@ pub enum RunError {
     /// The signal handlers could not be installed.
     #[error("cannot handle signals")]
     Signals(#[source] io::Error),
+    /// The current directory is not to be had.
+    #[error("cannot tell where this runs")]
+    Directory(#[source] io::Error),
     /// The state file is not to be had.
     #[error("cannot start on this state")]
     State(#[from] OpenError),
@@ -239,6 +243,8 @@ pub async fn agent(mut settings: Settings, choices: AgentChoices) -> Result<(), 
         RunError::NodeScript { dir, source }
     })?;
     settings.agent.deploying = choices.deploying;
+    let options_dir = std::path::absolute(&settings.agent.options_dir);
+    settings.agent.options_dir = options_dir.map_err(RunError::Directory)?;
     let mut signals = Signals::new(&settings.agent.name)?;
     outlive_size_limits()?;
     let (dir, name) = (&settings.agent_dir, &settings.agent.name);
@@ -274,6 +280,11 @@ pub async fn agent(mut settings: Settings, choices: AgentChoices) -> Result<(), 
                 AgentOutput::Broker(output) => transport.apply(output),
                 AgentOutput::Log(record) => log.write(record),
                 AgentOutput::Keep(config) => kept.write(config),
+                AgentOutput::WriteOptions { path, text } => {
+                    if let Err(error) = options::write(&path, &text) {
+                        warn!(path = %path.display(), %error, "cannot write a node's options");
+                    }
+                }
             }
         }
         let deadline = process.poll_timeout();

@@ -13,6 +13,7 @@ use super::{
     Settings, SupervisorSettings,
 };
 use crate::agent::node_script;
+use crate::agent::options;
 use crate::log::{Format, Level, LogSettings};
 
 /// How long a request of the agent's may take if nobody says, in seconds (API §8.2).
@@ -134,6 +135,7 @@ fn agent(given: &Given) -> AgentSettings {
         request_timeout: timeout.unwrap_or_default(),
         connect_retry: connect_retry(given),
         node_env: Vec::new(),
+        options_dir: given.path("Management::state_dir").join(options::DIRECTORY),
         deploying: Deploying::default(),
     }
 }

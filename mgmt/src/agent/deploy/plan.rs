@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry;
 use broker_proto::{Address, Port};
 use supervisor::api::{ClusterEndpoint, MANAGEMENT_NODE_VARIABLE, NodeConfig};
 
+use crate::agent::options;
 use crate::model::{Configuration, Node};
 use crate::settings::AgentSettings;
 
@@ -57,7 +58,7 @@ pub(in crate::agent) fn refusal(node: &Node) -> Option<String> {
         let why = format!("environment variable {MANAGEMENT_NODE_VARIABLE} is reserved");
         return Some(why);
     }
-    node.problem()
+    node.problem().or_else(|| options::refusal(node))
 }
 
 /// The directory that a node of this name has under this agent, today and in its former lives.
@@ -72,6 +73,10 @@ pub(in crate::agent) fn order(
     cluster: &BTreeMap<String, ClusterEndpoint>,
 ) -> NodeConfig {
     let mut scripts = node.scripts.clone().unwrap_or_default();
+    if options::script(node).is_some() {
+        let path = options::path(settings, node);
+        scripts.push(path.display().to_string());
+    }
     scripts.push(settings.node_script.clone());
     let mut env = node.env.clone();
     for (name, value) in &settings.node_env {
