@@ -151,8 +151,7 @@ impl Lazily {
 }
 
 fn self_signed_config() -> io::Result<ServerConfig> {
-    let identity = certificate::self_signed()
-        .map_err(|_unspecified| io::Error::other("cannot make a self-signed certificate"))?;
+    let identity = certificate::self_signed().map_err(io::Error::other)?;
     // Named here, because a process-wide default would depend on who comes first.
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
