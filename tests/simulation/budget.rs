@@ -1,5 +1,5 @@
 //! A stock controller waits 9 s at least. Whatever the supervisor, the nodes and the network below
-//! it do, our agent has answered by then: once, and with what is true.
+//! it do, our agent has answered by then: once, and with what is true (API §5, §15.2).
 
 use std::collections::BTreeSet;
 use std::slice;
@@ -12,7 +12,7 @@ use mgmt::model::{ClusterRole, Configuration, Instance, Node, NodeStatus, Role, 
 
 use crate::controller::Answer;
 use crate::host::CONFIG_VARIABLE;
-use crate::world::{AGENT, CONTROLLER, INSTANCE, SUPERVISOR, World};
+use crate::world::{AGENT, CONTROLLER, Hello, INSTANCE, SUPERVISOR, World};
 
 /// `BUDGET_SEEDS=10000` at compile time asks for more.
 const SEEDS: u64 = 100;
@@ -25,6 +25,9 @@ const CALM: Duration = Duration::from_secs(60);
 
 /// Most answers come at once.
 const SLOW: Duration = Duration::from_secs(4);
+
+/// From a node's end to an agent that knows of it: the way of a frame, and then some.
+const SOON: Duration = Duration::from_millis(100);
 
 const NODES: [(&str, ClusterRole); 6] = [
     ("manager", ClusterRole::Manager),
@@ -48,6 +51,7 @@ fn a_stock_controller_hears_from_our_agent_within_its_patience() {
     assert!(totals.deployments > seeds * 5, "{totals:?}");
     assert!(totals.came_up > seeds * 5, "{totals:?}");
     assert!(totals.failed > seeds, "{totals:?}");
+    assert!(totals.listed > seeds, "{totals:?}");
     assert!(totals.slow > seeds, "{totals:?}");
     println!("{seeds} seeds: {totals:?}");
 }
@@ -73,6 +77,8 @@ struct Totals {
     /// Results of deployments.
     came_up: u64,
     failed: u64,
+    /// Nodes that were listed as running.
+    listed: u64,
     /// Answers that took longer than `SLOW`.
     slow: u64,
 }
@@ -113,7 +119,7 @@ impl Run {
 
     /// Something is asked or goes wrong, and a while passes.
     fn step(&mut self) {
-        match self.world.draw.below(16) {
+        match self.world.draw.below(18) {
             0..4 => self.deploy_some(),
             4..7 => self.ask(|reqid| AgentRequest::GetNodes { reqid }),
             7..10 => {
@@ -138,6 +144,13 @@ impl Run {
                 for node in self.world.nodes() {
                     let time = self.world.draw.millis(100..30_000);
                     self.world.stall(node, time);
+                }
+            }
+            15 | 16 => {
+                for node in self.world.nodes() {
+                    if self.world.draw.below(3) == 0 {
+                        self.world.crash(node);
+                    }
                 }
             }
             _ => {
@@ -172,7 +185,7 @@ impl Run {
         let up = results(deployed).iter().filter(|result| result.success);
         let up = up.filter_map(|result| result.node.as_deref());
         assert_eq!(up.collect::<Vec<_>>(), calm, "seed {seed}: {deployed:?}");
-        assert_eq!(nodes_in(listed), calm, "seed {seed}: {listed:?}");
+        assert_eq!(running_in(listed), calm, "seed {seed}: {listed:?}");
         assert_eq!(self.world.running(), calm, "seed {seed}");
     }
 
@@ -201,6 +214,14 @@ impl Run {
                 let is_first = seen.insert(config.id.clone());
                 self.check_deployment(answer, &config.id, is_first, totals);
             }
+            match &answer.request {
+                AgentRequest::Restart { .. } => self.check_restart(answer),
+                AgentRequest::GetNodes { .. } => self.check_running(answer, totals),
+                AgentRequest::Deploy { .. }
+                | AgentRequest::Welcome { .. }
+                | AgentRequest::Standby { .. }
+                | AgentRequest::NodeDispatch { .. } => {}
+            }
         }
     }
 
@@ -215,10 +236,7 @@ impl Run {
             let Some(node) = &result.node else {
                 continue;
             };
-            let hellos = self.world.hellos.iter();
-            let mut heard = hellos
-                .filter(|hello| hello.node == *node)
-                .filter(|hello| answer.asked <= hello.at && hello.at <= answer.at);
+            let mut heard = self.hellos_between(answer, node);
             if result.success {
                 totals.came_up += 1;
                 assert!(heard.next().is_some(), "seed {}: {answer:?}", self.seed);
@@ -229,6 +247,40 @@ impl Run {
                 assert_eq!(heard.next(), None, "seed {}: {answer:?}", self.seed);
             }
         }
+    }
+
+    /// A node that is restarted has said hello again by then (API §15.2 D39).
+    fn check_restart(&self, answer: &Answer) {
+        let restarted = results(answer).iter().filter(|result| result.success);
+        for node in restarted.filter_map(|result| result.node.as_ref()) {
+            let mut heard = self.hellos_between(answer, node);
+            assert!(heard.next().is_some(), "seed {}: {answer:?}", self.seed);
+        }
+    }
+
+    /// A node that is listed as running runs, or ended just now (API §15.2 D36).
+    fn check_running(&self, answer: &Answer, totals: &mut Totals) {
+        for node in running_in(answer) {
+            totals.listed += 1;
+            let mut lives = self.world.lives.values().filter(|life| life.node == node);
+            let runs = lives.any(|life| {
+                let end = life.end.map(|end| end + SOON);
+                life.begin <= answer.at && end.is_none_or(|end| answer.at <= end)
+            });
+            assert!(runs, "seed {}: {node} is dead: {answer:?}", self.seed);
+        }
+    }
+
+    /// The hellos of a node from a request to its answer.
+    fn hellos_between<'a>(
+        &'a self,
+        answer: &'a Answer,
+        node: &'a str,
+    ) -> impl Iterator<Item = &'a Hello> {
+        let hellos = self.world.hellos.iter();
+        hellos
+            .filter(move |hello| hello.node == node)
+            .filter(move |hello| answer.asked <= hello.at && hello.at <= answer.at)
     }
 
     fn deploy_some(&mut self) {
@@ -313,8 +365,8 @@ fn results(answer: &Answer) -> &[ApiResult] {
     }
 }
 
-/// The cluster nodes that are listed, all of them running.
-fn nodes_in(answer: &Answer) -> Vec<String> {
+/// The cluster nodes that are listed as running.
+fn running_in(answer: &Answer) -> Vec<String> {
     let [result] = results(answer) else {
         panic!("not one list: {answer:?}");
     };

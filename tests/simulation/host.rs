@@ -28,6 +28,11 @@ struct Stem {
     stops_in: Duration,
     /// Once it is told of one: name and configuration.
     told: Option<(String, String)>,
+    /// It was told to stop, so it does not start its node again.
+    is_stopping: bool,
+    /// The node's process id, since its last start.
+    node_pid: u32,
+    /// The node, while it runs.
     node: Option<Who>,
 }
 
@@ -53,6 +58,8 @@ impl World {
                     pid,
                     stops_in: self.stop_time(),
                     told: None,
+                    is_stopping: false,
+                    node_pid: 0,
                     node: None,
                 };
                 self.host.stems.insert(child, stem);
@@ -64,9 +71,11 @@ impl World {
                 target,
                 signal,
                 ..
-            } => match (target, signal, self.host.stems.get(&child)) {
+            } => match (target, signal, self.host.stems.get_mut(&child)) {
                 (Target::Process, Signal::Term, Some(stem)) => {
-                    self.later(self.now + stem.stops_in, Event::End(child));
+                    stem.is_stopping = true;
+                    let at = self.now + stem.stops_in;
+                    self.later(at, Event::End(child));
                 }
                 (_, Signal::Kill, Some(_)) => self.end(child),
                 (_, _, None) | (Target::Group, Signal::Term, _) => {}
@@ -87,8 +96,36 @@ impl World {
         let Some(stem) = self.host.stems.get_mut(&child) else {
             return;
         };
-        stem.told = Some((name.clone(), config_in(text)));
+        stem.told = Some((name, config_in(text)));
+        self.start_node(child);
+    }
+
+    /// A node dies by itself; its stem tells, and starts it again.
+    pub(crate) fn crash(&mut self, who: Who) {
+        let stems = self.host.stems.iter();
+        let mut own = stems.filter(|(_, stem)| stem.node == Some(who));
+        let Some((child, stem)) = own.next() else {
+            return;
+        };
+        let (child, pid) = (*child, stem.node_pid);
+        let name = stem.told.clone().unwrap().0;
+        self.kill(who);
+        let how = format!("error Supervised node '{name}' (PID {pid}) exited prematurely");
+        let chunk = format!("{how} with status 1\0").into();
+        self.report(HostInput::Message { child, chunk });
+        let wait = self.draw.millis(0..2000);
+        self.later(self.now + wait, Event::Revival(child));
+    }
+
+    /// A node is forked, and says so much later that it is there.
+    pub(crate) fn start_node(&mut self, child: ChildId) {
         let pid = self.next_pid();
+        let stem = self.host.stems.get_mut(&child);
+        let Some(stem) = stem.filter(|stem| !stem.is_stopping) else {
+            return;
+        };
+        (stem.node_pid, stem.node) = (pid, None);
+        let name = stem.told.clone().unwrap().0;
         let chunk = format!("status {name} {pid}\0").into();
         self.report(HostInput::Message { child, chunk });
         let wait = match self.draw.below(20) {

@@ -39,8 +39,8 @@ pub(crate) struct World {
     /// What nodes said hello, and when the agent heard it.
     pub(crate) hellos: Vec<Hello>,
     processes: BTreeMap<Who, Process>,
-    /// Name and configuration of each node that ever ran: hellos arrive from dead ones, too.
-    born: BTreeMap<Who, (String, String)>,
+    /// Each node that ever ran: hellos arrive from dead ones, too.
+    pub(crate) lives: BTreeMap<Who, Life>,
     listeners: BTreeMap<u16, Who>,
     ends: BTreeMap<(Who, LinkId), End>,
     /// Processes that do nothing until then.
@@ -59,12 +59,24 @@ pub(crate) struct Hello {
     pub(crate) at: Instant,
 }
 
+/// A node's process.
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    pub(crate) node: String,
+    /// The configuration it is of.
+    pub(crate) config: String,
+    pub(crate) begin: Instant,
+    pub(crate) end: Option<Instant>,
+}
+
 /// Something that will happen.
 pub(crate) enum Event {
     /// To a process, when it is not stalled.
     To(Who, What),
     /// A stem's node begins.
     Birth(ChildId),
+    /// A stem starts its node again.
+    Revival(ChildId),
     /// A stem ends, and its node with it.
     End(ChildId),
 }
@@ -144,7 +156,7 @@ impl World {
             host: Host::default(),
             hellos: Vec::new(),
             processes: processes.into(),
-            born: BTreeMap::new(),
+            lives: BTreeMap::new(),
             listeners: BTreeMap::new(),
             ends: BTreeMap::new(),
             stalled: BTreeMap::new(),
@@ -237,8 +249,13 @@ impl World {
     pub(crate) fn start(&mut self, node: Node) -> Who {
         self.count += 1;
         let who = Who(u32::try_from(self.count).unwrap());
-        let name = (node.name.clone(), node.config.clone());
-        self.born.insert(who, name);
+        let life = Life {
+            node: node.name.clone(),
+            config: node.config.clone(),
+            begin: self.now,
+            end: None,
+        };
+        self.lives.insert(who, life);
         self.processes.insert(who, Process::Node(Box::new(node)));
         self.obey(who);
         who
@@ -247,6 +264,9 @@ impl World {
     /// The end of a process: its links are closed behind what it wrote.
     pub(crate) fn kill(&mut self, who: Who) {
         self.processes.remove(&who);
+        if let Some(life) = self.lives.get_mut(&who) {
+            life.end = Some(self.now);
+        }
         let own = self.ends.iter().filter(|((of, _), _)| *of == who);
         let own: Vec<_> = own.map(|(key, end)| (*key, end.peer, end.free)).collect();
         for (key, (peer, link), free) in own {
@@ -281,6 +301,7 @@ impl World {
                 }
             }
             Event::Birth(child) => self.birth(child),
+            Event::Revival(child) => self.start_node(child),
             Event::End(child) => self.end(child),
         }
     }
@@ -341,7 +362,7 @@ impl World {
 
     fn note_hello(&mut self, from: Who, chunk: &[u8]) {
         const NAME: &[u8] = b"Management::Node::API::notify_node_hello";
-        let Some((node, config)) = self.born.get(&from).cloned() else {
+        let Some(Life { node, config, .. }) = self.lives.get(&from).cloned() else {
             return;
         };
         if chunk.windows(NAME.len()).any(|window| window == NAME) {
