@@ -299,3 +299,6 @@ fn read_supervisor(event: Event) -> Result<AgentInput, EventError> {
     let message = SupervisorResponse::try_from(event)?;
     Ok(AgentInput::Supervisor { message })
 }
+
+#[cfg(test)]
+mod tests;

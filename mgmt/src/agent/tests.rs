@@ -557,6 +557,6 @@ pub(super) fn millis(n: u64) -> Duration {
 }
 
 #[allow(clippy::disallowed_methods, reason = "any starting point will do")]
-fn start() -> Instant {
+pub(super) fn start() -> Instant {
     Instant::now()
 }

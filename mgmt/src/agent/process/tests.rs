@@ -1,0 +1,207 @@
+//! What makes no sense is answered or ignored, and told once; the agent goes on.
+
+use super::super::tests::{config, node, peer, settings, start};
+use super::*;
+use crate::log::Level;
+use crate::model::ClusterRole;
+
+#[test]
+fn a_deployment_with_an_unknown_role_is_answered_with_what_is_wrong() {
+    let mut agent = Rig::new();
+    let request = AgentRequest::Deploy {
+        reqid: "r1".into(),
+        config: config("c1", vec![node("w1", ClusterRole::Worker, None)]),
+        force: false,
+    };
+    let mut event = Event::from(request);
+    let role = Data::enum_value("Supervisor::WORKER");
+    let strange = Data::enum_value("Supervisor::CLERK");
+    assert!(replace(&mut event.args[1], &role, &strange));
+    let said = agent.hear("zeek/management/agent/instance-1", event);
+    let [answer] = said.as_slice() else {
+        panic!("not one line: {said:?}");
+    };
+    assert!(answer.starts_with("tx Management::Agent::API::deploy_response error ("));
+    assert!(answer.contains("Supervisor::CLERK"), "{answer}");
+    assert!(answer.ends_with("(reqid r1, instance instance-1)"));
+    agent.assert_well();
+}
+
+#[test]
+fn every_request_that_does_not_read_is_answered_if_it_has_an_id() {
+    let mut agent = Rig::new();
+    for (request, answer) in [
+        ("agent_welcome_request", "agent_welcome_response"),
+        ("agent_standby_request", "agent_standby_response"),
+        ("deploy_request", "deploy_response"),
+        ("get_nodes_request", "get_nodes_response"),
+        ("node_dispatch_request", "node_dispatch_response"),
+        ("restart_request", "restart_response"),
+    ] {
+        let name = format!("Management::Agent::API::{request}");
+        let many = vec![Data::string("r1"), Data::None, Data::None, Data::None];
+        let event = Event::new(name.clone(), many);
+        let said = agent.hear("zeek/management/agent/instance-1", event);
+        let want = format!("tx Management::Agent::API::{answer} ");
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].starts_with(&want), "{said:?}");
+        let event = Event::new(name, vec![Data::Count(1)]);
+        let said = agent.hear("zeek/management/agent/instance-1", event);
+        assert_eq!(said, [""; 0]);
+    }
+    agent.assert_well();
+}
+
+#[test]
+fn work_without_a_supervisor_is_refused() {
+    let mut agent = Rig::new();
+    let request = AgentRequest::Deploy {
+        reqid: "r1".into(),
+        config: config("c1", vec![]),
+        force: false,
+    };
+    let said = agent.hear("zeek/management/agent/instance-1", request.into());
+    let why = "agent has no connection to its supervisor";
+    let answer = format!(
+        "tx Management::Agent::API::deploy_response error ({why}) (reqid r1, instance instance-1)"
+    );
+    assert_eq!(
+        said,
+        ["rx Management::Agent::API::deploy_request r1 c1", &answer]
+    );
+    agent.assert_well();
+}
+
+#[test]
+fn hellos_answers_and_last_words_that_nobody_waits_for_change_nothing() {
+    let mut agent = Rig::new();
+    let text = || Data::string("x");
+    let result = Data::Vector(vec![text(), Data::Boolean(true)]);
+    let record = Data::Vector(vec![text(), text()]);
+    for (topic, name, args) in [
+        (
+            "node",
+            "Management::Node::API::notify_node_hello",
+            vec![text()],
+        ),
+        (
+            "node",
+            "Management::Node::API::notify_node_hello",
+            vec![Data::Count(1)],
+        ),
+        (
+            "node",
+            "Management::Node::API::node_dispatch_response",
+            vec![text(), result.clone()],
+        ),
+        (
+            "node",
+            "Management::Node::API::node_dispatch_response",
+            vec![text(), text()],
+        ),
+        (
+            "supervisor",
+            "Management::Supervisor::API::notify_node_exit",
+            vec![text(), record],
+        ),
+        (
+            "supervisor",
+            "Management::Supervisor::API::notify_node_exit",
+            vec![text(), text()],
+        ),
+    ] {
+        agent.hear(&format!("zeek/management/{topic}"), Event::new(name, args));
+    }
+    for (name, args) in [
+        ("create_response", vec![text(), text()]),
+        ("destroy_response", vec![text(), Data::Boolean(false)]),
+        ("restart_response", vec![text(), Data::Boolean(false)]),
+        ("status_response", vec![text(), Data::Vector(vec![])]),
+        ("node_status", vec![text(), Data::Count(7)]),
+    ] {
+        let event = Event::new(format!("SupervisorControl::{name}"), args);
+        agent.hear("zeek/supervisor/x", event);
+    }
+    agent.assert_well();
+}
+
+/// Puts another value in the place of one, wherever it is.
+fn replace(data: &mut Data, from: &Data, to: &Data) -> bool {
+    if data == from {
+        *data = to.clone();
+        return true;
+    }
+    match data {
+        Data::Vector(values) => values.iter_mut().any(|value| replace(value, from, to)),
+        Data::Set(values) => {
+            let mut changed = false;
+            let values = values.iter().cloned().map(|mut value| {
+                changed |= replace(&mut value, from, to);
+                value
+            });
+            *data = Data::Set(values.collect());
+            changed
+        }
+        Data::Table(_) => panic!("nothing is looked for in tables"),
+        Data::None
+        | Data::Boolean(_)
+        | Data::Count(_)
+        | Data::Integer(_)
+        | Data::Real(_)
+        | Data::String(_)
+        | Data::Address(_)
+        | Data::Subnet(_)
+        | Data::Port(_)
+        | Data::Timestamp(_)
+        | Data::Timespan(_)
+        | Data::Enum(_) => false,
+    }
+}
+
+struct Rig {
+    agent: AgentProcess,
+    now: Instant,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let now = start();
+        let agent = AgentProcess::new(settings(), peer(9), IdGen::new(1), now);
+        let mut rig = Self { agent, now };
+        rig.said();
+        rig
+    }
+
+    /// What the management log has to say of a message.
+    fn hear(&mut self, topic: &str, event: Event) -> Vec<String> {
+        let topic = Topic::new(topic).unwrap();
+        let payload = event.encode();
+        self.agent.on_message(self.now, &topic, &payload, peer(2));
+        self.agent.drain(self.now);
+        self.said()
+    }
+
+    fn said(&mut self) -> Vec<String> {
+        let outputs = std::iter::from_fn(|| self.agent.poll_output());
+        let records = outputs.filter_map(|output| match output {
+            Output::Log(record) => Some(record),
+            Output::Broker(_) | Output::WriteOptions { .. } | Output::Keep(_) => None,
+        });
+        let infos = records.filter(|record| record.level == Level::Info);
+        infos.map(|record| record.message).collect()
+    }
+
+    /// It still answers, and orders nothing by itself.
+    fn assert_well(mut self) {
+        let reqid = "w".to_owned();
+        let welcome = AgentRequest::Welcome { reqid };
+        let said = self.hear("zeek/management/agent/instance-1", welcome.into());
+        let answer = "tx Management::Agent::API::agent_welcome_response \
+                      success (reqid w, instance instance-1)";
+        assert_eq!(
+            said,
+            ["rx Management::Agent::API::agent_welcome_request w", answer]
+        );
+        assert_eq!(self.agent.agent.poll_timeout(), None);
+    }
+}
