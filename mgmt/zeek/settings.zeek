@@ -5,6 +5,7 @@
 ##! it does not know.
 
 @load base/frameworks/broker
+@load base/frameworks/cluster
 
 @ifndef ( Management::Agent::listen_port )
 

@@ -117,14 +117,16 @@ fn agent(given: &Given) -> AgentSettings {
         Origin::Default => Some(Duration::from_secs_f64(AGENT_TIMEOUT)),
         Origin::Environment(_) | Origin::Script { .. } | Origin::Argument => duration(&value),
     };
+    let listen = PeerAddr {
+        host: given.text("Management::Agent::listen_address"),
+        port: given
+            .port("Management::Agent::listen_port")
+            .unwrap_or_default(),
+    };
     AgentSettings {
         name: given.text("Management::Agent::name"),
-        listen: PeerAddr {
-            host: given.text("Management::Agent::listen_address"),
-            port: given
-                .port("Management::Agent::listen_port")
-                .unwrap_or_default(),
-        },
+        node_env: way_to(&listen),
+        listen,
         controller: dialed_controller(given),
         supervisor: PeerAddr {
             host: given.text("Broker::default_listen_address"),
@@ -134,10 +136,23 @@ fn agent(given: &Given) -> AgentSettings {
         node_script: node_script::STOCK.to_owned(),
         request_timeout: timeout.unwrap_or_default(),
         connect_retry: connect_retry(given),
-        node_env: Vec::new(),
         options_dir: given.path("Management::state_dir").join(options::DIRECTORY),
         deploying: Deploying::default(),
     }
+}
+
+/// The variables by which nodes find the agent, if it is not where they look by themselves: they
+/// need not have the settings that the agent has (API §6 N4, §13.3).
+fn way_to(agent: &PeerAddr) -> Vec<(String, String)> {
+    let mut env = Vec::new();
+    if agent.host != "0.0.0.0" {
+        env.push(("ZEEK_AGENT_ADDR".to_owned(), agent.host.clone()));
+    }
+    if agent.port != 2151 {
+        let port = format!("{}/tcp", agent.port);
+        env.push(("ZEEK_AGENT_PORT".to_owned(), port));
+    }
+    env
 }
 
 /// The controller the agent dials; address `0.0.0.0` waits for the controller instead (API §1.1).

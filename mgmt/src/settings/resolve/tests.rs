@@ -415,3 +415,21 @@ fn state_is_kept_relative_to_the_controllers_directory() {
         assert_eq!(found.store_dir, PathBuf::from(want));
     }
 }
+
+/// API §6 N4, §13.3.
+#[test]
+fn nodes_are_told_where_their_agent_is_unless_they_look_there_anyway() {
+    assert_eq!(settings(&[], &[]).agent.node_env, []);
+    let elsewhere = [
+        "Management::Agent::listen_port=2251/tcp",
+        "Management::Agent::listen_address=127.0.0.2",
+    ];
+    let expected = [
+        ("ZEEK_AGENT_ADDR", "127.0.0.2"),
+        ("ZEEK_AGENT_PORT", "2251/tcp"),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(settings(&elsewhere, &[]).agent.node_env, expected);
+    let default = ["Management::Agent::default_port=2251/tcp"];
+    assert_eq!(settings(&default, &[]).agent.node_env, expected[1..]);
+}
