@@ -185,6 +185,7 @@ fn a_program_that_cannot_start_is_given_up_too() {
     rig.request(create("r", NodeConfig::named("a")));
     let mut told = Vec::new();
     for generation in [1, 2] {
+        rig.drain();
         let child = child(1, generation);
         let reason = "cannot run zeek: not found".into();
         rig.host(HostInput::SpawnFailed { child, reason });
