@@ -158,6 +158,17 @@ impl Agent {
         matches!(self.deployment, Some(Deployment::AwaitStatus { .. }))
     }
 
+    /// Whether the node is not ordered yet, because others start before it.
+    pub(super) fn is_queued(&self, name: &str) -> bool {
+        match &self.deployment {
+            Some(Deployment::AwaitHellos(starting)) => {
+                let mut queued = starting.queue.iter().flatten();
+                queued.any(|node| node.name == name)
+            }
+            Some(Deployment::AwaitStatus { .. }) | None => false,
+        }
+    }
+
     /// The goal of the deployment that this status was asked for.
     pub(super) fn take_cleared(&mut self, id: &str) -> Option<Goal> {
         match self.deployment.take() {

@@ -89,13 +89,13 @@ impl Agent {
     }
 
     /// A supervisor that only was not reachable has its nodes. Another one has none, so they are
-    /// ordered anew.
+    /// ordered anew, but for those whose turn in a deployment is still to come.
     pub(super) fn on_returned(&mut self, now: Instant, is_same: bool, status: &Status) {
         if self.is_clearing() {
             return;
         }
         for name in self.nodes.names() {
-            if self.nodes.get(&name).is_some_and(LocalNode::is_refused) {
+            if self.nodes.get(&name).is_some_and(LocalNode::is_refused) || self.is_queued(&name) {
                 continue;
             }
             if status.nodes.contains_key(&name) {

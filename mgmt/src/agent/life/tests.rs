@@ -7,6 +7,7 @@ use super::super::{Input, Output};
 use super::*;
 use crate::api::agent::AgentRequest;
 use crate::model::ClusterRole;
+use crate::settings::StartOrder;
 
 #[test]
 fn a_node_that_dies_is_crashed_until_it_starts_and_pending_until_it_says_hello() {
@@ -192,6 +193,23 @@ fn another_supervisor_gets_the_orders_again() {
         rig.node_hello(name, peer(i));
     }
     assert!(rig.agent.nodes.all_running());
+}
+
+/// A second order for the same name would be refused, and the node taken for failed.
+#[test]
+fn another_supervisor_gets_no_orders_for_nodes_whose_turn_is_still_to_come() {
+    let mut settings = settings();
+    settings.deploying.start = StartOrder::RoleByRole;
+    let mut rig = Rig::with(settings);
+    let (_, ordered) = rig.deploy("r1", recorded(), status([]));
+    assert_eq!(created_nodes(&ordered), ["logger-01"]);
+    rig.peer_down(SUPERVISOR);
+    let asked = rig.peer_up(peer(3), Some(9999));
+    let again = answer(&mut rig, &asked[0], status([]));
+    assert_eq!(created_nodes(&again), ["logger-01"]);
+    rig.started("logger-01");
+    let next = rig.node_hello("logger-01", peer(10));
+    assert_eq!(created_nodes(&next), ["manager"]);
 }
 
 #[test]
