@@ -410,7 +410,7 @@ impl Agent {
         id
     }
 
-    /// Why a query cannot be taken on, if so.
+    /// Whether no further query can be taken on.
     fn is_full(&self) -> bool {
         self.waiting.len() + self.restarts.len() >= MAX_OPEN
     }
