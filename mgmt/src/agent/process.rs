@@ -215,8 +215,9 @@ impl AgentProcess {
             Err(error) => return warn!(peer = %from, %topic, %error, "message dropped"),
         };
         trace!(event = %event.name, %topic, %from, "rx");
-        // Only the controller is answered; what others say may be large.
-        let request = (*topic == self.topic).then(|| event.clone());
+        // Only the controller is answered, by the name and the id of what it asks.
+        let is_asked = *topic == self.topic;
+        let request = is_asked.then(|| (event.name.clone(), event.args.first().cloned()));
         let error = match self.read(topic, event, from) {
             Ok(input) => {
                 self.note(&input);
@@ -227,7 +228,7 @@ impl AgentProcess {
             Err(error) => error,
         };
         warn!(peer = %from, %topic, %error, "message dropped");
-        let response = request.and_then(|event| self.refusal(&event, &error));
+        let response = request.and_then(|(name, reqid)| self.refusal(&name, reqid?, &error));
         if let Some(response) = response {
             self.on_agent(now, AgentOutput::Respond { response });
         }
@@ -235,12 +236,12 @@ impl AgentProcess {
 
     /// The answer to a controller's request that does not read. Stock has none, and lets its
     /// controller wait.
-    fn refusal(&self, event: &Event, error: &EventError) -> Option<AgentResponse> {
-        let Some(Data::String(reqid)) = event.args.first() else {
+    fn refusal(&self, request: &str, reqid: Data, error: &EventError) -> Option<AgentResponse> {
+        let Data::String(reqid) = reqid else {
             return None;
         };
         let error = error.to_string();
-        AgentResponse::refusal(&event.name, reqid.to_str()?, &self.name, &error)
+        AgentResponse::refusal(request, reqid.to_str()?, &self.name, &error)
     }
 
     /// Logs what came. Stock hears of started nodes as little as of peerings.
