@@ -7,6 +7,7 @@ pub mod log;
 pub mod node_script;
 mod options;
 pub mod plan;
+mod replace;
 pub mod run;
 mod scripts;
 pub mod sources;

@@ -7,8 +7,7 @@
 
 use std::fs;
 use std::future;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use broker_proto::zeek::{FromData, ToData};
@@ -17,6 +16,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 use zeek_client_compat::json;
 
+use super::replace::{Readers, remove, replace};
 use super::store::set_aside;
 use crate::model::Configuration;
 
@@ -75,9 +75,7 @@ impl Kept {
 
     /// Removes what an agent with a memory left: one without would soon make it wrong.
     pub(super) fn forget(&self) {
-        if self.path.exists()
-            && let Err(error) = fs::remove_file(&self.path)
-        {
+        if let Err(error) = remove(&self.path) {
             warn!(path = %self.path.display(), %error, "what a former agent kept stays");
         }
     }
@@ -125,7 +123,8 @@ impl Kept {
         let path = self.path.clone();
         let text = config.map(|config| text(config, &self.instance));
         let write = move || match text {
-            Some(text) => replace(&path, &text),
+            // A node's environment may hold secrets.
+            Some(text) => replace(&path, &text, Readers::Owner),
             None => remove(&path),
         };
         self.writing = Some(tokio::task::spawn_blocking(write));
@@ -172,26 +171,6 @@ fn read(path: &Path) -> io::Result<Option<String>> {
     file.take(MAX_FILE).read_to_end(&mut bytes)?;
     // What is no text is no JSON either, and is set aside as such.
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
-}
-
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir)?;
-    }
-    remove(&new)?;
-    // A node's environment may hold secrets.
-    let mut options = fs::File::options();
-    let file = options.write(true).create_new(true).mode(0o600).open(&new);
-    file?.write_all(text.as_bytes())?;
-    fs::rename(&new, path)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]

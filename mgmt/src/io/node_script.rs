@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::{debug, info};
 
+use super::replace::{Readers, replace};
 use super::scripts::Scripts;
 use super::sources::sources;
 use crate::agent::node_script::{DIRECTORY, FILES, LOG_QUEUE_VARIABLE, NodeScript, STOCK};
@@ -50,15 +51,12 @@ pub(super) fn apply(script: NodeScript, settings: &mut Settings) -> io::Result<(
 /// Writes the files that are not there as they should be; returns the one to load. A node that
 /// starts meanwhile finds each file whole, in the old version or in this one.
 fn install(dir: &Path) -> io::Result<PathBuf> {
-    fs::create_dir_all(dir)?;
     for (name, text) in FILES {
         let path = dir.join(name);
         if fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
             continue;
         }
-        let new = dir.join(format!(".{name}.{}", std::process::id()));
-        fs::write(&new, text)?;
-        fs::rename(&new, &path)?;
+        replace(&path, text, Readers::All)?;
     }
     let (first, _) = FILES[0];
     Ok(dir.join(first))
