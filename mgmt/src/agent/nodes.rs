@@ -280,6 +280,8 @@ impl LocalNode {
                 };
                 self.ending = Some(format!("{how}; its supervisor has given up"));
                 self.is_hopeless = true;
+                // There will be no start to wait for, also if one was ordered.
+                self.is_restarting = false;
                 self.dead = Some(State::Failed);
             }
             // Its former self's.

@@ -1,4 +1,4 @@
-use supervisor::api::SupervisorResponse;
+use supervisor::api::{NodeEnd, SupervisorResponse};
 
 use super::super::Output;
 use super::super::dispatch::tests::{dispatch, dispatched, to_nodes};
@@ -128,6 +128,27 @@ fn a_node_that_dies_again_and_again_is_not_waited_for() {
         rig.died("manager", "", 1),
         [error("manager", why), restart_response("r1", [result])]
     );
+}
+
+#[test]
+fn a_node_that_is_given_up_before_it_starts_again_is_failed_at_once() {
+    let mut rig = Rig::deployed();
+    let asked = rig.ask(restart("r1", ["manager"]));
+    assert_eq!(restarted(&mut rig, &order_id(&asked[0]), true), []);
+    let end = NodeEnd {
+        status: Some(1),
+        run_time: secs(2),
+        is_given_up: true,
+        ..NodeEnd::default()
+    };
+    let why = "died with status 1 after 2.000 s; its supervisor has given up";
+    let why = format!("cluster node manager {why}");
+    let result = on("manager", failed("r1", &why));
+    assert_eq!(
+        rig.exit("manager", "", Some(end)),
+        [error("manager", &why), restart_response("r1", [result])]
+    );
+    assert_eq!(rig.state("manager"), State::Failed);
 }
 
 #[test]
