@@ -1,6 +1,7 @@
 //! Configurations that cannot be, and programs in the place of `zeek` that fail.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use harness::cluster;
 use harness::command::Finished;
@@ -8,6 +9,9 @@ use harness::tree::{Options, Tree};
 use serde_json::{Value, json};
 
 use crate::assert_nobody_noticed;
+
+/// What the log says goes another way than the client's answer.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Every kind of mistake that zeek-client lets through.
 const IMPOSSIBLE: &str = "\
@@ -77,11 +81,8 @@ fn a_node_that_dies_at_once_is_reported_with_its_last_words() {
         stderr.contains("fatal error: no such interface"),
         "{answer}"
     );
-    let lines = tree.log().lines();
-    let named = lines
-        .iter()
-        .find(|line| line.contains("worker-01") && line.contains("WARN"));
-    assert!(named.is_some(), "{}", lines.join("\n"));
+    let named = tree.log().wait_for(LIMIT, &["worker-01", "WARN"]);
+    assert!(named.is_some(), "{}", tree.log().text());
     assert_nobody_noticed(&tree);
     tree.stop().unwrap();
 }
@@ -117,11 +118,8 @@ fn nodes_that_cannot_run_are_reported(zeek: &str, parts: &[&str], told: &str) {
         let stderr = nodes[node]["stderr"].as_str().unwrap_or_default();
         assert!(stderr.contains(told), "{answer}");
     }
-    let lines = tree.log().lines();
-    let found = lines
-        .iter()
-        .find(|line| parts.iter().all(|part| line.contains(part)));
-    assert!(found.is_some(), "{parts:?} in\n{}", lines.join("\n"));
+    let found = tree.log().wait_for(LIMIT, parts);
+    assert!(found.is_some(), "{parts:?} in\n{}", tree.log().text());
     assert_nobody_noticed(&tree);
     tree.stop().unwrap();
 }

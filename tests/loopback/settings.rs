@@ -166,12 +166,12 @@ fn a_site_script_starts_controller_and_agent_on_its_ports() {
     ]);
     assert_eq!(running.programs(), programs);
     // What it writes first, there and here.
-    let said = wait_until(LIMIT, || {
-        running.said().contains("[controller] ").then_some(())
-    });
-    assert!(said.is_some(), "{}", running.said());
-    assert!(site.folder.join("state/nodes/controller/stdout").exists());
-    assert!(site.folder.join("state/nodes/instance-1/stdout").exists());
+    running.await_said("[controller] ");
+    for node in ["controller", "instance-1"] {
+        let file = site.folder.join(format!("state/nodes/{node}/stdout"));
+        let made = wait_until(LIMIT, || file.exists().then_some(()));
+        assert!(made.is_some(), "no {}", file.display());
+    }
     running.stop();
 }
 
@@ -219,10 +219,7 @@ fn a_tree_without_an_agent_needs_no_port_for_its_supervisor() {
         client_off,
         state,
     ]);
-    let waits = wait_until(LIMIT, || {
-        second.said().contains("cannot listen").then_some(())
-    });
-    assert!(waits.is_some(), "{}", second.said());
+    second.await_said("cannot listen");
     // It is there as soon as the port is.
     drop(listen);
     second.await_port(supervisor);
@@ -302,11 +299,7 @@ fn clients_are_served_with_the_certificate_of_the_websocket_port() {
     let done = client.run(websocket, &["get-instances"]).unwrap();
     assert_eq!(done.code, Some(1), "{done:?}");
     assert!(done.stderr.contains("TLS required"), "{done:?}");
-    assert!(
-        running.said().contains("the client does not speak TLS"),
-        "{}",
-        running.said()
-    );
+    running.await_said("the client does not speak TLS");
     running.stop();
 }
 
@@ -417,6 +410,12 @@ impl Running {
         commands.collect()
     }
 
+    /// Waits until it has said this; what it answers goes another way.
+    fn await_said(&self, text: &str) {
+        let found = wait_until(LIMIT, || self.said().contains(text).then_some(()));
+        assert!(found.is_some(), "no '{text}':\n{}", self.said());
+    }
+
     fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -429,7 +428,9 @@ impl Running {
             "{}",
             self.said()
         );
-        assert_eq!(processes::marked(&self.mark), []);
+        let left = || processes::marked(&self.mark);
+        wait_until(LIMIT, || left().is_empty().then_some(()));
+        assert_eq!(left(), []);
     }
 
     fn signal(&self, signal: Signal) {
