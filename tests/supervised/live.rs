@@ -23,8 +23,7 @@ async fn a_live_zeek_that_is_killed_is_told_with_its_signal_even_after_a_restart
 #[tokio::test]
 async fn many_live_zeeks_stop_and_start_at_the_same_time() {
     if let Some(agent) = agent().await {
-        // What they print of themselves while they are idle, the supervisor reads.
-        let _ = many::stop_and_start(agent, 4).await;
+        many::stop_and_start(agent, 4, many::Nodes::Talkative).await;
     }
 }
 
