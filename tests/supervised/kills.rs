@@ -18,6 +18,7 @@ async fn whatever_is_killed_nothing_is_left_behind_or_lost() {
 pub(crate) async fn at_random(mut agent: Agent, ordinary: usize) {
     let rounds = asked("SUPERVISED_ROUNDS", ordinary);
     create_all(&mut agent).await;
+    await_all(&mut agent).await;
     let descriptors = descriptors(agent.supervisor_pid());
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut killed = [0; 3];
@@ -64,8 +65,7 @@ async fn create_all(agent: &mut Agent) {
 /// Every name is there with a process of its own, and there is nothing else.
 async fn look_around(agent: &mut Agent, descriptors: usize, round: usize) {
     agent.await_processes(1 + 2 * NODES.len()).await;
-    // A hello may overtake the news of the start.
-    crate::patiently(async { while !all_run(agent, round).await {} }).await;
+    await_all(agent).await;
     let supervisor = agent.supervisor_pid();
     let settled = wait_until(PATIENCE, || {
         let is_clean = zombies(supervisor) == 0;
@@ -79,10 +79,16 @@ async fn look_around(agent: &mut Agent, descriptors: usize, round: usize) {
     );
 }
 
-async fn all_run(agent: &mut Agent, round: usize) -> bool {
+/// Waits until the supervisor knows that all nodes run, and has their files open: a hello may
+/// overtake the news of the start.
+async fn await_all(agent: &mut Agent) {
+    crate::patiently(async { while !all_run(agent).await {} }).await;
+}
+
+async fn all_run(agent: &mut Agent) -> bool {
     let status = agent.status().await;
     let names: Vec<&str> = status.nodes.keys().map(String::as_str).collect();
-    assert_eq!(names, NODES, "round {round}");
+    assert_eq!(names, NODES);
     let alive: Vec<i32> = agent.processes().iter().map(|p| p.pid).collect();
     let is_alive = |pid: Option<i64>| alive.iter().any(|other| Some(i64::from(*other)) == pid);
     alive.len() == 1 + 2 * NODES.len() && status.nodes.values().all(|node| is_alive(node.pid))
