@@ -19,6 +19,7 @@ use broker_proto::{Data, IdGen, Topic};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process};
+use supervisor::standing::NODE_VARIABLE;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::unix::pipe;
 
@@ -223,7 +224,7 @@ impl Stem {
         command
             .args(args)
             .env("ZEEK_STEM", format!("{},3,4,5,6", std::process::id()))
-            .env_remove("ZEEK_STANDIN_NODE")
+            .env_remove(NODE_VARIABLE)
             .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
