@@ -1,7 +1,8 @@
 //! The only part of this crate that touches the operating system: child processes, their pipes and
 //! signals, directories, the nodes' output files, the clock.
 //!
-//! [`run::run`] is the program, [`handle`] a supervisor to embed; [`Host`] does what [`crate::host::HostOutput`] orders.
+//! [`run::run`] is the program, [`handle`] a supervisor to embed; [`Host`] does what
+//! [`crate::host::HostOutput`] orders.
 
 mod cgroup;
 mod child;

@@ -110,7 +110,7 @@ impl WebSocket {
     /// Sends a request and waits for its answer, as [`Self::await_answer`].
     ///
     /// # Errors
-    /// If the connection is gone, or nothing comes within 10 s.
+    /// If the connection is gone, or nothing comes within a minute.
     pub fn answer(&mut self, request: &ControllerRequest) -> io::Result<ControllerResponse> {
         self.request(request)?;
         self.await_answer(request)
@@ -149,7 +149,7 @@ impl WebSocket {
     /// Waits for the next message; pings and a close are answered on the way.
     ///
     /// # Errors
-    /// If nothing comes within 10 s, or a frame is malformed.
+    /// If nothing comes within a minute, or a frame is malformed.
     pub fn receive(&mut self) -> io::Result<Answer> {
         loop {
             let Some((opcode, payload)) = self.read_frame()? else {
