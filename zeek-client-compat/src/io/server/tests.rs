@@ -351,7 +351,7 @@ async fn a_single_message_may_be_longer_than_the_outbox() {
 async fn a_silent_client_is_pinged_and_then_closed() {
     let limits = Limits {
         silence: Duration::from_millis(20),
-        patience: Duration::from_millis(200),
+        patience: Duration::from_secs(3),
         ..Limits::default()
     };
     let mut server = server(limits).await;
@@ -377,7 +377,7 @@ async fn a_silent_client_is_pinged_and_then_closed() {
 #[tokio::test]
 async fn a_request_that_never_ends_is_dropped() {
     let limits = Limits {
-        upgrade: Duration::from_millis(50),
+        upgrade: Duration::from_secs(3),
         ..Limits::default()
     };
     let mut server = server(limits).await;
@@ -385,9 +385,8 @@ async fn a_request_that_never_ends_is_dropped() {
     slow.stream.write_all(b"GET /v1/mess").await.unwrap();
     // One that did get through outlives the same limit.
     let (mut client, id) = joined(&mut server).await;
-    let opened = Instant::now();
-    assert_eq!(slow.rest().await, b"");
-    assert!(opened.elapsed() < Duration::from_secs(5));
+    let rest = tokio::time::timeout(Duration::from_secs(60), slow.rest());
+    assert_eq!(rest.await.expect("it is dropped"), b"");
     client.send(TEXT, b"x").await;
     let text = "x".to_owned();
     assert_eq!(server.next().await, Input::Text { client: id, text });
