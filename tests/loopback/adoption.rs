@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use harness::cluster;
 use harness::tree::{INSTANCE, Options, Tree};
 use harness::wait_until;
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,22 +12,11 @@ use serde_json::Value;
 /// As long as it takes; the machine may be slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-const CLUSTER: &str = "\
-[manager]
-instance = instance-1
-role = manager
-
-[logger]
-instance = instance-1
-role = logger
-
-[worker-01]
-instance = instance-1
-role = worker
-interface = lo
-";
-
-const NODES: [&str; 3] = ["logger", "manager", "worker-01"];
+const NODES: [(&str, &str); 3] = [
+    ("logger", "logger"),
+    ("manager", "manager"),
+    ("worker-01", "worker"),
+];
 
 #[test]
 fn nodes_run_on_when_their_agent_is_killed_and_comes_back() {
@@ -37,7 +27,7 @@ fn nodes_run_on_when_their_agent_is_killed_and_comes_back() {
         ..Options::default()
     })
     .unwrap();
-    let config = tree.write("cluster.ini", CLUSTER).unwrap();
+    let config = tree.write("cluster.ini", &cluster::ini(&NODES)).unwrap();
     let done = tree
         .client(&["deploy-config".as_ref(), config.as_os_str()])
         .unwrap();
@@ -75,7 +65,7 @@ fn running(tree: &Tree) -> Option<BTreeMap<String, u64>> {
     let done = tree.client(&["get-nodes"]).unwrap();
     let answer: Value = serde_json::from_str(&done.stdout).ok()?;
     let nodes = answer["results"][INSTANCE].as_object()?;
-    let pids = NODES.map(|name| {
+    let pids = NODES.map(|(name, _)| {
         let node = nodes.get(name)?;
         let pid = node["pid"].as_u64()?;
         (node["state"] == "RUNNING").then(|| (name.to_owned(), pid))

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use broker_proto::Address;
+use harness::cluster;
 use harness::command::Finished;
 use harness::tree::{INSTANCE, Options, Tree};
 use harness::wait_until;
@@ -17,20 +18,6 @@ use crate::assert_nobody_noticed;
 
 /// From an event to what a client is shown of it.
 const LIMIT: Duration = Duration::from_secs(60);
-
-const CLUSTER: &str = "\
-[instances]
-instance-1
-
-[manager]
-instance = instance-1
-role = manager
-
-[worker-01]
-instance = instance-1
-role = worker
-interface = lo
-";
 
 #[test]
 fn a_node_that_exits_at_start_is_reported_with_its_stderr_and_a_reason() {
@@ -168,7 +155,7 @@ fn tree(behaviour: &[(&str, &str)], flags: &[&str]) -> Tree {
 }
 
 fn deploy(tree: &Tree) -> Finished {
-    let path = tree.write("cluster.ini", CLUSTER).unwrap();
+    let path = tree.write("cluster.ini", &cluster::small()).unwrap();
     tree.client(&["deploy-config".as_ref(), path.as_os_str()])
         .unwrap()
 }
