@@ -19,6 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use broker_proto::zeek::Event;
+use figures::{megabytes, millis, percentiles};
 use harness::binaries;
 use harness::ports;
 use harness::processes::{peak_kib, processor_time, resident_kib};
@@ -28,6 +29,8 @@ use harness::websocket::{Answer, WebSocket, frame};
 use mgmt::api::CONTROLLER_TOPIC;
 use mgmt::api::controller::ControllerRequest;
 use zeek_client_compat::message;
+
+mod figures;
 
 /// How often each thing is done.
 struct Counts {
@@ -96,25 +99,16 @@ fn latencies(
     request: impl Fn(String) -> ControllerRequest,
     count: usize,
 ) -> String {
-    let mut times: Vec<Duration> = (0..count)
-        .map(|n| {
-            let (reqid, frame) = prepared(&request, n);
-            let start = Instant::now();
-            socket.sender().unwrap().write_all(&frame).unwrap();
-            let answer = socket.receive().unwrap();
-            let time = start.elapsed();
-            assert_answers(&answer, &reqid);
-            time
-        })
-        .collect();
-    times.sort();
-    let at = |percent: usize| {
-        times
-            .get((times.len() - 1) * percent / 100)
-            .copied()
-            .unwrap_or_default()
-    };
-    format!("p50 {:.3} ms, p99 {:.3} ms", millis(at(50)), millis(at(99)))
+    let times = (0..count).map(|n| {
+        let (reqid, frame) = prepared(&request, n);
+        let start = Instant::now();
+        socket.sender().unwrap().write_all(&frame).unwrap();
+        let answer = socket.receive().unwrap();
+        let time = start.elapsed();
+        assert_answers(&answer, &reqid);
+        time
+    });
+    percentiles(times.collect())
 }
 
 /// Sends from one thread as fast as the controller takes it, while another reads the answers.
@@ -229,15 +223,4 @@ fn assert_answers(answer: &Answer, reqid: &str) {
         panic!("no answer but {answer:?}");
     };
     assert!(text.contains("_response") && text.contains(reqid), "{text}");
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
-}
-
-fn megabytes(kib: Option<u64>) -> String {
-    kib.map_or_else(
-        || "unknown".to_owned(),
-        |kib| format!("{:.1} MB", kib as f64 * 1.024e-3),
-    )
 }
