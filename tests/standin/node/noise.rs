@@ -7,6 +7,12 @@ use std::time::{Duration, Instant};
 /// Bytes of a numbered line, its newline included.
 const LINE: usize = 100;
 
+/// What fills a line; as a format's padding they would be made one by one, which limits floods.
+const DOTS: &str = match std::str::from_utf8(&[b'.'; LINE - 17]) {
+    Ok(dots) => dots,
+    Err(_) => "",
+};
+
 /// Between two portions of a steady flood.
 const PORTION: Duration = Duration::from_millis(10);
 
@@ -83,7 +89,7 @@ impl Noise {
 
 /// `line 0000000042 ....`, always of the same length.
 fn line(number: u64) -> String {
-    format!("line {number:010} {:.<1$}\n", "", LINE - 17)
+    format!("line {number:010} {DOTS}\n")
 }
 
 #[cfg(test)]
