@@ -7,12 +7,12 @@ use std::path::PathBuf;
 
 use crate::model::{Node, NodeOption};
 use crate::settings::AgentSettings;
+use crate::settings::script::objection;
 
 /// Where the scripts are put, below the state directory.
 pub const DIRECTORY: &str = "zeek-mgmt/options";
 
-/// The script that sets a node's options, if it has any. What a value means is for Zeek to say, and
-/// so is what is wrong with it.
+/// The script that sets a node's options, if it has any. What a constant means is for Zeek to say.
 pub(super) fn script(node: &Node) -> Option<String> {
     // A value may end in a comment.
     let line = |option: &NodeOption| format!("redef {} = {}\n;\n", option.name, option.value);
@@ -25,15 +25,24 @@ pub(super) fn path(settings: &AgentSettings, node: &Node) -> PathBuf {
     settings.options_dir.join(format!("{}.zeek", node.name))
 }
 
-/// Why a node cannot have its options: a name that is none would be another statement.
+/// Why a node cannot have its options. They come from clients, who may set constants and no more: a
+/// name that is none would be another statement, and a value that is not constant could run programs.
 pub(super) fn refusal(node: &Node) -> Option<String> {
-    let mut names = node.options.iter().flatten().map(|option| &option.name);
-    let name = names.find(|name| !is_name(name))?;
-    Some(format!(
-        "node '{}' has an option with the impossible name '{}'",
-        node.name,
-        name.escape_debug()
-    ))
+    node.options.iter().flatten().find_map(|option| {
+        let name = option.name.escape_debug();
+        if !is_name(&option.name) {
+            return Some(format!(
+                "node '{}' has an option with the impossible name '{name}'",
+                node.name
+            ));
+        }
+        let word = objection(&option.value)?;
+        Some(format!(
+            "node '{}' has an option '{name}' that is not constant: '{}'",
+            node.name,
+            word.escape_debug()
+        ))
+    })
 }
 
 /// Zeek's identifiers, with any number of modules before them.
@@ -96,6 +105,14 @@ mod tests {
             );
             assert_eq!(refusal(&with_options("w", &[(name, "1")])), Some(why));
         }
+    }
+
+    #[test]
+    fn values_of_options_are_constants() {
+        let run = "1; event zeek_init() { system(\"x\"); }";
+        let why = "node 'w' has an option 'A::b' that is not constant: ';'";
+        let refused = refusal(&with_options("w", &[("A::a", "1"), ("A::b", run)]));
+        assert_eq!(refused.as_deref(), Some(why));
     }
 
     #[test]

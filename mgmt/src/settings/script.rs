@@ -9,12 +9,14 @@
 //! Files are hostile input: their size is limited, nesting in values too, and stepping over takes
 //! no recursion.
 
+mod constant;
 mod expression;
 mod statement;
 #[cfg(test)]
 mod tests;
 mod token;
 
+pub(crate) use constant::objection;
 pub(super) use expression::{Scope, evaluate};
 pub use statement::{Expression, Interest, Operator, ReadError, Script, Skipped, Statement};
 
