@@ -208,8 +208,8 @@ pub fn event(input: &[u8]) {
     typed::<AgentResponse>(&event);
     typed::<NodeRequest>(&event);
     typed::<NodeResponse>(&event);
-    typed::<SupervisorRequest>(&event);
-    typed::<SupervisorResponse>(&event);
+    settled::<SupervisorRequest>(&event);
+    settled::<SupervisorResponse>(&event);
     typed::<NodeStatusEvent>(&event);
     typed::<ExitEvent>(&event);
 }
@@ -258,6 +258,20 @@ where
     };
     let again = T::try_from(known.clone().into());
     assert_eq!(again, Ok(known));
+}
+
+/// The same for what is read in every layout and written in the youngest, which has no room for
+/// some members of the older ones (API §1.5): writing is settled after one round.
+fn settled<T>(event: &Event)
+where
+    T: TryFrom<Event, Error = EventError> + Into<Event>,
+{
+    let Ok(known) = T::try_from(event.clone()) else {
+        return;
+    };
+    let written: Event = known.into();
+    let again = T::try_from(written.clone());
+    assert_eq!(again.map(Into::into), Ok(written));
 }
 
 /// One value as a client writes it (CLIENT §A5). What is written is strict JSON, and writing it is
