@@ -8,6 +8,8 @@
 
 #[path = "tidy/citations.rs"]
 mod citations;
+#[path = "tidy/dependencies.rs"]
+mod dependencies;
 #[path = "tidy/machines.rs"]
 mod machines;
 #[path = "tidy/paths.rs"]
@@ -121,6 +123,12 @@ fn cited_sections_exist() {
         found.extend(citations::dangling(&source, &documents));
     }
     report(found);
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let found = dependencies::without_reason();
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::paths::{self, UsedPath};
 
 /// The workspace's packages.
-const PACKAGES: [&str; 7] = [
+pub(crate) const PACKAGES: [&str; 7] = [
     "broker-proto",
     "supervisor",
     "zeek-client-compat",
