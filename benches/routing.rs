@@ -108,7 +108,11 @@ impl Hub {
         for peer in 0..peers {
             let link = LinkId::Accepted(peer);
             let remote = SocketAddr::from(([127, 0, 0, 1], 9999));
-            hub.handle(Input::Opened { link, remote });
+            hub.handle(Input::Opened {
+                link,
+                remote,
+                certificate: None,
+            });
             let chunk = handshake(peer);
             hub.handle(Input::Bytes { link, chunk });
             hub.pump();

@@ -464,7 +464,14 @@ fn answers_to(bytes: &Bytes) -> Vec<Output> {
     let mut endpoint = Endpoint::new(id, Options::default(), IdGen::new(1));
     let link = LinkId::Accepted(0);
     let remote = SocketAddr::from(([127, 0, 0, 1], 50_000));
-    endpoint.handle(now, Input::Opened { link, remote });
+    endpoint.handle(
+        now,
+        Input::Opened {
+            link,
+            remote,
+            certificate: None,
+        },
+    );
     endpoint.handle(
         now,
         Input::Bytes {

@@ -91,6 +91,7 @@
 //! | [`codec`] | bytes ⇄ frames, handshake messages, envelopes, values; limits and errors |
 //! | [`peering`] | links, handshakes, subscriptions and routing as one state machine |
 //! | [`io`] | the rest that touches the system: sockets, TLS, randomness |
+//! | [`certificate`] | whose certificate is at the other end of a link |
 //! | [`endpoint_id`], [`id_gen`] | who an endpoint is, and ids from a seed |
 //!
 //! # The `io` feature
@@ -109,6 +110,7 @@
 //! [`Message::data`]: io::handle::Message::data
 //! [`Message::event`]: io::handle::Message::event
 
+pub mod certificate;
 pub mod codec;
 pub mod data;
 pub mod endpoint_id;
@@ -120,6 +122,7 @@ pub mod tls;
 pub mod topic;
 pub mod zeek;
 
+pub use certificate::PeerCertificate;
 pub use data::{
     Address, ByteString, Data, Port, Protocol, Set, Subnet, Table, Timespan, Timestamp,
 };

@@ -20,6 +20,7 @@ mod timers;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -33,7 +34,7 @@ pub use interface::{
 use crate::codec::frame::{FrameDecoder, put_frame};
 use crate::codec::handshake::{DropConn, HandshakeMsg};
 use crate::topic::{Filter, Topic};
-use crate::{ByteString, EndpointId, IdGen};
+use crate::{ByteString, EndpointId, IdGen, PeerCertificate};
 use handshake::{Handshake, hello};
 use link::{Establishing, Generation, Link, LinkState, Question};
 use outbox::{Outbox, Pushed};
@@ -147,7 +148,11 @@ impl Endpoint {
                     self.dial_due(now);
                 }
             }
-            Input::Opened { link, remote } => self.on_opened(now, link, remote),
+            Input::Opened {
+                link,
+                remote,
+                certificate,
+            } => self.on_opened(now, link, remote, certificate),
             Input::Bytes { link, chunk } => self.on_bytes(now, link, chunk),
             Input::Sent { link, messages } => {
                 if let Some(known) = self.links.get_mut(&link)
@@ -235,13 +240,20 @@ impl Endpoint {
         Link {
             remote,
             dialed,
+            certificate: None,
             decoder: FrameDecoder::default(),
             outbox,
             state,
         }
     }
 
-    fn on_opened(&mut self, now: Instant, id: LinkId, remote: SocketAddr) {
+    fn on_opened(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        remote: SocketAddr,
+        certificate: Option<Arc<PeerCertificate>>,
+    ) {
         let dialed = match (id, self.links.get_mut(&id)) {
             (LinkId::Dialed(_), None) => return self.out.push_back(Output::Close { link: id }),
             (LinkId::Accepted(_), None) => None,
@@ -257,7 +269,10 @@ impl Endpoint {
         let announced = Generation::default();
         let state = LinkState::Handshake(Establishing { state, announced });
         let has_room = dialed.is_some() || self.has_room(remote);
-        let link = self.new_link(remote, dialed, state);
+        let link = Link {
+            certificate,
+            ..self.new_link(remote, dialed, state)
+        };
         self.links.insert(id, link);
         if self.life != Life::Running {
             return self.turn_away(now, id);
@@ -526,5 +541,6 @@ fn network(link: &Link) -> PeerNetwork {
     PeerNetwork {
         remote: link.remote,
         dialed: link.dialed.clone(),
+        certificate: link.certificate.clone(),
     }
 }

@@ -30,7 +30,14 @@ pub fn peering(input: &[u8]) {
         LinkId::Dialed(0)
     };
     let remote = std::net::SocketAddr::from(([127, 0, 0, 1], 50000));
-    endpoint.handle(start, Input::Opened { link, remote });
+    endpoint.handle(
+        start,
+        Input::Opened {
+            link,
+            remote,
+            certificate: None,
+        },
+    );
     drain(&mut endpoint, stream.len());
     for chunk in stream.chunks(usize::from(first / 2).max(1)) {
         let chunk = Bytes::copy_from_slice(chunk);
@@ -99,6 +106,7 @@ pub fn session(input: &[u8]) {
             client,
             remote,
             application,
+            certificate: None,
         };
         hub.handle(start, opened);
     }

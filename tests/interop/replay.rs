@@ -201,6 +201,7 @@ impl<'a, S: Subject> Replay<'a, S> {
                     client,
                     remote,
                     application,
+                    certificate: None,
                 });
             }
             (Step::Frame(bytes, frame), _) => self.legs[at].due.push_back((bytes, *frame)),
@@ -245,8 +246,14 @@ impl<'a, S: Subject> Replay<'a, S> {
         };
         leg.link = Some(link);
         let remote = local(port);
-        self.subject
-            .broker(self.now, peering::Input::Opened { link, remote });
+        self.subject.broker(
+            self.now,
+            peering::Input::Opened {
+                link,
+                remote,
+                certificate: None,
+            },
+        );
     }
 
     /// Lets time pass, deadline by deadline.

@@ -436,7 +436,11 @@ impl World {
         }
         let remote = SocketAddr::from(([127, 0, 0, 1], port));
         for (who, link) in [(who, link), (to, other)] {
-            self.send(who, link, |link| peering::Input::Opened { link, remote });
+            self.send(who, link, |link| peering::Input::Opened {
+                link,
+                remote,
+                certificate: None,
+            });
         }
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker_proto::zeek::Event;
-use broker_proto::{Filter, Topic};
+use broker_proto::{Filter, PeerCertificate, Topic};
 use tracing::{debug, info};
 
 use crate::message::{self, ErrorCode};
@@ -67,6 +67,8 @@ pub enum Input {
         remote: SocketAddr,
         /// What it calls itself, if it does (`X-Application-Name`).
         application: Option<String>,
+        /// Its certificate, verified, where clients have certificates.
+        certificate: Option<Arc<PeerCertificate>>,
     },
     /// A client sent a message.
     Text {
@@ -133,6 +135,17 @@ pub enum Output {
     },
 }
 
+/// Where a client comes from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Origin {
+    /// Its end of the socket.
+    pub remote: SocketAddr,
+    /// What it calls itself, if it does.
+    pub application: Option<String>,
+    /// Its certificate, verified, where clients have certificates.
+    pub certificate: Option<Arc<PeerCertificate>>,
+}
+
 /// The machine.
 #[derive(Debug)]
 pub struct Hub {
@@ -151,6 +164,7 @@ enum Stage {
 
 #[derive(Debug)]
 struct Client {
+    origin: Origin,
     endpoint: String,
     /// When a client that has not subscribed has to go.
     deadline: Instant,
@@ -173,6 +187,11 @@ impl Hub {
         self.clients.len()
     }
 
+    /// Where a client comes from, until its [`Input::Closed`].
+    pub fn client(&self, client: ClientId) -> Option<&Origin> {
+        self.clients.get(&client).map(|client| &client.origin)
+    }
+
     /// One thing happened.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
@@ -180,7 +199,15 @@ impl Hub {
                 client,
                 remote,
                 application,
-            } => self.on_opened(now, client, remote, application.as_deref()),
+                certificate,
+            } => {
+                let origin = Origin {
+                    remote,
+                    application,
+                    certificate,
+                };
+                self.on_opened(now, client, origin);
+            }
             Input::Text { client, text } => self.on_text(client, &text),
             Input::Closed { client, reason } => self.on_closed(client, &reason),
             Input::Publish {
@@ -213,9 +240,16 @@ impl Hub {
         waiting.map(|c| c.deadline).min()
     }
 
-    fn on_opened(&mut self, now: Instant, id: ClientId, remote: SocketAddr, name: Option<&str>) {
-        info!(client = %id, %remote, application = name.unwrap_or("unknown"), "client connected");
+    fn on_opened(&mut self, now: Instant, id: ClientId, origin: Origin) {
+        let application = origin.application.as_deref().unwrap_or("unknown");
+        match &origin.certificate {
+            Some(certificate) => {
+                info!(client = %id, remote = %origin.remote, application, %certificate, "client connected");
+            }
+            None => info!(client = %id, remote = %origin.remote, application, "client connected"),
+        }
         let client = Client {
+            origin,
             endpoint: format!("{}-{id}", self.options.endpoint),
             deadline: now + self.options.subscribe_timeout,
             session: Session::AwaitSubscriptions,

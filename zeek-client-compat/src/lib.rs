@@ -28,7 +28,7 @@
 //! let remote = "127.0.0.1:50000".parse()?;
 //! # #[allow(clippy::disallowed_methods, reason = "any starting point will do")]
 //! let now = Instant::now();
-//! hub.handle(now, Input::Opened { client, remote, application: None });
+//! hub.handle(now, Input::Opened { client, remote, application: None, certificate: None });
 //! hub.handle(now, Input::Text { client, text: r#"["zeek/management/controller"]"#.into() });
 //! let Some(Output::Send { text, .. }) = hub.poll_output() else { panic!("no ack") };
 //! assert_eq!(

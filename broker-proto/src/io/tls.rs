@@ -16,6 +16,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -23,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 use tokio_rustls::TlsStream;
 
+use crate::certificate::PeerCertificate;
 use crate::tls::Tls;
 
 mod acceptor;
@@ -31,6 +33,7 @@ mod certificate;
 mod clients;
 mod connector;
 mod explain;
+mod identity;
 mod load;
 #[cfg(test)]
 mod tests;
@@ -126,6 +129,7 @@ pub fn connector_and_acceptor(options: &Tls) -> Result<(Connector, Acceptor), Tl
 #[derive(Debug)]
 pub struct Stream {
     inner: Inner,
+    certificate: Option<Arc<PeerCertificate>>,
 }
 
 #[derive(Debug)]
@@ -144,11 +148,33 @@ impl Stream {
             Inner::Rustls(_) | Inner::OpenSsl(_) => true,
         }
     }
+
+    /// The peer's certificate, if one was asked for and a trusted CA vouches for it.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Arc<PeerCertificate>> {
+        self.certificate.as_ref()
+    }
+
+    /// Notes whose the other end is. For connections that verify their peers only.
+    fn verified(self) -> Self {
+        let certificate = match &self.inner {
+            Inner::Clear(_) => None,
+            Inner::Rustls(stream) => identity::by_rustls(stream.get_ref().1),
+            Inner::OpenSsl(stream) => identity::by_openssl(stream.ssl()),
+        };
+        Self {
+            certificate,
+            ..self
+        }
+    }
 }
 
 impl From<Inner> for Stream {
     fn from(inner: Inner) -> Self {
-        Self { inner }
+        Self {
+            inner,
+            certificate: None,
+        }
     }
 }
 

@@ -186,7 +186,14 @@ impl Transport {
             State::Closing => false,
         };
         match news {
-            News::Opened(remote) => is_live.then_some(Input::Opened { link, remote }),
+            News::Opened {
+                remote,
+                certificate,
+            } => is_live.then_some(Input::Opened {
+                link,
+                remote,
+                certificate,
+            }),
             News::Bytes(chunk) => is_live.then_some(Input::Bytes { link, chunk }),
             News::Sent(messages) => is_live.then_some(Input::Sent { link, messages }),
             News::Closed(_) if !is_live => Some(self.forget(link, "closed by this side")),
@@ -197,9 +204,14 @@ impl Transport {
     fn on_accepted(&mut self, stream: Stream, remote: SocketAddr) -> Input {
         let link = LinkId::Accepted(self.accepted);
         self.accepted += 1;
+        let certificate = stream.certificate().cloned();
         self.start(link, |orders, news| link::serve(link, stream, orders, news));
         debug!(%link, %remote, "link accepted");
-        Input::Opened { link, remote }
+        Input::Opened {
+            link,
+            remote,
+            certificate,
+        }
     }
 
     /// A task that panicked cannot report the end of its link.

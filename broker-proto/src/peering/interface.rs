@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::codec::Limits;
-use crate::{EndpointId, Topic};
+use crate::{EndpointId, PeerCertificate, Topic};
 
 /// Names a link for as long as the caller keeps it open; never used twice.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -53,6 +54,8 @@ pub struct PeerNetwork {
     pub remote: SocketAddr,
     /// The address as dialed, if this endpoint dialed.
     pub dialed: Option<PeerAddr>,
+    /// Whose the other end is, where links have certificates.
+    pub certificate: Option<Arc<PeerCertificate>>,
 }
 
 /// What happened, or what somebody asks for.
@@ -76,6 +79,8 @@ pub enum Input {
         link: LinkId,
         /// The other end.
         remote: SocketAddr,
+        /// Its certificate, verified, where links have certificates.
+        certificate: Option<Arc<PeerCertificate>>,
     },
     /// Bytes arrived, cut anywhere.
     Bytes {

@@ -1,6 +1,7 @@
 //! One link: its frames, its queue, and its state.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -9,8 +10,8 @@ use super::handshake::Handshake;
 use super::interest::Interest;
 use super::outbox::Outbox;
 use super::{Options, PeerAddr, PeerCounters};
-use crate::EndpointId;
 use crate::codec::frame::FrameDecoder;
+use crate::{EndpointId, PeerCertificate};
 
 /// A link that is open.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) struct Link {
     pub(super) remote: SocketAddr,
     /// The address that this link serves: as dialed, or one whose own link was redundant.
     pub(super) dialed: Option<PeerAddr>,
+    /// Whose the other end is, where links have certificates.
+    pub(super) certificate: Option<Arc<PeerCertificate>>,
     pub(super) decoder: FrameDecoder,
     pub(super) outbox: Outbox,
     pub(super) state: LinkState,

@@ -317,6 +317,7 @@ fn a_second_link_to_a_peer_is_redundant() {
     s.handle(Input::Opened {
         link: second,
         remote: remote(),
+        certificate: None,
     });
     s.sends();
     s.handle(Input::Bytes {
@@ -436,6 +437,7 @@ fn dialer_with(own: [u8; 16], topic: &'static str, options: Options) -> Rig {
     rig.handle(Input::Opened {
         link: rig.link,
         remote: remote(),
+        certificate: None,
     });
     rig
 }
@@ -449,6 +451,7 @@ fn acceptor_with(own: [u8; 16], topic: &'static str, options: Options) -> Rig {
     rig.handle(Input::Opened {
         link: rig.link,
         remote: remote(),
+        certificate: None,
     });
     rig
 }
@@ -531,6 +534,7 @@ fn up(peer: [u8; 16], dialed: Option<PeerAddr>) -> Output {
         network: PeerNetwork {
             remote: remote(),
             dialed,
+            certificate: None,
         },
     }
 }

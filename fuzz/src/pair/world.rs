@@ -241,9 +241,23 @@ impl World {
         let accepted = LinkId::Accepted(self[listener].accepted);
         self[listener].accepted += 1;
         self.pipes[at].ends[1].owner = Some((listener, accepted));
-        self.tell(dialer, Input::Opened { link, remote });
+        self.tell(
+            dialer,
+            Input::Opened {
+                link,
+                remote,
+                certificate: None,
+            },
+        );
         let link = accepted;
-        self.tell(listener, Input::Opened { link, remote });
+        self.tell(
+            listener,
+            Input::Opened {
+                link,
+                remote,
+                certificate: None,
+            },
+        );
     }
 
     /// Some bytes arrive, or that no more will.
@@ -360,7 +374,14 @@ impl World {
         let remote = pipe.name;
         let owner = pipe.ends.iter().find_map(|end| end.owner);
         let (side, link) = owner.expect("one end is ours");
-        self.tell(side, Input::Opened { link, remote });
+        self.tell(
+            side,
+            Input::Opened {
+                link,
+                remote,
+                certificate: None,
+            },
+        );
         remote
     }
 

@@ -304,6 +304,7 @@ impl Rig {
 
     pub(super) fn peer_up(&mut self, id: EndpointId, dialed: Option<u16>) -> Vec<Output> {
         let network = PeerNetwork {
+            certificate: None,
             remote: SocketAddr::from(([127, 0, 0, 1], dialed.unwrap_or(40000))),
             dialed: dialed.map(local),
         };

@@ -149,6 +149,7 @@ impl Rig {
         let host = "10.0.0.1".to_owned();
         let port = dialed.unwrap_or(40_000);
         let network = PeerNetwork {
+            certificate: None,
             remote: format!("{host}:{port}").parse().unwrap(),
             dialed: dialed.map(|port| PeerAddr { host, port }),
         };

@@ -314,6 +314,34 @@ fn options() -> Options {
     Options::new("node", "8.0.10", Filter::from_wire(vec![CONTROLLER]))
 }
 
+#[test]
+fn client_is_known_by_where_it_comes_from_until_it_is_gone() {
+    let (mut hub, now) = hub();
+    let client = ClientId(3);
+    let origin = Origin {
+        remote: "192.0.2.1:50000".parse().unwrap(),
+        application: Some("zeek-client 1.5.0".to_owned()),
+        certificate: Some(Arc::new(PeerCertificate {
+            name: Some("alice".to_owned()),
+            dns: Vec::new(),
+            addresses: Vec::new(),
+            not_after: 0,
+            fingerprint: [7; 32],
+        })),
+    };
+    let opened = Input::Opened {
+        client,
+        remote: origin.remote,
+        application: origin.application.clone(),
+        certificate: origin.certificate.clone(),
+    };
+    hub.handle(now, opened);
+    assert_eq!(hub.client(client), Some(&origin));
+    let reason = "gone".to_owned();
+    hub.handle(now, Input::Closed { client, reason });
+    assert_eq!(hub.client(client), None);
+}
+
 fn hub() -> (Hub, Instant) {
     (Hub::new(options()), start())
 }
@@ -332,6 +360,7 @@ fn opened(hub: &mut Hub, now: Instant, n: u64) -> ClientId {
             client,
             remote,
             application: None,
+            certificate: None,
         },
     );
     client

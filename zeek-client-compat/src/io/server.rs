@@ -11,6 +11,7 @@ use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use broker_proto::PeerCertificate;
 use broker_proto::io::listen;
 use broker_proto::io::tls::Acceptor;
 use broker_proto::peering::PeerAddr;
@@ -167,6 +168,7 @@ impl Server {
                 client,
                 remote,
                 application,
+                certificate,
                 outbox,
             }) => {
                 self.clients.insert(client, outbox);
@@ -174,6 +176,7 @@ impl Server {
                     client,
                     remote,
                     application,
+                    certificate,
                 }
             }
             Some(News::Text { client, text }) => Input::Text { client, text },
@@ -250,6 +253,7 @@ enum News {
         client: ClientId,
         remote: SocketAddr,
         application: Option<String>,
+        certificate: Option<Arc<PeerCertificate>>,
         outbox: Outbox,
     },
     Text {
@@ -276,7 +280,7 @@ impl Reception {
     async fn serve(
         &self,
         socket: WebSocket,
-        remote: SocketAddr,
+        visitor: Visitor,
         application: Option<String>,
         place: OwnedSemaphorePermit,
     ) {
@@ -284,8 +288,9 @@ impl Reception {
         let (outbox, reader) = outbox::new(&self.limits);
         let opened = News::Opened {
             client,
-            remote,
+            remote: visitor.remote,
             application,
+            certificate: visitor.certificate,
             outbox,
         };
         // Nobody listens only when the server is gone, and then the reader is at its end too.
@@ -338,8 +343,7 @@ async fn admit(
             .write_buffer_size(WRITE_BUFFER)
             .on_upgrade(async move |socket| {
                 visitor.stays();
-                let remote = visitor.remote;
-                reception.serve(socket, remote, application, place).await;
+                reception.serve(socket, visitor, application, place).await;
             }),
         Err(rejection) => rejection.into_response(),
     }

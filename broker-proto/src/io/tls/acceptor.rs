@@ -117,21 +117,28 @@ impl Acceptor {
             Mode::Certified(_) if !is_tls => Err(explain::cleartext_refused()),
             Mode::Anyone(lazily) => with_rustls(&lazily.tls()?, tcp).await,
             Mode::Certified(Backend::Rustls { accepting, .. }) => {
-                with_rustls(&TlsAcceptor::from(accepting.clone()), tcp).await
+                let tls = TlsAcceptor::from(accepting.clone());
+                with_rustls(&tls, tcp).await.map(Stream::verified)
             }
-            Mode::Certified(Backend::OpenSsl(context)) => with_openssl(context, tcp).await,
+            Mode::Certified(Backend::OpenSsl(context)) => {
+                with_openssl(context, tcp).await.map(Stream::verified)
+            }
             Mode::Clients { to_cleartext, .. } if !is_tls => {
                 // Whether it can be told or not, it is refused.
                 let _ = tcp.write_all(to_cleartext).await;
                 part(&mut tcp).await;
                 Err(explain::cleartext_client_refused())
             }
-            Mode::Clients { speaker, .. } => match speaker {
-                Speaker::Rustls(config) => {
-                    with_rustls(&TlsAcceptor::from(config.clone()), tcp).await
-                }
-                Speaker::OpenSsl(context) => with_openssl(context, tcp).await,
-            },
+            Mode::Clients { speaker, .. } => {
+                let stream = match speaker {
+                    Speaker::Rustls(config) => {
+                        with_rustls(&TlsAcceptor::from(config.clone()), tcp).await
+                    }
+                    Speaker::OpenSsl(context) => with_openssl(context, tcp).await,
+                };
+                // Where nobody is verified, nobody is asked, and what is not asked for is not sent.
+                stream.map(Stream::verified)
+            }
         }
     }
 }

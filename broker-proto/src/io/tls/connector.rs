@@ -121,7 +121,8 @@ impl Connector {
             Mode::Certificates(Backend::Rustls { dialing, .. }, check) => {
                 let name = server_name(host, remote, *check)?;
                 let handshake = with_rustls(dialing.clone(), name, tcp);
-                within(HANDSHAKE_LIMIT, what, handshake).await
+                let stream = within(HANDSHAKE_LIMIT, what, handshake).await?;
+                Ok(stream.verified())
             }
             Mode::Certificates(Backend::OpenSsl(context), check) => {
                 let mut ssl = Ssl::new(context)?;
@@ -129,7 +130,8 @@ impl Connector {
                     NameCheck::Off => {}
                     NameCheck::On => expect_name(&mut ssl, host)?,
                 }
-                within(HANDSHAKE_LIMIT, what, with_openssl(ssl, tcp)).await
+                let stream = within(HANDSHAKE_LIMIT, what, with_openssl(ssl, tcp)).await?;
+                Ok(stream.verified())
             }
         }
     }

@@ -3,12 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::certificate::PeerCertificate;
 use crate::io::tls::{Connector, Stream};
 use crate::peering::{LinkId, PeerAddr};
 
@@ -16,7 +18,10 @@ use crate::peering::{LinkId, PeerAddr};
 #[derive(Debug)]
 pub(super) enum News {
     /// The dial succeeded.
-    Opened(SocketAddr),
+    Opened {
+        remote: SocketAddr,
+        certificate: Option<Arc<PeerCertificate>>,
+    },
     /// These came.
     Bytes(Bytes),
     /// So many frames were handed to the operating system.
@@ -49,7 +54,12 @@ pub(super) async fn dial(
     match connected {
         Ok((stream, remote)) => {
             // Only fails when the transport is gone, and this task with it.
-            let _ = news.send((link, News::Opened(remote))).await;
+            let certificate = stream.certificate().cloned();
+            let opened = News::Opened {
+                remote,
+                certificate,
+            };
+            let _ = news.send((link, opened)).await;
             serve(link, stream, orders, news).await;
         }
         Err(error) => {

@@ -53,7 +53,14 @@ async fn accepted_links_are_counted_and_answer() {
         client.write_all(b"x").await.unwrap();
         let link = LinkId::Accepted(n);
         let remote = client.local_addr().unwrap();
-        assert_eq!(within(server.next()).await, Input::Opened { link, remote });
+        assert_eq!(
+            within(server.next()).await,
+            Input::Opened {
+                link,
+                remote,
+                certificate: None
+            }
+        );
         assert_eq!(
             within(server.next()).await,
             Input::Bytes {
@@ -229,7 +236,14 @@ async fn listening_is_tried_again_until_the_port_is_free() {
     client.write_all(b"x").await.unwrap();
     let remote = client.local_addr().unwrap();
     let link = ACCEPTED;
-    assert_eq!(within(server.next()).await, Input::Opened { link, remote });
+    assert_eq!(
+        within(server.next()).await,
+        Input::Opened {
+            link,
+            remote,
+            certificate: None
+        }
+    );
 }
 
 /// A dialer whose link is open, and the acceptor's side of it. One byte went from the dialer to the
@@ -245,7 +259,8 @@ async fn linked(connector: Connector) -> (Transport, Transport) {
         opened,
         Input::Opened {
             link: DIALED,
-            remote
+            remote,
+            certificate: None
         }
     );
     send(&mut dialer, DIALED, Bytes::from_static(b"x"));

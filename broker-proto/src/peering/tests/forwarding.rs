@@ -178,7 +178,11 @@ fn relay(forwarding: Forwarding) -> Relay {
     rig.recv("00000016 08 5a45454b 00000000000040008000000000000000 01");
     rig.recv("00000005 0a 01 02 2f61 00000001 0c");
     let (link, remote) = (B, remote());
-    rig.handle(Input::Opened { link, remote });
+    rig.handle(Input::Opened {
+        link,
+        remote,
+        certificate: None,
+    });
     let chunk = hex("00000017 06 5a45454b ffffffffffff4fffbfffffffffffffff 01 01");
     rig.handle(Input::Bytes { link, chunk });
     let chunk = hex("00000008 0b 01 05 2f74657374");

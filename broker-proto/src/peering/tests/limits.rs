@@ -126,7 +126,11 @@ fn our_own_dials_are_not_limited_by_what_strangers_do() {
     });
     s.drain();
     let (link, remote) = (LinkId::Dialed(0), remote());
-    s.handle(Input::Opened { link, remote });
+    s.handle(Input::Opened {
+        link,
+        remote,
+        certificate: None,
+    });
     let hello = "00000017 06 5a45454b 00000000000040008000000000000000 01 01";
     assert_eq!(s.drain(), [send(link, hello)]);
 }
@@ -422,7 +426,11 @@ fn what_a_peer_says_of_its_refusal_is_logged_in_part() {
 
 fn open(rig: &mut Rig, n: u64, remote: &str) -> LinkId {
     let (link, remote) = (LinkId::Accepted(n), remote.parse().unwrap());
-    rig.handle(Input::Opened { link, remote });
+    rig.handle(Input::Opened {
+        link,
+        remote,
+        certificate: None,
+    });
     link
 }
 

@@ -400,7 +400,11 @@ struct Me(Rig);
 impl Me {
     fn opened(&mut self, link: LinkId) {
         let remote = remote();
-        self.0.handle(Input::Opened { link, remote });
+        self.0.handle(Input::Opened {
+            link,
+            remote,
+            certificate: None,
+        });
     }
 
     fn closed(&mut self, link: LinkId) {

@@ -96,6 +96,7 @@ impl World {
             News::Opened => Input::Opened {
                 link,
                 remote: remote(),
+                certificate: None,
             },
             News::Bytes(chunk) => Input::Bytes { link, chunk },
             News::Closed => {

@@ -228,6 +228,7 @@ impl Rig {
                 client,
                 remote,
                 application: None,
+                certificate: None,
             });
             let text = r#"["zeek/management/controller"]"#.to_owned();
             rig.input(hub::Input::Text { client, text });

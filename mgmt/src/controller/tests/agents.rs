@@ -177,6 +177,7 @@ fn an_agent_that_returns_as_another_endpoint_is_welcomed_before_the_old_one_is_l
     let mut rig = Rig::deployed(&["a"]);
     let again = endpoint("a again");
     let network = PeerNetwork {
+        certificate: None,
         remote: "10.0.0.9:41000".parse().unwrap(),
         dialed: None,
     };

@@ -100,6 +100,7 @@ fn deployment_begun(healthy: &[&str], faulty: &[&str]) -> Rig {
     rig.stage(config("c", &names, &names));
     rig.peer_down("moved");
     let network = PeerNetwork {
+        certificate: None,
         remote: "10.0.0.77:40000".parse().unwrap(),
         dialed: None,
     };

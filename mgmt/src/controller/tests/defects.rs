@@ -157,6 +157,7 @@ fn d04_an_instance_dialed_elsewhere_is_dropped_and_added_in_one_deployment() {
 fn d07_a_loopback_address_that_cannot_work_is_refused_before_anything_is_touched() {
     let mut rig = Rig::deployed(&["b"]);
     let network = PeerNetwork {
+        certificate: None,
         remote: "127.0.0.1:40000".parse().unwrap(),
         dialed: None,
     };
@@ -215,6 +216,7 @@ fn d08_the_same_configuration_with_other_addresses_is_forced() {
     let mut rig = Rig::deployed(&["a", "b"]);
     rig.peer_down("b");
     let network = PeerNetwork {
+        certificate: None,
         remote: "10.0.0.9:40000".parse().unwrap(),
         dialed: None,
     };

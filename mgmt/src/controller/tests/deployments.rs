@@ -233,6 +233,7 @@ fn d06_hosts_learned_after_staging_are_in_the_layout_and_decide_metrics_ports() 
     rig.request(deploy("d"));
     for (name, host) in [("a", "10.0.0.1"), ("b", "10.0.0.2")] {
         let network = PeerNetwork {
+            certificate: None,
             remote: format!("{host}:40000").parse().unwrap(),
             dialed: None,
         };

@@ -10,6 +10,7 @@ fn session_in_which_the_agent_dials() {
     assert_eq!(rig.instances(), []);
     let id: EndpointId = "788ca4d7-e479-56df-93c9-826f7c591b63".parse().unwrap();
     let network = PeerNetwork {
+        certificate: None,
         remote: "127.0.0.1:46674".parse().unwrap(),
         dialed: None,
     };
@@ -87,6 +88,7 @@ fn session_in_which_the_controller_dials() {
     let mut session = Session { rig: &mut rig, id };
     session.expect(deploy("r1"), &["peer 127.0.0.1:2151 every 1s"]);
     let network = PeerNetwork {
+        certificate: None,
         remote: "127.0.0.1:2151".parse().unwrap(),
         dialed: Some(PeerAddr {
             host: "127.0.0.1".into(),

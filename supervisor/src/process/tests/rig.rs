@@ -77,7 +77,11 @@ impl Rig {
         };
         rig.work();
         let remote: SocketAddr = "127.0.0.1:57190".parse().unwrap();
-        let input = peering::Input::Opened { link: LINK, remote };
+        let input = peering::Input::Opened {
+            link: LINK,
+            remote,
+            certificate: None,
+        };
         rig.handle(Input::Peering { input });
         rig
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
+use broker_proto::PeerCertificate;
 use broker_proto::io::tls::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -83,6 +84,7 @@ pub(super) struct Guarded {
 #[derive(Clone, Debug)]
 pub(super) struct Visitor {
     pub(super) remote: SocketAddr,
+    pub(super) certificate: Option<Arc<PeerCertificate>>,
     stays: Arc<AtomicBool>,
 }
 
@@ -97,6 +99,7 @@ impl Connected<IncomingStream<'_, Door>> for Visitor {
     fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
         Self {
             remote: *stream.remote_addr(),
+            certificate: stream.io().stream.certificate().cloned(),
             stays: Arc::clone(&stream.io().stays),
         }
     }

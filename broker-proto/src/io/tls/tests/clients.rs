@@ -13,7 +13,7 @@ use tokio_openssl::SslStream;
 
 use super::authority::{Authority, Identity, Kind};
 use super::{listener, within};
-use crate::io::tls::{Acceptor, Inner, TlsError};
+use crate::io::tls::{Acceptor, Inner, Stream, TlsError};
 use crate::tls::{Admission, ClientPort};
 
 const ANSWER: &[u8] = b"speak TLS";
@@ -112,6 +112,31 @@ async fn only_certified_clients_enter_where_certificates_are_asked_for() {
     assert!(talk(&by_system, client).await.is_err());
 }
 
+#[tokio::test]
+async fn only_verified_clients_have_a_certificate() {
+    let authority = Authority::new("ca");
+    let own = authority.issue("controller", Kind::Version3);
+    let client = Client::Certified(
+        authority.issue("client", Kind::Version3),
+        authority.cafile(),
+    );
+    let by_rustls = ClientPort {
+        admission: Admission::Certified(authority.cafile()),
+        ..port(&own)
+    };
+    let by_openssl = ClientPort {
+        ciphers: Some("HIGH:!aNULL:!MD5".to_owned()),
+        ..by_rustls.clone()
+    };
+    for certified in [by_rustls, by_openssl] {
+        let stream = stream(&certified, client.clone()).await;
+        let certificate = stream.certificate().unwrap();
+        assert_eq!(certificate.name.as_deref(), Some("client"));
+    }
+    let stream = stream(&port(&own), client).await;
+    assert_eq!(stream.certificate(), None);
+}
+
 /// The recipe of stock's documentation for clients that know only anonymous ECDH.
 #[tokio::test]
 async fn ciphers_are_taken_as_openssl_writes_them() {
@@ -160,6 +185,23 @@ fn files_that_do_not_do_are_named() {
         ..port(&own)
     };
     assert!(matches!(error(no_ca), TlsError::NoCertificate { .. }));
+}
+
+/// The server's end of one client's connection.
+async fn stream(port: &ClientPort, client: Client) -> Stream {
+    let acceptor = Acceptor::for_clients(port, ANSWER).unwrap();
+    let (listener, addr) = listener().await;
+    let accept = async {
+        let tcp = listener.accept().await.unwrap().0;
+        acceptor.accept(tcp).await.unwrap()
+    };
+    let dial = async {
+        let tcp = TcpStream::connect(addr.to_string()).await.unwrap();
+        let mut tls = SslStream::new(client.ssl(), tcp).unwrap();
+        Pin::new(&mut tls).connect().await.unwrap();
+        tls
+    };
+    within(async { tokio::join!(accept, dial) }).await.0
 }
 
 /// One client says something and is answered; the version of TLS.

@@ -218,6 +218,7 @@ async fn we_dial(tls: &Tls, stock: &Stock) -> By {
     let near = async {
         let mut near = connector.connect(&addr).await.unwrap().0;
         say(&mut near, b"ping").await;
+        assert_eq!(near.certificate().is_some(), is_certified(tls));
         let by = by(&near.inner);
         if by == By::Nobody {
             let mut probe = [0; 9];
@@ -245,9 +246,17 @@ async fn they_dial(tls: &Tls, stock: &Stock) -> By {
         let mut near = acceptor.accept(tcp).await.unwrap();
         assert_eq!(hear(&mut near).await, *b"ping");
         say(&mut near, b"pong").await;
+        assert_eq!(near.certificate().is_some(), is_certified(tls));
         by(&near.inner)
     };
     within(async { tokio::join!(far, near) }).await.1
+}
+
+fn is_certified(tls: &Tls) -> bool {
+    match tls {
+        Tls::Certificates(_) => true,
+        Tls::Off | Tls::Anonymous => false,
+    }
 }
 
 fn by(inner: &Inner) -> By {
