@@ -26,6 +26,7 @@ use crate::log::LogSettings;
 pub use given::{Given, Origin, Remark, SettingError, Sources, is_setting};
 pub use options::Program;
 pub use scripts::{Found as FoundFile, Library, Loaded, Role};
+pub use show::Row;
 pub use value::Value;
 
 /// Everything the programs are told.

@@ -166,6 +166,7 @@ impl Said {
         let reader = self.reader;
         for remark in self.given.remarks() {
             let Remark {
+                option: _,
                 origin,
                 text,
                 is_for_nodes,

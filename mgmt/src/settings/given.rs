@@ -52,6 +52,8 @@ pub struct SettingError {
 /// A setting that is right and yet changes nothing here.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Remark {
+    /// Which setting.
+    pub option: &'static str,
     /// Where it stands.
     pub origin: Origin,
     /// What it is and why it changes nothing.
@@ -170,6 +172,7 @@ impl Given {
         if let Readers::Nobody(why) = option.readers {
             let text = format!("{name} has no effect here: {why}");
             self.remarks.push(Remark {
+                option: option.name,
                 origin,
                 text,
                 is_for_nodes: why == FOR_NODES,

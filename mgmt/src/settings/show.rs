@@ -4,16 +4,37 @@ use super::given::{Found, Given, Origin};
 use super::options::{Fallback, OPTIONS, Opt, Program, Readers};
 use super::value::Value;
 
+/// A setting, for people. Secrets are not shown.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Row {
+    /// Stock's name.
+    pub name: &'static str,
+    /// As a script would say it.
+    pub value: String,
+    /// Where it was said, and where it was said in vain.
+    pub origin: String,
+    /// Whether it was said at all.
+    pub was_said: bool,
+}
+
 impl Given {
     /// Every setting that one of these programs reads, a line each, sorted by name: what a script
     /// would say, and behind `#` where it was said. Secrets are not shown.
     #[must_use]
     pub fn show(&self, programs: &[Program]) -> String {
+        let rows = self.rows(programs).into_iter();
+        rows.map(|row| format!("{} = {}  # {}\n", row.name, row.value, row.origin))
+            .collect()
+    }
+
+    /// The same in pieces.
+    #[must_use]
+    pub fn rows(&self, programs: &[Program]) -> Vec<Row> {
         let rows = OPTIONS.iter().filter(|option| is_read(option, programs));
         rows.map(|option| self.row(option, programs)).collect()
     }
 
-    fn row(&self, option: &Opt, programs: &[Program]) -> String {
+    fn row(&self, option: &Opt, programs: &[Program]) -> Row {
         let Found {
             mut value,
             origin,
@@ -28,15 +49,20 @@ impl Given {
             }
             _ => value.to_string(),
         };
-        let name = option.name;
+        let was_said = origin != Origin::Default;
         let overridden: Vec<String> = overridden.iter().map(Origin::to_string).collect();
         let mut origin = origin.to_string();
         if let (Fallback::Same(other), "default") = (option.fallback, origin.as_str()) {
             origin = format!("as {other}");
         }
-        match overridden.join(", ") {
-            others if others.is_empty() => format!("{name} = {text}  # {origin}\n"),
-            others => format!("{name} = {text}  # {origin}, not {others}\n"),
+        if !overridden.is_empty() {
+            origin.push_str(&format!(", not {}", overridden.join(", ")));
+        }
+        Row {
+            name: option.name,
+            value: text,
+            origin,
+            was_said,
         }
     }
 

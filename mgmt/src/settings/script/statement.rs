@@ -84,6 +84,8 @@ pub struct Skipped {
     pub what: String,
     /// Whether it names anything of interest, so that it may well matter.
     pub relevant: bool,
+    /// What it names that is of interest, or of Zeek's Supervisor; the first few.
+    pub names: Vec<String>,
 }
 
 /// Why a statement cannot be read.
@@ -98,6 +100,12 @@ pub struct ReadError {
 
 /// How much of what was stepped over is remembered for one file.
 pub(super) const MAX_SKIPPED: usize = 1000;
+
+/// How many names of one piece are remembered.
+const MAX_NAMES: usize = 8;
+
+/// The framework's scripts, in whatever way they are loaded.
+const FRAMEWORK: &str = "frameworks/management";
 
 /// More words are no value of any option.
 const MAX_WORDS: usize = 10_000;
@@ -178,19 +186,13 @@ impl<'a> Reader<'a> {
                 line,
             }),
             "if" | "ifdef" | "ifndef" => match self.words.skip_conditional() {
-                Some(block) => {
-                    let relevant = self.is_relevant(block);
-                    self.skip(line, format!("@{name} {rest}"), relevant);
-                }
+                Some(block) => self.skip(line, format!("@{name} {rest}"), rest, block),
                 None => self.error(line, format!("@{name} without @endif")),
             },
             "else" | "endif" => self.error(line, format!("@{name} without @if")),
             // They change how Zeek reads, not what it is told.
             "deprecated" | "pragma" | "load-sigs" | "DEBUG" => {}
-            other => {
-                let relevant = self.is_relevant(rest);
-                self.skip(line, format!("@{other} {rest}"), relevant);
-            }
+            other => self.skip(line, format!("@{other} {rest}"), "", rest),
         }
     }
 
@@ -318,8 +320,7 @@ impl<'a> Reader<'a> {
 
     fn step_over_from(&mut self, depth: Depth, what: String, line: usize, start: usize, end: End) {
         self.step(depth, end);
-        let relevant = self.is_relevant(self.words.since(start));
-        self.skip(line, what, relevant);
+        self.skip(line, what, "", self.words.since(start));
     }
 
     fn step_to_end(&mut self, end: End) {
@@ -393,25 +394,43 @@ impl<'a> Reader<'a> {
         matches!(next, Some((Token::Name("else" | "timeout"), _)))
     }
 
-    fn is_relevant(&self, text: &str) -> bool {
-        const LOADS: &str = "frameworks/management";
-        if text.contains(LOADS) {
-            return true;
+    /// Notes what was stepped over: its text, and the condition it depends on.
+    fn skip(&mut self, line: usize, what: String, condition: &str, text: &str) {
+        if self.script.skipped.len() >= MAX_SKIPPED {
+            return;
         }
-        let word = |c: char| c != '_' && c != ':' && !c.is_ascii_alphanumeric();
-        text.split(word)
-            .any(|name| name.contains("::") && (self.interest.wanted)(name))
+        let mut names = Vec::new();
+        self.put_names(condition, &mut names);
+        let relevant = self.put_names(text, &mut names);
+        self.script.skipped.push(Skipped {
+            line,
+            what: shortened(what.trim()),
+            relevant,
+            names,
+        });
     }
 
-    fn skip(&mut self, line: usize, what: String, relevant: bool) {
-        if self.script.skipped.len() < MAX_SKIPPED {
-            let what = shortened(what.trim());
-            self.script.skipped.push(Skipped {
-                line,
-                what,
-                relevant,
-            });
+    /// Adds what a text names that is of interest, and the Supervisor's; whether there is any of
+    /// the former.
+    fn put_names(&self, text: &str, names: &mut Vec<String>) -> bool {
+        let mut add = |name: &str| {
+            if names.len() < MAX_NAMES && !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        };
+        let mut relevant = text.contains(FRAMEWORK);
+        if relevant {
+            add(FRAMEWORK);
         }
+        let word = |c: char| c != '_' && c != ':' && !c.is_ascii_alphanumeric();
+        for name in text.split(word).filter(|name| name.contains("::")) {
+            let is_wanted = (self.interest.wanted)(name);
+            relevant |= is_wanted;
+            if is_wanted || name.starts_with("Supervisor::") {
+                add(name);
+            }
+        }
+        relevant
     }
 
     fn error(&mut self, line: usize, problem: String) {

@@ -305,6 +305,35 @@ redef Management::Agent::name += "!" &redef;
 }
 
 #[test]
+fn what_is_stepped_over_tells_what_of_the_framework_it_names() {
+    let text = r#"
+event zeek_init() { Supervisor::create([$name="x"]); Supervisor::create([$name="y"]); print Site::x; }
+hook Supervisor::stdout_hook(n: string, m: string) { break; }
+@if ( Supervisor::is_supervisor() )
+redef Management::Agent::name = "x";
+@endif
+@ifdef ( Management::Agent::name )
+@load policy/frameworks/management/agent
+@endif
+event Conn::x() { }
+"#;
+    let names = script(text).skipped.into_iter();
+    let names: Vec<_> = names.map(|piece| (piece.line, piece.names)).collect();
+    let expected = [
+        (2, vec!["Supervisor::create"]),
+        (3, vec!["Supervisor::stdout_hook"]),
+        (
+            4,
+            vec!["Supervisor::is_supervisor", "Management::Agent::name"],
+        ),
+        (7, vec!["Management::Agent::name", "frameworks/management"]),
+        (10, vec![]),
+    ];
+    let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(names, expected.map(|(line, names)| (line, owned(names))));
+}
+
+#[test]
 fn names_in_a_module_are_looked_up_there_first() {
     let text = "module Management::Agent;\nredef name = \"a\";\nredef other = 1;\nredef Management::x = 1;\nmodule GLOBAL;\nredef ::Management::role = 1;\nredef name = 1;";
     let expected = [
