@@ -8,6 +8,7 @@
 //! a permission. A directory that cannot be written keeps nobody from starting, but from staging.
 
 mod database;
+pub mod look;
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};

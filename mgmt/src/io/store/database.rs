@@ -2,6 +2,7 @@
 //! transaction (API §4.9 P2).
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -92,13 +93,32 @@ impl From<Error> for LoadError {
 
 /// Reads a file that exists.
 pub(super) fn load(path: &Path) -> Result<(Saved, Layout), LoadError> {
-    let size = fs::metadata(path).map_or(0, |found| found.len());
-    if size > MAX_FILE {
-        let text = format!("it has {size} bytes, more than a controller writes");
-        return Err(LoadError::Flaw(Flaw::Foreign(text)));
+    if let Some(flaw) = too_large(fs::metadata(path).map_or(0, |found| found.len())) {
+        return Err(LoadError::Flaw(flaw));
     }
     // Not read-only, because what a crash left in the journal must be undone.
-    let mut db = open(path, OpenFlags::empty())?;
+    let mut db = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    read(&mut db)
+}
+
+/// Reads a file that exists without a trace: no lock, no journal. If somebody writes meanwhile,
+/// what was read may be neither the old nor the new.
+pub(super) fn look(path: &Path) -> Result<(Saved, Layout), LoadError> {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
+            _ if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),
+            _ => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let mut db = open(Path::new(&uri), flags)?;
+    read(&mut db)
+}
+
+fn read(db: &mut Connection) -> Result<(Saved, Layout), LoadError> {
     let tx = db.transaction()?;
     let check: String = tx.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if check != "ok" {
@@ -112,6 +132,12 @@ pub(super) fn load(path: &Path) -> Result<(Saved, Layout), LoadError> {
     Saved::from_rows(rows).map_err(|error| LoadError::Flaw(Flaw::Row(error)))
 }
 
+/// What is wrong with a file of so many bytes.
+pub(super) fn too_large(size: u64) -> Option<Flaw> {
+    let text = || format!("it has {size} bytes, more than a controller writes");
+    (size > MAX_FILE).then(|| Flaw::Foreign(text()))
+}
+
 /// Makes these the rows of the file, and creates it if need be.
 ///
 /// # Errors
@@ -122,7 +148,8 @@ pub(super) fn save(path: &Path, rows: &[Slot]) -> Result<(), String> {
 }
 
 fn try_save(path: &Path, rows: &[Slot]) -> rusqlite::Result<Result<(), String>> {
-    let mut db = open(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut db = open(path, flags)?;
     // Files are synced before and after each step of the commit, and the directory when the journal
     // comes and goes: that is what decides which state counts.
     db.pragma_update(None, "synchronous", "EXTRA")?;
@@ -159,7 +186,7 @@ fn try_save(path: &Path, rows: &[Slot]) -> rusqlite::Result<Result<(), String>> 
 
 /// A connection for which what the file holds is only data.
 fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(BUSY_LIMIT)?;
     db.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_ROW)?;

@@ -11,45 +11,54 @@ use super::*;
 const RECORDED: [&str; 2] = ["a2c", "c2a"];
 
 /// A directory that goes with the test.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
+        Self::with_name("")
+    }
+
+    /// With this at the end of its name.
+    pub(super) fn with_name(end: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("zeek-mgmt-store-{}-{count}", std::process::id());
+        let name = format!("zeek-mgmt-store-{}-{count}{end}", std::process::id());
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
     /// With this as state file.
-    fn with(bytes: &[u8]) -> Self {
+    pub(super) fn with(bytes: &[u8]) -> Self {
         let folder = Self::new();
         fs::write(folder.file(), bytes).unwrap();
         folder
     }
 
     /// With a state file that these statements make.
-    fn with_sql(sql: &str) -> Self {
+    pub(super) fn with_sql(sql: &str) -> Self {
         let folder = Self::new();
         folder.connect().execute_batch(sql).unwrap();
         folder
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn file(&self) -> PathBuf {
         self.0.join(FILE_NAME)
     }
 
-    fn connect(&self) -> Connection {
+    pub(super) fn connect(&self) -> Connection {
         Connection::open(self.file()).unwrap()
     }
 
-    fn open(&self) -> (Store, Saved) {
+    pub(super) fn open(&self) -> (Store, Saved) {
         Store::open(self.0.clone()).unwrap()
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).unwrap();
         let mut names: Vec<String> = entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -377,7 +386,7 @@ fn a_file_in_the_place_of_the_directory_fails_saves_until_it_is_gone() {
 }
 
 /// A configuration of each kind, told apart by their ids.
-fn state(id: &str) -> Saved {
+pub(super) fn state(id: &str) -> Saved {
     let config = |kind: &str| {
         Some(Configuration {
             id: format!("{id} {kind}"),
@@ -392,7 +401,7 @@ fn state(id: &str) -> Saved {
     }
 }
 
-fn recorded(name: &str) -> Vec<u8> {
+pub(super) fn recorded(name: &str) -> Vec<u8> {
     let transcripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/transcripts");
     fs::read(transcripts.join(name).join("state").join(FILE_NAME)).unwrap()
 }
