@@ -10,8 +10,10 @@ use crate::settings::{FoundFile, Library, Sources};
 /// The scripts of this host, found as Zeek finds them.
 #[derive(Debug)]
 pub(super) struct Scripts {
-    /// The directory we are in.
+    /// The directory we are in, or that of whose scripts these are.
     here: PathBuf,
+    /// The same, as messages name it.
+    beside: PathBuf,
     /// `ZEEKPATH`.
     path: Vec<PathBuf>,
     /// Zeek's own, if they are here.
@@ -35,18 +37,29 @@ impl Scripts {
                 share.join("builtin-plugins"),
             ],
         };
-        let is_stock = |dir: &&PathBuf| dir.join("base/init-bare.zeek").is_file();
-        let stock = path.iter().find(is_stock).cloned();
         Self {
             here: std::env::current_dir().unwrap_or_default(),
+            beside: ".".into(),
+            stock: stock(&path),
             path,
-            stock,
+        }
+    }
+
+    /// The same for a program in another directory.
+    pub(super) fn seen_from(here: &Path, sources: &Sources) -> Self {
+        let path = Self::new(sources).path;
+        let path: Vec<PathBuf> = path.iter().map(|dir| tidy(&here.join(dir))).collect();
+        Self {
+            here: here.to_owned(),
+            beside: here.to_owned(),
+            stock: stock(&path),
+            path,
         }
     }
 
     /// The file of a name, and where it was looked for.
     fn locate(&self, name: &str, from: Option<&str>) -> Result<PathBuf, String> {
-        let beside = Path::new(from.unwrap_or("."));
+        let beside = from.map_or(self.beside.as_path(), Path::new);
         let places: Vec<&Path> = if name.starts_with('/') {
             vec![Path::new("/")]
         } else if name.starts_with('.') {
@@ -62,6 +75,11 @@ impl Scripts {
             names.dedup();
             names.join(", ")
         })
+    }
+
+    /// Whether Zeek's own scripts are here.
+    pub(super) fn has_stock(&self) -> bool {
+        self.stock.is_some()
     }
 
     /// Whether Zeek's own scripts are here, and this is none of them.
@@ -108,6 +126,12 @@ impl Library for Scripts {
             },
         }
     }
+}
+
+/// Where Zeek's own scripts are.
+fn stock(path: &[PathBuf]) -> Option<PathBuf> {
+    let is_stock = |dir: &&PathBuf| dir.join("base/init-bare.zeek").is_file();
+    path.iter().find(is_stock).cloned()
 }
 
 /// Stock: util.cc, `find_script_file`, and scan.l, `load_files`. A directory stands for the

@@ -2,6 +2,7 @@
 //! said in arguments and scripts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -42,30 +43,73 @@ pub fn hostname() -> String {
     }
 }
 
+/// From where a program sees this host.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Standpoint {
+    /// Its environment.
+    pub env: BTreeMap<String, String>,
+    /// Its working directory.
+    pub directory: PathBuf,
+}
+
+impl Standpoint {
+    /// Our own.
+    pub fn own() -> Self {
+        let env = std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value)));
+        Self {
+            env: env.collect(),
+            directory: here(),
+        }
+    }
+
+    /// The file of a program, as a shell finds it.
+    pub fn locate(&self, program: &Path) -> Option<PathBuf> {
+        let empty = String::new();
+        locate(
+            program,
+            self.env.get("PATH").unwrap_or(&empty).as_ref(),
+            &self.directory,
+        )
+    }
+
+    /// As [`sources`], for a program at this place.
+    pub fn sources(&self, zeek: &Path) -> Sources {
+        let found = self.locate(zeek);
+        Sources {
+            env: self.env.clone(),
+            hostname: hostname(),
+            prefix: found.map_or_else(|| DEFAULT_PREFIX.into(), |found| prefix_of(&found)),
+        }
+    }
+}
+
+fn locate(program: &Path, path: &OsStr, here: &Path) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        let program = here.join(program);
+        return program.is_file().then_some(program);
+    }
+    std::env::split_paths(path)
+        .map(|dir| here.join(dir).join(program))
+        .find(|path| path.is_file())
+}
+
 /// The directory above the `bin` that has `zeek`.
 fn prefix(zeek: &Path) -> PathBuf {
-    let found = if zeek.components().count() > 1 {
-        zeek.is_file().then(|| zeek.to_owned())
-    } else {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path)
-            .map(|dir| dir.join(zeek))
-            .find(|path| path.is_file())
-    };
-    let Some(found) = found else {
-        return DEFAULT_PREFIX.into();
-    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = locate(zeek, &path, Path::new(""));
+    found.map_or_else(|| DEFAULT_PREFIX.into(), |found| prefix_of(&found))
+}
+
+fn prefix_of(found: &Path) -> PathBuf {
     // What stands in /usr/local/bin is often a link into an installation.
-    let real = found.canonicalize().unwrap_or_else(|_| found.clone());
-    let mut prefixes = [&found, &real]
-        .into_iter()
-        .filter_map(|path| above_bin(path));
+    let real = found.canonicalize().unwrap_or_else(|_| found.to_owned());
+    let mut prefixes = [found, &real].into_iter().filter_map(above_bin);
     let first = prefixes.next();
     let installation = first
         .into_iter()
         .chain(prefixes)
         .find(|dir| has_scripts(dir));
-    let prefix = installation.or_else(|| above_bin(&found));
+    let prefix = installation.or_else(|| above_bin(found));
     prefix.map_or_else(|| DEFAULT_PREFIX.into(), Path::to_owned)
 }
 
@@ -83,7 +127,8 @@ fn has_scripts(prefix: &Path) -> bool {
 pub struct Said {
     /// All settings.
     pub given: Given,
-    loaded: Loaded,
+    /// What scripts load and what was stepped over in them.
+    pub loaded: Loaded,
     reader: Reader,
 }
 
@@ -102,7 +147,31 @@ impl Said {
     #[must_use]
     pub fn read(arguments: &Arguments, zeek: &Path, reader: Reader) -> Self {
         let sources = sources(zeek);
-        let mut scripts = Scripts::new(&sources);
+        let scripts = Scripts::new(&sources);
+        Self::read_with(arguments, sources, scripts, &here(), reader)
+    }
+
+    /// The same for what another program was told.
+    #[must_use]
+    pub fn read_from(place: &Standpoint, arguments: &Arguments, zeek: &Path) -> Self {
+        let sources = place.sources(zeek);
+        let scripts = Scripts::seen_from(&place.directory, &sources);
+        Self::read_with(
+            arguments,
+            sources,
+            scripts,
+            &place.directory,
+            Reader::WithNodes,
+        )
+    }
+
+    fn read_with(
+        arguments: &Arguments,
+        sources: Sources,
+        mut scripts: Scripts,
+        here: &Path,
+        reader: Reader,
+    ) -> Self {
         let mut given = Given::new(sources);
         let mut loaded = Loaded::default();
         for name in &arguments.scripts {
@@ -110,8 +179,8 @@ impl Said {
         }
         for file in &arguments.redefs {
             // It is a file and no name to be looked for.
-            let path = std::path::absolute(file).unwrap_or_else(|_| file.into());
-            let relative = path.strip_prefix(here()).unwrap_or(&path);
+            let path = std::path::absolute(here.join(file)).unwrap_or_else(|_| file.into());
+            let relative = path.strip_prefix(here).unwrap_or(&path);
             let name = if relative.is_absolute() {
                 relative.display().to_string()
             } else {
