@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use broker_proto::codec::command::{Command, CommandContent, EntityId};
+use broker_proto::codec::data::pieces::{self, Pieces};
 use broker_proto::codec::envelope::{Envelope, MessageKind};
 use broker_proto::codec::handshake::{DropConn, HandshakeMsg};
 use broker_proto::codec::{Limits, data, decode_filter, encode_filter};
@@ -205,6 +206,59 @@ fn messages_in_vectors_encode_to_the_same_bytes() {
         assert_eq!(message.encode(), payload, "{}", vector.name);
     }
     assert!(kinds.iter().all(|count| *count > 0), "{kinds:?}");
+}
+
+#[test]
+fn values_are_written_and_read_in_pieces_too() {
+    let mut payloads: Vec<Bytes> = recorded_payloads();
+    for vector in vector::all() {
+        match (vector.kind, &vector.expect) {
+            (Kind::Data, Expect::Canonical(_)) => payloads.push(vector.bytes.into()),
+            (Kind::Envelope, Expect::Canonical(_)) => {
+                let envelope = Envelope::decode(&vector.bytes.into()).unwrap();
+                payloads.extend(recorded::value(&envelope).map(|_| envelope.payload));
+            }
+            (Kind::Data | Kind::Envelope | Kind::Handshake, _) => {}
+        }
+    }
+    let limits = Limits::default();
+    for payload in payloads {
+        let value = data::decode(&payload, &limits).unwrap();
+        let mut out = Vec::new();
+        put(&value, &mut out);
+        assert_eq!(out, payload);
+        let mut rest = Pieces::of(&payload, &limits);
+        assert_eq!(take(&mut rest), Some(value));
+        assert!(rest.is_empty());
+    }
+}
+
+/// Containers by their parts, as far as there are pieces for them.
+fn put(value: &Data, out: &mut Vec<u8>) {
+    if let Data::Vector(items) = value {
+        pieces::put_vector(items.len(), out);
+        items.iter().for_each(|item| put(item, out));
+    } else if let Data::Table(entries) = value {
+        pieces::put_table(entries.len(), out);
+        for (key, value) in entries {
+            put(key, out);
+            put(value, out);
+        }
+    } else {
+        data::encode_into(value, out);
+    }
+}
+
+fn take(rest: &mut Pieces<'_>) -> Option<Data> {
+    if let Some(len) = rest.take_vector() {
+        let items = (0..len).map(|_| take(rest));
+        return items.collect::<Option<_>>().map(Data::Vector);
+    }
+    if let Some(len) = rest.take_table() {
+        let entries = (0..len).map(|_| Some((take(rest)?, take(rest)?)));
+        return entries.collect::<Option<_>>().map(Data::Table);
+    }
+    rest.take()
 }
 
 /// What the data envelopes of all recordings carry.

@@ -1,6 +1,7 @@
 //! `Data` ⇄ bytes (WIRE §3).
 
 mod owned;
+pub mod pieces;
 pub(super) mod real;
 pub(super) mod skip;
 #[cfg(test)]

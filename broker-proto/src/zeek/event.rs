@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::codec::data::encode_into;
+use crate::codec::data::pieces::{self, Pieces};
 use crate::codec::{self, DecodeError, Limits};
 use crate::data::Data;
 use crate::zeek::record::ConvertError;
@@ -76,6 +78,50 @@ impl Event {
     /// The payload of the data envelope that carries the event.
     pub fn encode(self) -> Bytes {
         codec::data::encode(&self.into_data())
+    }
+
+    /// The payload of an event like [`Event::new`]'s with so many arguments, which `write` appends:
+    /// for arguments that are too large to make values of them first ([`pieces`]).
+    pub fn encode_with(name: &str, args: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+        let mut out = Vec::new();
+        pieces::put_vector(3, &mut out);
+        encode_into(&Data::Count(FORMAT), &mut out);
+        encode_into(&Data::Count(TYPE_EVENT), &mut out);
+        pieces::put_vector(3, &mut out);
+        encode_into(&Data::string(name), &mut out);
+        pieces::put_vector(args, &mut out);
+        write(&mut out);
+        pieces::put_vector(0, &mut out);
+        out.into()
+    }
+
+    /// What `read` takes off the arguments of such an event, with metadata or without. `None` if it
+    /// is none, or `read` has none, or leaves some: then [`Event::decode`] has the verdict.
+    pub fn decode_with<'a, T>(
+        payload: &'a [u8],
+        limits: &Limits,
+        (name, args): (&str, usize),
+        read: impl FnOnce(&mut Pieces<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let rest = &mut Pieces::of(payload, limits);
+        rest.take_vector().filter(|parts| *parts == 3)?;
+        rest.take().filter(|it| *it == Data::Count(FORMAT))?;
+        rest.take().filter(|it| *it == Data::Count(TYPE_EVENT))?;
+        let parts = rest.take_vector()?;
+        rest.take().filter(|it| *it == Data::string(name))?;
+        rest.take_vector().filter(|count| *count == args)?;
+        let found = read(rest)?;
+        match parts {
+            2 => {}
+            3 => {
+                let Some(Data::Vector(entries)) = rest.take() else {
+                    return None;
+                };
+                read_metadata(entries).ok()?;
+            }
+            _ => return None,
+        }
+        rest.is_empty().then_some(found)
     }
 
     /// Reads the payload of a data envelope.

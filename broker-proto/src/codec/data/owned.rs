@@ -50,15 +50,20 @@ impl Reader {
         }
     }
 
-    pub(super) fn parse(mut self, input: &[u8]) -> Parsed<'_, Data> {
+    pub(super) fn parse<'a>(&mut self, input: &'a [u8]) -> Parsed<'a, Data> {
         let mut rest = input;
         match self.next(&mut rest) {
             Ok(data) => Ok((rest, data)),
             Err(Failed) => {
-                let error = self.error.expect("a failed reader says why");
+                let error = self.error.take().expect("a failed reader says why");
                 Err(nom::Err::Failure(error))
             }
         }
+    }
+
+    /// How many more elements the limits allow.
+    pub(super) fn elements_left(&self) -> usize {
+        self.elements_left
     }
 
     /// Reads one value to its place.
