@@ -1,14 +1,17 @@
 //! The Supervisor framework's types and events: what an agent and a supervisor say to each other
 //! (API §1.5, §2.4, §2.5).
 
+mod cluster;
 mod exit;
 mod layout;
 mod lives;
+mod status;
 
 use std::collections::BTreeMap;
 
 use broker_proto::{Address, ByteString, Port, Topic, zeek_enum, zeek_events, zeek_record};
 
+pub use cluster::Cluster;
 pub use exit::{NodeEnd, NodeExit};
 pub use layout::Layout;
 pub use lives::{LivesRequest, LivesResponse, NodeLife};
@@ -88,8 +91,8 @@ pub struct NodeConfig {
     pub env: BTreeMap<String, String>,
     /// The CPU it is pinned to.
     pub cpu_affinity: Option<i64>,
-    /// The whole cluster, by node name; empty for a process outside a cluster.
-    pub cluster: BTreeMap<String, ClusterEndpoint>,
+    /// The whole cluster.
+    pub cluster: Cluster,
 }
 
 impl NodeConfig {
@@ -108,7 +111,7 @@ impl NodeConfig {
             scripts: None,
             env: BTreeMap::new(),
             cpu_affinity: None,
-            cluster: BTreeMap::new(),
+            cluster: Cluster::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use broker_proto::codec::Limits;
 use broker_proto::peering::{self, Endpoint, Options};
-use broker_proto::zeek::{Event, EventError, FromData, ToData};
+use broker_proto::zeek::{Event, EventError, FromData};
 use broker_proto::{EndpointId, IdGen, Topic};
 use bytes::Bytes;
 use tracing::{debug, info, trace, warn};
@@ -237,7 +237,7 @@ impl SupervisorProcess {
                 let result = format!("node cannot be created: {error}");
                 let reqid = creation.unwrap_or_default();
                 let response = SupervisorResponse::Create { reqid, result };
-                self.publish(now, response.topic(), self.answer(response).encode());
+                self.publish(now, response.topic(), self.answer(response));
             }
             Err(error @ (EventError::ArgCount { .. } | EventError::Arg { .. })) => {
                 warn!(peer = %from, %error, "request is malformed");
@@ -275,17 +275,14 @@ impl SupervisorProcess {
         }
     }
 
-    /// The event of an answer in the peer's layout.
-    fn answer(&self, response: SupervisorResponse) -> Event {
+    /// The payload of an answer in the peer's layout.
+    fn answer(&self, response: SupervisorResponse) -> Bytes {
         let (LayoutKnown::Told(layout) | LayoutKnown::Seen(layout)) = self.layout;
-        let name = response.event_name();
         match response {
-            SupervisorResponse::Status { reqid, result } => {
-                Event::new(name, vec![reqid.into_data(), result.into_data_as(layout)])
-            }
+            SupervisorResponse::Status { reqid, result } => result.encode_response(&reqid, layout),
             SupervisorResponse::Create { .. }
             | SupervisorResponse::Restart { .. }
-            | SupervisorResponse::Destroy { .. } => response.into(),
+            | SupervisorResponse::Destroy { .. } => Event::from(response).encode(),
         }
     }
 
@@ -295,7 +292,7 @@ impl SupervisorProcess {
                 self.out.push_back(Output::Answer { response });
             }
             supervisor::Output::Respond { response } => {
-                self.publish(now, response.topic(), self.answer(response).encode());
+                self.publish(now, response.topic(), self.answer(response));
             }
             supervisor::Output::Lives { response } if self.asked.remove(response.reqid()) => {
                 self.out.push_back(Output::AnswerLives { response });

@@ -276,8 +276,11 @@ impl Supervisor {
         }
     }
 
-    fn accept(&mut self, now: Instant, reqid: String, node: NodeConfig) {
+    fn accept(&mut self, now: Instant, reqid: String, mut node: NodeConfig) {
         info!(node = node.name, "node created");
+        // Nodes of one cluster come one after the other.
+        let mut others = self.units.values().rev();
+        others.any(|unit| node.cluster.unify(unit.cluster()));
         let id = self.next_unit();
         let unit = Unit::stem(id, node, &self.settings);
         let result = String::new();

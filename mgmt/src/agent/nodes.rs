@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use broker_proto::EndpointId;
-use supervisor::api::{ClusterEndpoint, NodeEnd, NodeExit};
+use supervisor::api::{Cluster, NodeEnd, NodeExit};
 
 use crate::model::{Node, NodeOutputs, State};
 
@@ -21,7 +21,7 @@ pub(super) struct Nodes {
     order: Vec<String>,
     by_name: BTreeMap<String, LocalNode>,
     /// All nodes of the cluster, as each of them is told.
-    cluster: BTreeMap<String, ClusterEndpoint>,
+    cluster: Cluster,
 }
 
 /// One of them, since the deployment that created it.
@@ -57,7 +57,7 @@ pub(super) struct LocalNode {
 
 impl Nodes {
     /// These nodes, in the order of creation, in this cluster.
-    pub(super) fn new(nodes: Vec<LocalNode>, cluster: BTreeMap<String, ClusterEndpoint>) -> Self {
+    pub(super) fn new(nodes: Vec<LocalNode>, cluster: Cluster) -> Self {
         let order = nodes.iter().map(|node| node.config.name.clone()).collect();
         let nodes = nodes.into_iter();
         let by_name = nodes.map(|node| (node.config.name.clone(), node)).collect();
@@ -88,7 +88,7 @@ impl Nodes {
         self.by_name.remove(name)
     }
 
-    pub(super) fn cluster(&self) -> &BTreeMap<String, ClusterEndpoint> {
+    pub(super) fn cluster(&self) -> &Cluster {
         &self.cluster
     }
 

@@ -207,7 +207,16 @@ impl AgentProcess {
     }
 
     fn on_message(&mut self, now: Instant, topic: &Topic, payload: &Bytes, from: EndpointId) {
-        let read = Event::decode(payload, &Limits::default());
+        let limits = Limits::default();
+        let is_supervisors = SUPERVISOR_TOPIC.is_prefix_of(topic);
+        let status = is_supervisors.then(|| SupervisorResponse::decode_status(payload, &limits));
+        if let Some(message) = status.flatten() {
+            trace!(event = message.event_name(), %topic, %from, "rx");
+            let input = AgentInput::Supervisor { message };
+            self.note(&input);
+            return self.agent.handle(now, input);
+        }
+        let read = Event::decode(payload, &limits);
         let event = match read {
             Ok(event) => event,
             // Topics are shared: others' logs are copies, not mistakes.

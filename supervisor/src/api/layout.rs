@@ -6,10 +6,11 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use broker_proto::codec::data::{encode_into, pieces};
 use broker_proto::zeek::{ConvertError, FromData, ToData, record::field};
 use broker_proto::{Data, Port};
 
-use super::{ClusterEndpoint, NodeConfig, Status};
+use super::{Cluster, ClusterEndpoint, NodeConfig};
 
 /// A layout, named after the first version of Zeek that has it.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -74,7 +75,7 @@ impl Layout {
         let Data::Vector(values) = config else {
             return None;
         };
-        let layout = Self::of_shape(values);
+        let layout = Self::of_shape(values.len(), values);
         if layout < Self::V6_1 {
             return Some(layout);
         }
@@ -102,9 +103,10 @@ impl Layout {
     }
 
     /// The layouts differ in length but for two. Of these the older has a list where the younger
-    /// has a flag. A list in place of `env` tells 6.0 from what may come after 9.0.
-    fn of_shape(values: &[Data]) -> Self {
-        match values.len() {
+    /// has a flag. A list in place of `env` tells 6.0 from what may come after 9.0. The last value
+    /// need not be there.
+    fn of_shape(fields: usize, values: &[Data]) -> Self {
+        match fields {
             ..=9 => Self::V4_0,
             10 | 11 => Self::V4_1,
             12 if matches!(values.get(6), Some(Data::Vector(_))) => Self::V5_1,
@@ -145,11 +147,8 @@ impl FromData for NodeConfig {
                 &data,
             ));
         };
-        let layout = Layout::of_shape(&values);
-        let mut config = Self::named("");
-        if layout.has_scripts() {
-            config.scripts = Some(Vec::new());
-        }
+        let layout = Layout::of_shape(values.len(), &values);
+        let mut config = Self::empty(layout);
         let mut values = values.into_iter();
         for field in layout.fields() {
             let read = config.read(field, values.next());
@@ -174,6 +173,45 @@ impl NodeConfig {
         Data::Vector(fields.map(|field| self.value(field, layout)).collect())
     }
 
+    /// Appends the same, encoded, with its cluster's layout as it is encoded already.
+    pub(super) fn put(&self, layout: Layout, cluster: &[u8], out: &mut Vec<u8>) {
+        let fields = layout.fields();
+        pieces::put_vector(fields.len(), out);
+        for field in fields {
+            if field == Field::Cluster {
+                out.extend_from_slice(cluster);
+            } else {
+                encode_into(&self.value(field, layout), out);
+            }
+        }
+    }
+
+    /// Of all values but the last, which is the cluster's layout. `None` if that is not how a
+    /// record of any layout ends.
+    pub(super) fn of_values(values: Vec<Data>, cluster: &Cluster) -> Option<Self> {
+        let count = values.len() + 1;
+        let layout = Layout::of_shape(count, &values);
+        let fields = layout.fields();
+        if fields.len() != count {
+            return None;
+        }
+        let mut config = Self::empty(layout);
+        for (field, value) in fields.into_iter().zip(values) {
+            config.read(field, Some(value)).ok()?;
+        }
+        config.cluster = cluster.clone();
+        Some(config)
+    }
+
+    /// One to be filled from a record of this layout.
+    fn empty(layout: Layout) -> Self {
+        let scripts = layout.has_scripts().then(Vec::new);
+        Self {
+            scripts,
+            ..Self::named("")
+        }
+    }
+
     fn read(&mut self, name: Field, value: Option<Data>) -> Result<(), ConvertError> {
         match name {
             Field::Name => self.name = mandatory(value)?,
@@ -188,7 +226,7 @@ impl NodeConfig {
             Field::Scripts => self.scripts = Some(field(value, Some(Vec::new))?),
             Field::Env => self.env = field(value, Some(BTreeMap::new))?,
             Field::CpuAffinity => self.cpu_affinity = mandatory(value)?,
-            Field::Cluster => self.cluster = field(value, Some(BTreeMap::new))?,
+            Field::Cluster => self.cluster = field(value, Some(Cluster::default))?,
         }
         Ok(())
     }
@@ -207,20 +245,13 @@ impl NodeConfig {
             Field::Scripts => self.scripts.clone().unwrap_or_default().into_data(),
             Field::Env => self.env.clone().into_data(),
             Field::CpuAffinity => self.cpu_affinity.into_data(),
-            Field::Cluster => {
-                let members = self.cluster.iter();
-                let members = members.map(|(name, endpoint)| {
-                    let endpoint = endpoint.clone().into_data_as(layout);
-                    (Data::string(name.clone()), endpoint)
-                });
-                Data::Table(members.collect())
-            }
+            Field::Cluster => self.cluster.to_data_as(layout),
         }
     }
 }
 
 impl ClusterEndpoint {
-    fn into_data_as(self, layout: Layout) -> Data {
+    pub(super) fn into_data_as(self, layout: Layout) -> Data {
         // Before 7.0 only the number survived (API §1.5).
         let p = if layout < Layout::V7_0 {
             Port::tcp(self.p.number)
@@ -240,19 +271,6 @@ impl ClusterEndpoint {
             fields.push(self.metrics_port.into_data());
         }
         Data::Vector(fields)
-    }
-}
-
-impl Status {
-    /// The record as a peer of this layout reads it.
-    #[must_use]
-    pub fn into_data_as(self, layout: Layout) -> Data {
-        let nodes = self.nodes.into_iter().map(|(name, status)| {
-            let node = status.node.into_data_as(layout);
-            let status = Data::Vector(vec![node, status.pid.into_data()]);
-            (Data::string(name), status)
-        });
-        Data::Vector(vec![Data::Table(nodes.collect())])
     }
 }
 

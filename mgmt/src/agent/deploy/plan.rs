@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use broker_proto::{Address, Port};
-use supervisor::api::{ClusterEndpoint, MANAGEMENT_NODE_VARIABLE, NodeConfig};
+use supervisor::api::{Cluster, ClusterEndpoint, MANAGEMENT_NODE_VARIABLE, NodeConfig};
 
 use crate::agent::options;
 use crate::model::{Configuration, Node};
@@ -17,7 +17,7 @@ pub(in crate::agent) struct Plan {
     /// workers, each by name.
     pub(in crate::agent) local: Vec<Node>,
     /// All nodes, as each of them is told.
-    pub(in crate::agent) cluster: BTreeMap<String, ClusterEndpoint>,
+    pub(in crate::agent) cluster: Cluster,
 }
 
 impl Plan {
@@ -33,7 +33,7 @@ impl Plan {
         let mut plan = Self {
             id: config.id,
             local: Vec::new(),
-            cluster: BTreeMap::new(),
+            cluster: Cluster::default(),
         };
         for node in nodes {
             // Controllers refuse configurations that use a name twice; the first one counts here.
@@ -70,7 +70,7 @@ pub(super) fn directory(settings: &AgentSettings, name: &str) -> String {
 pub(in crate::agent) fn order(
     settings: &AgentSettings,
     node: &Node,
-    cluster: &BTreeMap<String, ClusterEndpoint>,
+    cluster: &Cluster,
 ) -> NodeConfig {
     let mut scripts = node.scripts.clone().unwrap_or_default();
     if options::script(node).is_some() {
@@ -95,17 +95,28 @@ pub(in crate::agent) fn order(
 
 /// Whether a node runs as ordered, but for what layouts of other versions add or lose (API §1.5).
 pub(in crate::agent) fn is_as_ordered(running: &NodeConfig, order: &NodeConfig) -> bool {
-    let plain = |config: &NodeConfig| {
+    let rest = |config: &NodeConfig| {
         let mut config = config.clone();
         config.scripts = config.scripts.filter(|scripts| !scripts.is_empty());
-        for member in config.cluster.values_mut() {
-            if member.p.number == 0 {
-                member.p = Port::NONE;
-            }
-        }
+        config.cluster = Cluster::default();
         config
     };
-    plain(running) == plain(order)
+    rest(running) == rest(order) && is_same_cluster(&running.cluster, &order.cluster)
+}
+
+fn is_same_cluster(running: &Cluster, order: &Cluster) -> bool {
+    let plain = |member: &ClusterEndpoint| {
+        let mut member = member.clone();
+        if member.p.number == 0 {
+            member.p = Port::NONE;
+        }
+        member
+    };
+    let mut pairs = running.iter().zip(order.iter());
+    let is_same = |((name, member), (other, ordered)): ((&String, _), (&String, _))| {
+        name == other && plain(member) == plain(ordered)
+    };
+    running == order || (running.len() == order.len() && pairs.all(is_same))
 }
 
 fn endpoint(node: &Node, hosts: &BTreeMap<String, Address>) -> ClusterEndpoint {

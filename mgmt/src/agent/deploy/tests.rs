@@ -2,7 +2,7 @@ mod failures;
 mod kept;
 
 use broker_proto::{Address, Port};
-use supervisor::api::{ClusterEndpoint, SupervisorResponse};
+use supervisor::api::{Cluster, ClusterEndpoint, SupervisorResponse};
 
 use super::super::Output;
 use super::super::tests::*;
@@ -342,7 +342,7 @@ fn member(role: ClusterRole, p: Port) -> ClusterEndpoint {
 /// What the recorded agent had its supervisor create, in this agent's order.
 fn recorded_creates() -> Vec<NodeConfig> {
     let [logger, manager, proxy, worker, other] = NAMES.map(String::from);
-    let cluster = BTreeMap::from([
+    let cluster = Cluster::from([
         (logger, member(ClusterRole::Logger, Port::tcp(2201))),
         (manager, member(ClusterRole::Manager, Port::tcp(2200))),
         (proxy, member(ClusterRole::Proxy, Port::tcp(1234))),

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use broker_proto::{Data, Port};
-use supervisor::api::{ClusterEndpoint, NodeConfig, SupervisorResponse};
+use supervisor::api::{Cluster, ClusterEndpoint, NodeConfig, SupervisorResponse};
 
 use super::super::Output;
 use super::super::tests::*;
@@ -189,7 +189,7 @@ fn with_cluster(nodes: &[(&str, i64)]) -> Status {
         metrics_port,
     };
     let metrics = Some(Port::tcp(9123));
-    let cluster = BTreeMap::from([
+    let cluster = Cluster::from([
         (
             "logger-01".to_owned(),
             member(ClusterRole::Logger, Port::tcp(2201), None),

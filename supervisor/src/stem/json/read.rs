@@ -29,7 +29,7 @@ pub(in crate::stem) fn node(json: &str) -> Result<NodeConfig, ConfigError> {
         scripts: node.texts("scripts")?,
         env: node.members("env", |env, name| env.mandatory(name, "a text", text))?,
         cpu_affinity: node.read("cpu_affinity", "a whole number", Value::as_i64)?,
-        cluster: node.members("cluster", endpoint)?,
+        cluster: node.members("cluster", endpoint)?.into(),
     })
 }
 

@@ -221,7 +221,8 @@ fn node_config(json: &Value) -> NodeConfig {
             interface: text(value, "interface"),
             pcap_file: text(value, "pcap_file"),
             metrics_port: value.get("metrics_port").map(port),
-        }),
+        })
+        .into(),
     }
 }
 
