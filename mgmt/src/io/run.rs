@@ -69,10 +69,19 @@ pub enum RunError {
     },
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM, SIGINT and SIGHUP.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What a signal asks for.
+enum Told {
+    /// To stop, with SIGTERM or SIGINT.
+    Stop,
+    /// With SIGHUP: to read again what can change while the program runs.
+    Reload,
 }
 
 impl Signals {
@@ -85,19 +94,24 @@ impl Signals {
                 .map_err(|error| RunError::Signals(error.into()))?;
         }
         let on = |kind| signal(kind).map_err(RunError::Signals);
-        let (terminate, interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
         Ok(Self {
-            terminate,
-            interrupt,
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
         })
     }
 
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    async fn next(&mut self) -> Told {
+        let told = tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+        };
+        match told {
+            Told::Stop => info!("told to stop"),
+            Told::Reload => info!("told to reload"),
         }
-        info!("told to stop");
+        told
     }
 }
 
@@ -143,7 +157,7 @@ fn outlive_size_limits() -> Result<(), RunError> {
     handled.map(drop).map_err(RunError::Signals)
 }
 
-/// Runs a controller until SIGTERM or SIGINT.
+/// Runs a controller until SIGTERM or SIGINT. SIGHUP has it read again what can change meanwhile.
 ///
 /// # Errors
 /// If TLS, the signal handlers, the WebSocket port or the state file are not to be had. The Broker
@@ -202,7 +216,11 @@ pub async fn controller(settings: Settings) -> Result<(), RunError> {
             input = transport.next() => Some(Input::Broker(input)),
             input = next_client(&mut server) => Some(Input::WebSocket(input)),
             result = saving.end() => Some(Input::Saved { result }),
-            () = signals.next() => Some(Input::Shutdown),
+            told = signals.next() => match told {
+                Told::Stop => Some(Input::Shutdown),
+                // Whatever is read again keeps what it has if the new is no good.
+                Told::Reload => continue,
+            },
             () = until(deadline) => None,
         };
         match input {
@@ -233,7 +251,7 @@ pub enum FormerNodes {
     Adopt,
 }
 
-/// Runs an agent until SIGTERM or SIGINT.
+/// Runs an agent until SIGTERM or SIGINT. SIGHUP has it read again what can change meanwhile.
 ///
 /// # Errors
 /// If TLS, the signal handlers or a place for the node script are not to be had.
@@ -295,7 +313,10 @@ pub async fn agent(mut settings: Settings, choices: AgentChoices) -> Result<(), 
                 continue;
             }
             () = kept.run() => None,
-            () = signals.next() => Some(peering::Input::Shutdown),
+            told = signals.next() => match told {
+                Told::Stop => Some(peering::Input::Shutdown),
+                Told::Reload => continue,
+            },
             () = until(deadline) => None,
         };
         match input {
