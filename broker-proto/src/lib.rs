@@ -90,6 +90,7 @@
 //! | [`topic`] | topics, and the filters that endpoints announce |
 //! | [`codec`] | bytes ⇄ frames, handshake messages, envelopes, values; limits and errors |
 //! | [`peering`] | links, handshakes, subscriptions and routing as one state machine |
+//! | [`places`], [`source`] | how many links strangers may hold, and who counts as one |
 //! | [`io`] | the rest that touches the system: sockets, TLS, randomness |
 //! | [`certificate`] | whose certificate is at the other end of a link |
 //! | [`endpoint_id`], [`id_gen`] | who an endpoint is, and ids from a seed |
@@ -118,6 +119,8 @@ pub mod id_gen;
 #[cfg(feature = "io")]
 pub mod io;
 pub mod peering;
+pub mod places;
+pub mod source;
 pub mod tls;
 pub mod topic;
 pub mod zeek;

@@ -12,6 +12,7 @@ mod interface;
 mod leave;
 mod link;
 mod outbox;
+mod pending;
 mod registry;
 mod retry;
 mod router;
@@ -268,7 +269,9 @@ impl Endpoint {
         };
         let announced = Generation::default();
         let state = LinkState::Handshake(Establishing { state, announced });
-        let has_room = dialed.is_some() || self.has_room(remote);
+        if dialed.is_none() && self.life == Life::Running {
+            self.make_room(now, remote);
+        }
         let link = Link {
             certificate,
             ..self.new_link(remote, dialed, state)
@@ -277,35 +280,8 @@ impl Endpoint {
         if self.life != Life::Running {
             return self.turn_away(now, id);
         }
-        if !has_room {
-            warn!(%remote, link = %id, "too many links are in their handshake, this one is refused");
-            return self.end(now, id, "too many pending links", Ended::Failed);
-        }
         self.timers.set(id, now + self.options.handshake_timeout);
         self.send(id, &first);
-    }
-
-    /// Whether one more link may be accepted from there (WIRE §11).
-    fn has_room(&mut self, remote: SocketAddr) -> bool {
-        let is_pending = |link: &&Link| match link.state {
-            LinkState::Handshake(_) | LinkState::Parked { .. } => link.dialed.is_none(),
-            LinkState::Dialing | LinkState::Peered(_) | LinkState::Closing => false,
-        };
-        let source = remote.ip().to_canonical();
-        let (mut all, mut from_source) = (0, 0);
-        for link in self.links.values().filter(is_pending) {
-            all += 1;
-            from_source += usize::from(link.remote.ip().to_canonical() == source);
-        }
-        if all >= self.options.pending_links {
-            self.counters.refused.pending += 1;
-            return false;
-        }
-        if from_source >= self.options.pending_links_per_source {
-            self.counters.refused.pending_from_source += 1;
-            return false;
-        }
-        true
     }
 
     fn on_bytes(&mut self, now: Instant, id: LinkId, chunk: Bytes) {

@@ -16,9 +16,11 @@ pub struct Counters {
 /// Links that never became a peering, by reason.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Refused {
-    /// Too many links were in their handshake ([`super::Options::pending_links`]).
+    /// Too many links were in their handshake ([`super::Options::pending_links`]), and the oldest
+    /// of the source with most of them went.
     pub pending: u64,
-    /// Too many of them from one address ([`super::Options::pending_links_per_source`]).
+    /// Too many of them were from one source ([`super::Options::pending_links_per_source`]), and
+    /// its oldest went.
     pub pending_from_source: u64,
     /// Not done in time ([`super::Options::handshake_timeout`]).
     pub timed_out: u64,

@@ -242,9 +242,11 @@ pub struct Options {
     /// How long a peer may take to answer a ping after one more link came under its id; then the
     /// link it has is taken for dead and ended. 5 s by default.
     pub alive_timeout: Duration,
-    /// Accepted links that may be in their handshake at a time; 1024 by default.
+    /// Accepted links that may be in their handshake at a time; one more ends the oldest of the
+    /// source that has most. 1024 by default.
     pub pending_links: usize,
-    /// The same for links from one address; 256 by default, as all nodes may share a host.
+    /// The same for links from one source; one more ends its oldest. 256 by default, as all nodes
+    /// may share a host.
     pub pending_links_per_source: usize,
     /// Messages queued per peer before `overflow` applies (WIRE §6.8); 8192 by default.
     pub outbox: usize,

@@ -79,14 +79,15 @@ fn only_so_many_links_may_be_in_their_handshake() {
             ..Options::default()
         },
     );
-    open(&mut s, 1, "192.0.2.2:1");
+    let second = open(&mut s, 1, "192.0.2.2:1");
     s.drain();
     let third = open(&mut s, 2, "192.0.2.3:1");
-    assert_eq!(s.drain(), [Output::Close { link: third }]);
+    let first = Output::Close { link: s.link };
+    assert_eq!(s.drain(), [first, send(third, PROBE)], "the oldest went");
     assert_eq!(s.endpoint.counters().refused.pending, 1);
 
-    s.recv(HELLO_OF_HIGH);
-    s.recv("00000002 0b 00");
+    s.handle(bytes(second, HELLO_OF_HIGH));
+    s.handle(bytes(second, "00000002 0b 00"));
     s.drain();
     let fourth = open(&mut s, 3, "192.0.2.4:1");
     assert_eq!(s.drain(), [send(fourth, PROBE)], "a peering is not pending");
@@ -102,11 +103,35 @@ fn only_so_many_of_them_may_come_from_one_address() {
     open(&mut s, 1, "[::ffff:192.0.2.1]:7");
     s.drain();
     let third = open(&mut s, 2, "192.0.2.1:8");
-    assert_eq!(s.drain(), [Output::Close { link: third }]);
+    let oldest = Output::Close { link: s.link };
+    assert_eq!(s.drain(), [oldest, send(third, PROBE)]);
     let other = open(&mut s, 3, "192.0.2.2:8");
     assert_eq!(s.drain(), [send(other, PROBE)]);
     let refused = s.endpoint.counters().refused;
     assert_eq!((refused.pending, refused.pending_from_source), (0, 1));
+}
+
+#[test]
+fn a_flood_of_links_pushes_out_its_own_and_not_those_of_others() {
+    let options = Options {
+        pending_links: 4,
+        ..Options::default()
+    };
+    let mut s = acceptor_with(LOW, "/test", options);
+    for (n, remote) in [
+        (1, "[2001:db8::1]:1"),
+        (2, "[2001:db8::2]:1"),
+        (3, "192.0.2.9:1"),
+    ] {
+        open(&mut s, n, remote);
+    }
+    s.drain();
+    let fifth = open(&mut s, 4, "192.0.2.3:1");
+    // Both addresses of one /64 are one source, and no other has two.
+    let flooding = Output::Close {
+        link: LinkId::Accepted(1),
+    };
+    assert_eq!(s.drain(), [flooding, send(fifth, PROBE)]);
 }
 
 #[test]
