@@ -1,15 +1,15 @@
 //! Listening sockets, for Broker and for any other server of the program.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
+use crate::io::gate::{Count, Gate, Pass};
 use crate::io::tls::{Acceptor, Stream};
 use crate::peering::PeerAddr;
 
@@ -39,19 +39,30 @@ pub async fn bind(addr: &PeerAddr) -> io::Result<TcpListener> {
     Err(failure)
 }
 
+/// A link whose TLS handshake is over.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The link.
+    pub stream: Stream,
+    /// Its other end.
+    pub remote: SocketAddr,
+    /// Its place, which it has for as long as this is kept.
+    pub pass: Pass,
+}
+
 /// Accepts for ever: hands every link to `accepted` once its TLS handshake is over.
 ///
-/// Links that fail before that are logged and gone. At most [`PENDING`] may be on their way; one
-/// more ends the oldest of them, so that silent peers cannot keep others out. If `accepted` is
-/// full, links wait in front of it and count as on their way. Returns when the receiver of
+/// Links that the gate has no place for are closed at once, before anything is read; links that
+/// fail later are logged and gone. If `accepted` is full, links wait in front of it, still as
+/// strangers: whoever takes them tells the gate when they are known. Returns when the receiver of
 /// `accepted` is gone.
 pub async fn accept(
     listener: TcpListener,
     acceptor: Acceptor,
-    accepted: mpsc::Sender<(Stream, SocketAddr)>,
+    gate: Gate,
+    accepted: mpsc::Sender<Accepted>,
 ) {
     let mut handshakes = JoinSet::new();
-    let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let next = tokio::select! {
             next = listener.accept() => next,
@@ -67,46 +78,71 @@ pub async fn accept(
                 continue;
             }
         };
-        oldest_first.retain(|handshake| !handshake.is_finished());
-        if oldest_first.len() >= PENDING
-            && let Some(oldest) = oldest_first.pop_front()
-        {
-            debug!("too many unfinished links, dropping the oldest");
-            oldest.abort();
-        }
         // A socket for both families shows IPv4 peers as ::ffff:a.b.c.d.
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-        oldest_first.push_back(handshakes.spawn(greet(
-            tcp,
-            remote,
-            acceptor.clone(),
-            accepted.clone(),
-        )));
+        match gate.enter(remote) {
+            Ok(pass) => {
+                let (acceptor, gate) = (acceptor.clone(), gate.clone());
+                handshakes.spawn(greet(tcp, remote, acceptor, gate, pass, accepted.clone()));
+            }
+            // Told to the gate's watch; a flood would fill the log.
+            Err(full) => debug!(%remote, %full, "an incoming link was closed at once"),
+        }
     }
 }
-
-/// How many links of one listener may be between accept and the end of the TLS handshake.
-pub const PENDING: usize = 128;
 
 async fn greet(
     tcp: TcpStream,
     remote: SocketAddr,
     acceptor: Acceptor,
-    accepted: mpsc::Sender<(Stream, SocketAddr)>,
+    gate: Gate,
+    mut pass: Pass,
+    accepted: mpsc::Sender<Accepted>,
 ) {
-    match acceptor.accept(tcp).await {
-        // The receiver is only gone when everything ends.
-        Ok(stream) => drop(accepted.send((stream, remote)).await),
+    let handshake = acceptor.accept(tcp, gate.timeout());
+    let ended = tokio::select! {
+        ended = handshake => ended,
+        () = pass.pushed_out() => return on_pushed_out(&gate, remote),
+    };
+    let error = match ended {
+        Ok(stream) => {
+            let place = tokio::select! {
+                place = accepted.reserve() => place,
+                () = pass.pushed_out() => return on_pushed_out(&gate, remote),
+            };
+            // The receiver is only gone when everything ends.
+            if let Ok(place) = place {
+                place.send(Accepted {
+                    stream,
+                    remote,
+                    pass,
+                });
+            }
+            return;
+        }
+        Err(error) => error,
+    };
+    let kind = error.kind();
+    gate.count(if kind == io::ErrorKind::TimedOut {
+        Count::Late
+    } else {
+        Count::Failed
+    });
+    gate.tell(remote, || error.to_string());
+    if kind == io::ErrorKind::UnexpectedEof {
         // Port scans and health checks do that.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            debug!(%remote, %error, "an incoming link ended before it was open");
-        }
+        debug!(%remote, %error, "an incoming link ended before it was open");
+    } else if kind == io::ErrorKind::PermissionDenied {
         // Both sides must be set alike, so somebody has to act.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            warn!(%remote, %error, "an incoming link was refused");
-        }
-        Err(error) => info!(%remote, %error, "an incoming link failed before it was open"),
+        warn!(%remote, %error, "an incoming link was refused");
+    } else {
+        info!(%remote, %error, "an incoming link failed before it was open");
     }
+}
+
+fn on_pushed_out(gate: &Gate, remote: SocketAddr) {
+    gate.tell(remote, || "pushed out by others that came later".to_owned());
+    debug!(%remote, "too many strangers, one of the oldest had to go");
 }
 
 fn bind_one(local: SocketAddr) -> io::Result<TcpListener> {

@@ -14,8 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, JoinError, JoinSet};
 use tracing::{debug, error, info, warn};
 
-use crate::io::listen;
-use crate::io::tls::{Acceptor, Connector, Stream};
+use crate::io::gate::{self, Gate};
+use crate::io::listen::{self, Accepted};
+use crate::io::tls::{Acceptor, Connector};
 use crate::peering::{Input, LinkId, Output, PeerAddr};
 
 mod link;
@@ -31,13 +32,14 @@ use link::{News, Orders};
 pub struct Transport {
     connector: Connector,
     acceptor: Acceptor,
+    gate: Gate,
     links: BTreeMap<LinkId, Link>,
     /// Links with frames that their tasks do not have yet.
     pending: Vec<LinkId>,
     accepted: u64,
     tasks: JoinSet<()>,
     news: Channel<(LinkId, News)>,
-    incoming: Channel<(Stream, SocketAddr)>,
+    incoming: Channel<Accepted>,
     listen_retry: Duration,
 }
 
@@ -74,6 +76,7 @@ impl Transport {
         Self {
             connector,
             acceptor,
+            gate: Gate::default(),
             links: BTreeMap::new(),
             pending: Vec::new(),
             accepted: 0,
@@ -91,6 +94,18 @@ impl Transport {
         self
     }
 
+    /// The same with a gate of the caller's making. Must be said before anything is listened at.
+    #[must_use]
+    pub fn gate(mut self, gate: Gate) -> Self {
+        self.gate = gate;
+        self
+    }
+
+    /// What happened to links that came, until now.
+    pub fn gate_counters(&self) -> gate::Counters {
+        self.gate.counters()
+    }
+
     /// Does what the endpoint ordered. Outputs that are news for the program are ignored here.
     ///
     /// Must be called within a tokio runtime. Never waits: an address that cannot be listened at is
@@ -102,9 +117,10 @@ impl Transport {
         match output {
             Output::Listen { addr } => {
                 let incoming = self.incoming.sender.clone();
-                let (acceptor, retry) = (self.acceptor.clone(), self.listen_retry);
+                let (acceptor, gate) = (self.acceptor.clone(), self.gate.clone());
+                let retry = self.listen_retry;
                 self.tasks
-                    .spawn(listen_for_ever(addr, acceptor, incoming, retry));
+                    .spawn(listen_for_ever(addr, acceptor, gate, incoming, retry));
             }
             Output::Dial { link, addr } => {
                 let connector = self.connector.clone();
@@ -153,9 +169,10 @@ impl Transport {
 
     /// Accepts links from a socket that listens already.
     pub fn accept(&mut self, listener: TcpListener) {
-        let (acceptor, incoming) = (self.acceptor.clone(), self.incoming.sender.clone());
+        let (acceptor, gate) = (self.acceptor.clone(), self.gate.clone());
+        let incoming = self.incoming.sender.clone();
         self.tasks
-            .spawn(listen::accept(listener, acceptor, incoming));
+            .spawn(listen::accept(listener, acceptor, gate, incoming));
     }
 
     /// Waits for what happens next: `Opened`, `Bytes`, `Sent` or `Closed`.
@@ -167,9 +184,7 @@ impl Transport {
         loop {
             let input = tokio::select! {
                 Some((link, news)) = self.news.receiver.recv() => self.on_news(link, news),
-                Some((stream, remote)) = self.incoming.receiver.recv() => {
-                    Some(self.on_accepted(stream, remote))
-                }
+                Some(accepted) = self.incoming.receiver.recv() => Some(self.on_accepted(accepted)),
                 Some(ended) = self.tasks.join_next() => {
                     ended.err().and_then(|failure| self.on_failed_task(&failure))
                 }
@@ -201,11 +216,21 @@ impl Transport {
         }
     }
 
-    fn on_accepted(&mut self, stream: Stream, remote: SocketAddr) -> Input {
+    fn on_accepted(&mut self, accepted: Accepted) -> Input {
+        let Accepted {
+            stream,
+            remote,
+            pass,
+        } = accepted;
+        // From here on the endpoint has limits for those that do not become peers.
+        pass.known().settle();
         let link = LinkId::Accepted(self.accepted);
         self.accepted += 1;
         let certificate = stream.certificate().cloned();
-        self.start(link, |orders, news| link::serve(link, stream, orders, news));
+        self.start(link, async move |orders, news| {
+            link::serve(link, stream, orders, news).await;
+            drop(pass);
+        });
         debug!(%link, %remote, "link accepted");
         Input::Opened {
             link,
@@ -293,7 +318,8 @@ impl<T> Channel<T> {
 async fn listen_for_ever(
     addr: PeerAddr,
     acceptor: Acceptor,
-    incoming: mpsc::Sender<(Stream, SocketAddr)>,
+    gate: Gate,
+    incoming: mpsc::Sender<Accepted>,
     retry: Duration,
 ) {
     let mut known = String::new();
@@ -311,7 +337,7 @@ async fn listen_for_ever(
         tokio::time::sleep(retry).await;
     };
     info!(%addr, "listening for peers");
-    listen::accept(listener, acceptor, incoming).await;
+    listen::accept(listener, acceptor, gate, incoming).await;
 }
 
 /// Stock's `Broker::default_listen_retry`.

@@ -12,11 +12,13 @@ use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use broker_proto::PeerCertificate;
+use broker_proto::io::gate::{self, Gate, Known};
 use broker_proto::io::listen;
 use broker_proto::io::tls::Acceptor;
 use broker_proto::peering::PeerAddr;
-use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use broker_proto::places::Capacity;
+use broker_proto::source::Source;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
@@ -27,10 +29,12 @@ pub use counters::Counters;
 use counters::{Count, Tally};
 use door::{Door, Visitor};
 use outbox::{Order, Outbox, OutboxReader};
+use seats::{Seat, Seats};
 
 mod counters;
 mod door;
 mod outbox;
+mod seats;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -52,6 +56,18 @@ pub const TLS_REQUIRED: &[u8] = b"HTTP/1.1 400 TLS required\r\n\
 pub struct Limits {
     /// How many clients at once; one more is answered 503.
     pub clients: usize,
+    /// The same for clients from one source.
+    pub clients_per_source: usize,
+    /// How many connections may be strangers' at once, those on their way to being a client; beyond
+    /// that the oldest of the source with most of them goes. A client is a stranger until it is sent
+    /// something, which is the answer to its subscriptions.
+    pub strangers: usize,
+    /// The same for one source.
+    pub strangers_per_source: usize,
+    /// How many bytes of a stranger are read; what it sends beyond has to wait until it is known.
+    pub stranger_bytes: usize,
+    /// From accept to the end of the TLS handshake.
+    pub greeting: Duration,
     /// The longest message of a client in bytes; a longer one closes its socket with 1009.
     pub message: usize,
     /// How many messages may wait for one client; one more closes its socket with 1008.
@@ -69,10 +85,34 @@ pub struct Limits {
     pub patience: Duration,
 }
 
+impl Limits {
+    /// What the gate lets in, those included that are refused with an HTTP status.
+    #[must_use]
+    pub fn capacity(&self) -> Capacity {
+        Capacity {
+            links: self.clients + self.strangers,
+            links_per_source: self.clients_per_source + self.strangers_per_source,
+            strangers: self.strangers,
+            strangers_per_source: self.strangers_per_source,
+        }
+    }
+
+    /// A gate for a server with these limits.
+    #[must_use]
+    pub fn gate(&self) -> Gate {
+        Gate::new(self.capacity(), self.greeting)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            clients: 256,
+            clients: 512,
+            clients_per_source: 256,
+            strangers: 128,
+            strangers_per_source: 64,
+            stranger_bytes: 64 * 1024,
+            greeting: Duration::from_secs(10),
             message: 16 * 1024 * 1024,
             outbox_messages: 1024,
             outbox_bytes: 16 * 1024 * 1024,
@@ -91,11 +131,20 @@ impl Default for Limits {
 pub struct Server {
     local: SocketAddr,
     news: mpsc::Receiver<News>,
-    clients: BTreeMap<ClientId, Outbox>,
+    clients: BTreeMap<ClientId, Client>,
     all_outboxes_bytes: usize,
+    gate: Gate,
     tally: Arc<Tally>,
     /// Accepting and HTTP; aborted when dropped.
     tasks: JoinSet<()>,
+}
+
+/// What the server knows of one client.
+#[derive(Debug)]
+struct Client {
+    outbox: Outbox,
+    /// Who is to be told that it is no stranger any more.
+    stranger: Option<Known>,
 }
 
 impl Server {
@@ -104,6 +153,20 @@ impl Server {
     /// # Errors
     /// If no address of that name can be bound.
     pub async fn bind(addr: &PeerAddr, acceptor: Acceptor, limits: Limits) -> io::Result<Self> {
+        let gate = limits.gate();
+        Self::bind_behind(addr, acceptor, limits, gate).await
+    }
+
+    /// The same behind a gate of the caller's, made by [`Limits::gate`].
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub async fn bind_behind(
+        addr: &PeerAddr,
+        acceptor: Acceptor,
+        limits: Limits,
+        gate: Gate,
+    ) -> io::Result<Self> {
         let listener = listen::bind(addr).await?;
         let local = listener.local_addr()?;
         info!(%local, path = PATH, "accepting WebSocket clients");
@@ -111,13 +174,16 @@ impl Server {
         let mut tasks = JoinSet::new();
         let tally = Arc::new(Tally::default());
         let all_outboxes_bytes = limits.all_outboxes_bytes;
-        let door = open_door(&mut tasks, listener, acceptor, &limits, &tally);
+        let (entering, accepted) = mpsc::channel(1);
+        tasks.spawn(listen::accept(listener, acceptor, gate.clone(), entering));
+        let door = Door::new(accepted, &limits, Arc::clone(&tally));
         let app = Router::new()
             .route(PATH, any(admit))
             .fallback(upgrade::wrong_path)
             .with_state(Arc::new(Reception {
-                places: Arc::new(Semaphore::new(limits.clients)),
+                seats: Seats::new(limits.clients, limits.clients_per_source),
                 limits,
+                gate: gate.clone(),
                 tally: Arc::clone(&tally),
                 news: sender,
             }));
@@ -132,6 +198,7 @@ impl Server {
             news,
             clients: BTreeMap::new(),
             all_outboxes_bytes,
+            gate,
             tally,
             tasks,
         })
@@ -145,6 +212,11 @@ impl Server {
     /// What happened until now.
     pub fn counters(&self) -> Counters {
         self.tally.now()
+    }
+
+    /// What happened to connections before that.
+    pub fn gate_counters(&self) -> gate::Counters {
+        self.gate.counters()
     }
 
     /// Does what the hub orders. Never waits: what a client does not read is queued up to
@@ -170,8 +242,10 @@ impl Server {
                 application,
                 certificate,
                 outbox,
+                known,
             }) => {
-                self.clients.insert(client, outbox);
+                let stranger = Some(known);
+                self.clients.insert(client, Client { outbox, stranger });
                 Input::Opened {
                     client,
                     remote,
@@ -192,18 +266,8 @@ impl Server {
     /// Stops accepting, lets queued messages go out, closes who is left with 1001. Takes at most
     /// 3 s.
     pub async fn finish(mut self) {
-        let Counters {
-            admitted,
-            refused,
-            late,
-            unread,
-            silent,
-            malformed,
-        } = self.counters();
-        info!(
-            admitted,
-            refused, late, unread, silent, malformed, "no more WebSocket clients"
-        );
+        let (counters, gate) = (self.counters(), self.gate_counters());
+        info!(?counters, ?gate, "no more WebSocket clients");
         self.tasks.shutdown().await;
         // A client whose outbox ends goes by itself, and the channel ends with the last client.
         self.clients.clear();
@@ -215,11 +279,14 @@ impl Server {
 
     fn order(&mut self, client: ClientId, order: Order) {
         self.make_room(order.len());
-        let Some(outbox) = self.clients.get(&client) else {
+        let Some(known) = self.clients.get_mut(&client) else {
             // It left, and its `Closed` is still on the way to the hub.
             return;
         };
-        if outbox.push(order).is_err() {
+        if let (Order::Send(_), Some(stranger)) = (&order, known.stranger.take()) {
+            stranger.settle();
+        }
+        if known.outbox.push(order).is_err() {
             self.give_up(client);
         }
     }
@@ -227,21 +294,22 @@ impl Server {
     /// Gives clients up, the furthest behind first, until so much more may wait.
     fn make_room(&mut self, len: usize) {
         loop {
-            let waiting = self.clients.values().map(Outbox::waiting).sum::<usize>();
+            let waiting = self.clients.values().map(|client| client.outbox.waiting());
+            let waiting = waiting.sum::<usize>();
             if waiting == 0 || waiting.saturating_add(len) <= self.all_outboxes_bytes {
                 return;
             }
             let clients = self.clients.iter();
-            let furthest = clients.max_by_key(|(_, outbox)| outbox.waiting());
+            let furthest = clients.max_by_key(|(_, client)| client.outbox.waiting());
             let Some((client, _)) = furthest else { return };
             self.give_up(*client);
         }
     }
 
     fn give_up(&mut self, client: ClientId) {
-        if let Some(outbox) = self.clients.remove(&client) {
+        if let Some(known) = self.clients.remove(&client) {
             warn!(%client, "client does not read what it is sent, closing");
-            outbox.overflow();
+            known.outbox.overflow();
         }
     }
 }
@@ -255,6 +323,7 @@ enum News {
         application: Option<String>,
         certificate: Option<Arc<PeerCertificate>>,
         outbox: Outbox,
+        known: Known,
     },
     Text {
         client: ClientId,
@@ -270,7 +339,8 @@ enum News {
 #[derive(Debug)]
 struct Reception {
     limits: Limits,
-    places: Arc<Semaphore>,
+    gate: Gate,
+    seats: Seats,
     tally: Arc<Tally>,
     news: mpsc::Sender<News>,
 }
@@ -282,7 +352,7 @@ impl Reception {
         socket: WebSocket,
         visitor: Visitor,
         application: Option<String>,
-        place: OwnedSemaphorePermit,
+        seat: Seat,
     ) {
         let client = ClientId(self.tally.admit());
         let (outbox, reader) = outbox::new(&self.limits);
@@ -292,12 +362,13 @@ impl Reception {
             application,
             certificate: visitor.certificate,
             outbox,
+            known: visitor.known,
         };
         // Nobody listens only when the server is gone, and then the reader is at its end too.
         drop(self.news.send(opened).await);
         let reason = self.converse(socket, client, reader).await;
-        // Whoever hears that this client is gone may count on its place.
-        drop(place);
+        // Whoever hears that this client is gone may count on its seat.
+        drop(seat);
         drop(self.news.send(News::Closed { client, reason }).await);
     }
 
@@ -329,10 +400,14 @@ async fn admit(
     if let Err(refusal) = upgrade::check(&mut parts) {
         return refused(refusal);
     }
-    let Ok(place) = Arc::clone(&reception.places).try_acquire_owned() else {
-        warn!(remote = %visitor.remote, "client refused, there are too many");
-        reception.tally.add(Count::Refused);
-        return upgrade::Refusal::Full.into_response();
+    let seat = match reception.seats.take(Source::of(visitor.remote.ip())) {
+        Ok(seat) => seat,
+        Err(refusal) => {
+            warn!(remote = %visitor.remote, %refusal, "client refused");
+            reception.tally.add(Count::Refused);
+            reception.gate.tell(visitor.remote, || refusal.to_string());
+            return refusal.into_response();
+        }
     };
     let application = upgrade::application(&parts);
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
@@ -343,31 +418,14 @@ async fn admit(
             .write_buffer_size(WRITE_BUFFER)
             .on_upgrade(async move |socket| {
                 visitor.stays();
-                reception.serve(socket, visitor, application, place).await;
+                reception.serve(socket, visitor, application, seat).await;
             }),
         Err(rejection) => rejection.into_response(),
     }
 }
 
-/// Starts accepting. Beside the clients' own, some places are for those who are not yet clients.
-fn open_door(
-    tasks: &mut JoinSet<()>,
-    listener: TcpListener,
-    acceptor: Acceptor,
-    limits: &Limits,
-    tally: &Arc<Tally>,
-) -> Door {
-    let (sender, accepted) = mpsc::channel(1);
-    tasks.spawn(listen::accept(listener, acceptor, sender));
-    let places = limits.clients + WAITING_ROOM;
-    Door::new(accepted, places, limits.upgrade, Arc::clone(tally))
-}
-
 /// How many messages of all clients may wait for the hub; the clients' sockets are not read then.
 const INBOX: usize = 16;
-
-/// How many connections may be before their upgrade at once.
-const WAITING_ROOM: usize = 32;
 
 /// Each client has one. The default of 128 KiB would be most of what an idle controller takes.
 const READ_BUFFER: usize = 8 * 1024;

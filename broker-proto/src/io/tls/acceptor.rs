@@ -83,20 +83,20 @@ impl Acceptor {
 
     /// Waits for the client's first byte, then does the TLS handshake if it asks for one.
     ///
-    /// Nothing is written before that byte. Sets TCP_NODELAY (API D73). A client has 10 s for all
-    /// of it, so that a silent one holds nothing for ever.
+    /// Nothing is written before that byte. Sets TCP_NODELAY (API D73). A client has `limit` for
+    /// all of it, so that a silent one holds nothing for ever (WIRE §4.6; stock has no limit).
     ///
     /// # Errors
     /// If the client leaves, is too slow or fails the TLS handshake. With certificates also if it
     /// shows none, one that is not trusted or no longer valid, or speaks no TLS at all; the kind is
     /// `PermissionDenied` then, and the text says what is missing.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<Stream> {
-        tokio::time::timeout(ACCEPT_LIMIT, self.greet(tcp))
+    pub async fn accept(&self, tcp: TcpStream, limit: Duration) -> io::Result<Stream> {
+        tokio::time::timeout(limit, self.greet(tcp))
             .await
             .unwrap_or_else(|_| {
                 Err(io::Error::new(
                     io::ErrorKind::TimedOut,
-                    format!("nothing usable came within {} s", ACCEPT_LIMIT.as_secs()),
+                    format!("nothing usable came within {} s", limit.as_secs_f64()),
                 ))
             })
     }
@@ -207,9 +207,6 @@ async fn part(tcp: &mut TcpStream) {
     // However it ends, the link is over.
     let _ = tokio::time::timeout(PARTING_LIMIT, ended).await;
 }
-
-/// From accept to the end of the TLS handshake (WIRE §4.6; stock has no limit).
-pub(super) const ACCEPT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long, and for how many bytes, a refused peer is listened to.
 const PARTING_LIMIT: Duration = Duration::from_secs(1);

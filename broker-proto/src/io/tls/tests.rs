@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_openssl::SslStream;
 
-use super::acceptor::ACCEPT_LIMIT;
 use super::{Acceptor, Connector, Inner, Stream};
+use crate::io::gate::Gate;
 use crate::io::listen;
 use crate::peering::PeerAddr;
 
@@ -141,11 +141,11 @@ async fn silent_client_is_let_go_after_the_limit_and_hears_nothing() {
     let start = Instant::now();
     let mut heard = Vec::new();
     let (stream, read) = tokio::join!(
-        acceptor.accept(accepted),
+        acceptor.accept(accepted, LIMIT),
         client.read_to_end(&mut heard) // ends when the acceptor lets go
     );
     assert_eq!(stream.unwrap_err().kind(), io::ErrorKind::TimedOut);
-    assert_eq!(start.elapsed().as_secs(), ACCEPT_LIMIT.as_secs());
+    assert_eq!(start.elapsed().as_secs(), LIMIT.as_secs());
     assert_eq!((read.unwrap(), heard), (0, vec![]));
 }
 
@@ -154,32 +154,11 @@ async fn client_that_leaves_without_a_word_is_an_error() {
     let (listener, addr) = listener().await;
     drop(TcpStream::connect(addr.to_string()).await.unwrap());
     let accepted = listener.accept().await.unwrap().0;
-    let error = Acceptor::self_signed().accept(accepted).await;
+    let error = Acceptor::self_signed().accept(accepted, LIMIT).await;
     assert_eq!(
         error.unwrap_err().to_string(),
         "end of stream before the first byte"
     );
-}
-
-#[tokio::test]
-async fn silent_clients_do_not_keep_others_out() {
-    let (listener, addr) = listener().await;
-    let (sender, mut accepted) = mpsc::channel(1);
-    let acceptor = Acceptor::self_signed();
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(listen::accept(listener, acceptor, sender));
-
-    let mut silent = Vec::new();
-    for _ in 0..listen::PENDING + 10 {
-        silent.push(TcpStream::connect(addr.to_string()).await.unwrap());
-    }
-    let mut client = TcpStream::connect(addr.to_string()).await.unwrap();
-    client.write_all(b"x").await.unwrap();
-    let (_stream, remote) = within(accepted.recv()).await.unwrap();
-    assert_eq!(remote, client.local_addr().unwrap());
-    // The oldest had to go.
-    let ended = within(silent[0].read(&mut [0])).await;
-    assert!(matches!(ended, Ok(0) | Err(_)));
 }
 
 #[tokio::test]
@@ -193,13 +172,16 @@ async fn empty_host_means_every_interface_and_ipv4_peers_look_like_it() {
     let (sender, mut accepted) = mpsc::channel(1);
     let mut tasks = tokio::task::JoinSet::new();
     let acceptor = Acceptor::self_signed();
-    tasks.spawn(listen::accept(listener, acceptor, sender));
+    tasks.spawn(listen::accept(listener, acceptor, Gate::default(), sender));
 
     let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     client.write_all(b"x").await.unwrap();
-    let (_stream, remote) = within(accepted.recv()).await.unwrap();
-    assert_eq!(remote, client.local_addr().unwrap());
+    let accepted = within(accepted.recv()).await.unwrap();
+    assert_eq!(accepted.remote, client.local_addr().unwrap());
 }
+
+/// For the TLS handshake.
+const LIMIT: Duration = Duration::from_secs(10);
 
 async fn listener() -> (TcpListener, PeerAddr) {
     let mut addr = PeerAddr {
@@ -216,7 +198,7 @@ async fn open(listener: &TcpListener, connector: &Connector, addr: &PeerAddr) ->
     let acceptor = Acceptor::self_signed();
     let accept = async {
         let tcp = listener.accept().await.unwrap().0;
-        acceptor.accept(tcp).await.unwrap()
+        acceptor.accept(tcp, LIMIT).await.unwrap()
     };
     let dial = async {
         let (mut stream, remote) = connector.connect(addr).await.unwrap();

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counters {
     /// Clients that completed the upgrade.
     pub admitted: u64,
-    /// Upgrades refused with 503 because there were [`clients`](super::Limits::clients) already.
+    /// Upgrades refused with 503 because there were [`clients`](super::Limits::clients) already, or
+    /// [`clients_per_source`](super::Limits::clients_per_source).
     pub refused: u64,
     /// Connections that were no WebSocket after [`upgrade`](super::Limits::upgrade).
     pub late: u64,

@@ -11,33 +11,35 @@ use std::time::Duration;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use broker_proto::PeerCertificate;
+use broker_proto::io::gate::{Known, Pass};
+use broker_proto::io::listen::Accepted;
 use broker_proto::io::tls::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
+use super::Limits;
 use super::counters::{Count, Tally};
 
-/// Hands open connections to axum, no more at once than there are places.
+/// Hands open connections to axum. How many there are at once is the gate's business.
 #[derive(Debug)]
 pub(super) struct Door {
-    accepted: mpsc::Receiver<(Stream, SocketAddr)>,
-    places: Arc<Semaphore>,
+    accepted: mpsc::Receiver<Accepted>,
     upgrade: Duration,
+    stranger_bytes: usize,
     tally: Arc<Tally>,
 }
 
 impl Door {
     pub(super) fn new(
-        accepted: mpsc::Receiver<(Stream, SocketAddr)>,
-        places: usize,
-        upgrade: Duration,
+        accepted: mpsc::Receiver<Accepted>,
+        limits: &Limits,
         tally: Arc<Tally>,
     ) -> Self {
         Self {
             accepted,
-            places: Arc::new(Semaphore::new(places)),
-            upgrade,
+            upgrade: limits.upgrade,
+            stranger_bytes: limits.stranger_bytes,
             tally,
         }
     }
@@ -48,18 +50,23 @@ impl Listener for Door {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Guarded, SocketAddr) {
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        let place = place.expect("the semaphore is never closed");
-        let Some((stream, remote)) = self.accepted.recv().await else {
+        let Some(accepted) = self.accepted.recv().await else {
             // The accepting task ends only together with this one.
             return std::future::pending().await;
         };
+        let Accepted {
+            stream,
+            remote,
+            pass,
+        } = accepted;
         let guarded = Guarded {
             stream,
+            known: pass.known(),
+            pass,
+            may_send: self.stranger_bytes,
             stays: Arc::default(),
             tally: Arc::clone(&self.tally),
             deadline: Box::pin(tokio::time::sleep(self.upgrade)),
-            _place: place,
         };
         (guarded, remote)
     }
@@ -70,14 +77,18 @@ impl Listener for Door {
 }
 
 /// A connection that ends by itself unless it becomes a WebSocket in time: axum has no time limit
-/// for requests.
+/// for requests. As long as it is a stranger's it also ends when it has to make room for others, and
+/// little of what it sends is read.
 #[derive(Debug)]
 pub(super) struct Guarded {
     stream: Stream,
+    pass: Pass,
+    known: Known,
+    /// How many bytes more are read of a stranger.
+    may_send: usize,
     stays: Arc<AtomicBool>,
     tally: Arc<Tally>,
     deadline: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
 }
 
 /// Who a request comes from.
@@ -85,6 +96,7 @@ pub(super) struct Guarded {
 pub(super) struct Visitor {
     pub(super) remote: SocketAddr,
     pub(super) certificate: Option<Arc<PeerCertificate>>,
+    pub(super) known: Known,
     stays: Arc<AtomicBool>,
 }
 
@@ -100,6 +112,7 @@ impl Connected<IncomingStream<'_, Door>> for Visitor {
         Self {
             remote: *stream.remote_addr(),
             certificate: stream.io().stream.certificate().cloned(),
+            known: stream.io().known.clone(),
             stays: Arc::clone(&stream.io().stays),
         }
     }
@@ -112,8 +125,20 @@ impl AsyncRead for Guarded {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buf) {
-            return Poll::Ready(read);
+        if this.known.is_known() {
+            return Pin::new(&mut this.stream).poll_read(cx, buf);
+        }
+        if this.pass.poll_pushed_out(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        // Who has sent that much is read on when it is known, which wakes this task.
+        if this.may_send > 0 {
+            let before = buf.filled().len();
+            if let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buf) {
+                let len = buf.filled().len() - before;
+                this.may_send = this.may_send.saturating_sub(len);
+                return Poll::Ready(read);
+            }
         }
         if this.stays.load(Ordering::Relaxed) {
             return Poll::Pending;

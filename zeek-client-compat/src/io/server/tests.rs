@@ -9,6 +9,8 @@ use tokio::time::Instant;
 use super::*;
 use crate::hub::{Hub, Options};
 
+mod strangers;
+
 const SUBSCRIBE: &str = r#"["zeek/management/controller"]"#;
 const PING: &str = r#"{"@data-type": "vector", "data": [{"@data-type": "count", "data": 1}, {"@data-type": "count", "data": 1}, {"@data-type": "vector", "data": [{"@data-type": "string", "data": "T::ping"}, {"@data-type": "vector", "data": []}]}], "topic": "zeek/management/controller", "type": "data-message"}"#;
 const PING_OUT: &str = r#"{"type":"data-message","topic":"zeek/management/controller","@data-type":"vector","data":[{"@data-type":"count","data":1},{"@data-type":"count","data":1},{"@data-type":"vector","data":[{"@data-type":"string","data":"T::ping"},{"@data-type":"vector","data":[]}]}]}"#;

@@ -22,6 +22,7 @@ pub(super) enum Refusal {
     WebSocketVersion,
     Key,
     Full,
+    SourceFull,
 }
 
 impl Refusal {
@@ -29,7 +30,7 @@ impl Refusal {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::SourceFull => StatusCode::SERVICE_UNAVAILABLE,
             Self::HttpVersion
             | Self::NoUpgrade
             | Self::NoConnection
@@ -47,7 +48,8 @@ impl Refusal {
             | Self::NoUpgrade
             | Self::NoConnection
             | Self::Key
-            | Self::Full => None,
+            | Self::Full
+            | Self::SourceFull => None,
         }
     }
 }
@@ -63,6 +65,7 @@ impl fmt::Display for Refusal {
             Self::WebSocketVersion => "expected Sec-WebSocket-Version 13",
             Self::Key => "missing or malformed Sec-WebSocket-Key",
             Self::Full => "too many clients",
+            Self::SourceFull => "too many clients from this address",
         })
     }
 }

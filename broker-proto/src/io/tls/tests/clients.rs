@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
 use super::authority::{Authority, Identity, Kind};
-use super::{listener, within};
+use super::{LIMIT, listener, within};
 use crate::io::tls::{Acceptor, Inner, Stream, TlsError};
 use crate::tls::{Admission, ClientPort};
 
@@ -69,7 +69,7 @@ async fn clients_in_cleartext_are_told_and_let_go() {
             drop(tcp);
             read
         };
-        tokio::join!(acceptor.accept(accepted), read)
+        tokio::join!(acceptor.accept(accepted, LIMIT), read)
     })
     .await;
     assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
@@ -193,7 +193,7 @@ async fn stream(port: &ClientPort, client: Client) -> Stream {
     let (listener, addr) = listener().await;
     let accept = async {
         let tcp = listener.accept().await.unwrap().0;
-        acceptor.accept(tcp).await.unwrap()
+        acceptor.accept(tcp, LIMIT).await.unwrap()
     };
     let dial = async {
         let tcp = TcpStream::connect(addr.to_string()).await.unwrap();
@@ -210,7 +210,7 @@ async fn talk(port: &ClientPort, client: Client) -> io::Result<String> {
     let (listener, addr) = listener().await;
     let accept = async {
         let tcp = listener.accept().await?.0;
-        let mut stream = acceptor.accept(tcp).await?;
+        let mut stream = acceptor.accept(tcp, LIMIT).await?;
         assert!(matches!(stream.inner, Inner::Rustls(_) | Inner::OpenSsl(_)));
         let mut heard = [0; 4];
         stream.read_exact(&mut heard).await?;

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::authority::{Authority, Kind};
 use super::stock::{Stock, hear, say};
-use super::{Inner, listener, within};
+use super::{Inner, LIMIT, listener, within};
 use crate::io::tls::{TlsError, connector_and_acceptor};
 use crate::tls::{Certificates, NameCheck, Passphrase, Tls};
 
@@ -243,7 +243,7 @@ async fn they_dial(tls: &Tls, stock: &Stock) -> By {
     };
     let near = async {
         let tcp = listener.accept().await.unwrap().0;
-        let mut near = acceptor.accept(tcp).await.unwrap();
+        let mut near = acceptor.accept(tcp, LIMIT).await.unwrap();
         assert_eq!(hear(&mut near).await, *b"ping");
         say(&mut near, b"pong").await;
         assert_eq!(near.certificate().is_some(), is_certified(tls));

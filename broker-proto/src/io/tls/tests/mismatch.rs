@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt;
 
 use super::authority::{Authority, Kind};
 use super::stock::{Stock, say};
-use super::{listener, within};
+use super::{LIMIT, listener, within};
 use crate::io::tls::connector_and_acceptor;
 use crate::peering::PeerAddr;
 use crate::tls::{NameCheck, Tls};
@@ -230,7 +230,11 @@ async fn both_hear(ours: &Tls, stock: &Stock) -> (io::Error, Option<String>) {
         say(far.as_mut(), b"ping").await;
         far.read(&mut [0]).await
     };
-    let near = async { acceptor.accept(listener.accept().await.unwrap().0).await };
+    let near = async {
+        acceptor
+            .accept(listener.accept().await.unwrap().0, LIMIT)
+            .await
+    };
     let (far, near) = within(async { tokio::join!(far, near) }).await;
     (near.unwrap_err(), far.err().map(|error| error.to_string()))
 }
