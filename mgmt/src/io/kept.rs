@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use broker_proto::zeek::{FromData, ToData};
 use broker_proto::{ByteString, Data};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 use zeek_client_compat::json;
@@ -159,10 +161,12 @@ fn parse(text: &str, instance: &str) -> Result<Configuration, String> {
 }
 
 fn read(path: &Path) -> io::Result<Option<String>> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+    // What is no file, such as a pipe that nobody writes to, shall not hold up the start.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => fs::File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no ordinary file"));

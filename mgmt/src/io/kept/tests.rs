@@ -1,3 +1,10 @@
+use std::os::unix::fs::symlink;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{CWD, FileType, mknodat};
+
 use super::*;
 use crate::model::{ClusterRole, Instance, Node};
 
@@ -58,6 +65,24 @@ fn what_cannot_be_used_is_set_aside_and_not_overwritten() {
     fs::create_dir(&path).unwrap();
     assert_eq!(kept.read(), None);
     assert!(path.is_dir());
+}
+
+#[test]
+fn what_is_no_file_does_not_hold_up_the_start() {
+    let folder = Folder::new("pipe");
+    let path = folder.0.join(FILE_NAME);
+    let make: [fn(&Path); 2] = [
+        |path| mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap(),
+        |path| symlink("/dev/zero", path).unwrap(),
+    ];
+    for make in make {
+        make(&path);
+        let kept = Kept::new(&folder.0, "instance-1");
+        let (done, end) = mpsc::channel();
+        thread::spawn(move || done.send(kept.read()));
+        assert_eq!(end.recv_timeout(Duration::from_secs(60)), Ok(None));
+        fs::remove_file(&path).unwrap();
+    }
 }
 
 fn config(id: &str) -> Configuration {
