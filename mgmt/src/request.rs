@@ -1,6 +1,6 @@
 //! Requests that wait for answers, and when to stop waiting (API §3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 /// Open requests by id. Unlike stock's, the table has no null entry: an empty id is an id (API §3
@@ -8,6 +8,9 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Requests<S> {
     open: BTreeMap<String, Open<S>>,
+    /// The same, as they expire: thousands may be open, and the next deadline is asked for after
+    /// whatever happens.
+    due: BTreeSet<(Instant, String)>,
 }
 
 #[derive(Debug)]
@@ -20,6 +23,7 @@ impl<S> Default for Requests<S> {
     fn default() -> Self {
         Self {
             open: BTreeMap::new(),
+            due: BTreeSet::new(),
         }
     }
 }
@@ -34,6 +38,7 @@ impl<S> Requests<S> {
             return Err(state);
         }
         self.open.insert(id.to_owned(), Open { deadline, state });
+        self.due.insert((deadline, id.to_owned()));
         Ok(())
     }
 
@@ -44,7 +49,9 @@ impl<S> Requests<S> {
 
     /// Ends a request.
     pub fn finish(&mut self, id: &str) -> Option<S> {
-        self.open.remove(id).map(|open| open.state)
+        let (id, open) = self.open.remove_entry(id)?;
+        self.due.remove(&(open.deadline, id));
+        Some(open.state)
     }
 
     /// How many requests are open.
@@ -59,14 +66,13 @@ impl<S> Requests<S> {
 
     /// When the next request expires.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.open.values().map(|open| open.deadline).min()
+        self.due.first().map(|(deadline, _)| *deadline)
     }
 
     /// Ends the request that expired first, if any has.
     pub fn pop_expired(&mut self, now: Instant) -> Option<(String, S)> {
-        let due = self.open.iter().filter(|(_, open)| open.deadline <= now);
-        let (id, _) = due.min_by_key(|(_, open)| open.deadline)?;
-        let id = id.clone();
+        self.next_deadline().filter(|due| *due <= now)?;
+        let (_, id) = self.due.pop_first()?;
         let open = self.open.remove(&id)?;
         Some((id, open.state))
     }
@@ -101,6 +107,28 @@ mod tests {
         assert_eq!(requests.pop_expired(late), Some(("b".into(), 'b')));
         assert_eq!(requests.pop_expired(late), Some(("a".into(), 'a')));
         assert_eq!(requests.pop_expired(late), None);
+    }
+
+    #[test]
+    fn finished_requests_do_not_expire_and_their_ids_are_free() {
+        let t0 = start();
+        let at = |secs| t0 + Duration::from_secs(secs);
+        let mut requests = Requests::default();
+        requests.open("a", at(1), 1).unwrap();
+        requests.open("b", at(2), 2).unwrap();
+        requests.open("c", at(2), 3).unwrap();
+        assert_eq!(requests.finish("a"), Some(1));
+        assert_eq!(requests.next_deadline(), Some(at(2)));
+        requests.open("a", at(3), 4).unwrap();
+        let mut expired = Vec::new();
+        while let Some((id, state)) = requests.pop_expired(at(2)) {
+            expired.push((id, state));
+        }
+        assert_eq!(expired, [("b".into(), 2), ("c".into(), 3)]);
+        assert_eq!(requests.next_deadline(), Some(at(3)));
+        assert_eq!(requests.finish("a"), Some(4));
+        assert_eq!(requests.next_deadline(), None);
+        assert!(requests.is_empty());
     }
 
     #[test]
