@@ -26,6 +26,16 @@ use crate::tls::NameCheck;
 #[derive(Clone, Debug)]
 pub struct Connector {
     mode: Mode,
+    names: Names,
+}
+
+/// Who says where a name leads. Asked for every dial: peers move.
+#[derive(Clone, Debug)]
+enum Names {
+    System,
+    /// Each answer in its turn.
+    #[cfg(test)]
+    Told(Arc<std::sync::Mutex<std::collections::VecDeque<SocketAddr>>>),
 }
 
 #[derive(Clone)]
@@ -50,9 +60,7 @@ impl Connector {
     /// For peers that run with `Broker::disable_ssl=T`, and for our own acceptors.
     #[must_use]
     pub fn cleartext() -> Self {
-        Self {
-            mode: Mode::Cleartext,
-        }
+        Self::new(Mode::Cleartext)
     }
 
     /// For peers with Broker's default settings: TLS without certificates (WIRE §7.1).
@@ -63,16 +71,24 @@ impl Connector {
     /// An OpenSSL that was built without the anonymous suites fails every dial.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self {
-            mode: Mode::Anonymous(Arc::default()),
-        }
+        Self::new(Mode::Anonymous(Arc::default()))
     }
 
     /// For peers with certificates of a trusted CA (WIRE §7.2).
     pub(super) fn with_certificates(backend: Backend, name_check: NameCheck) -> Self {
-        Self {
-            mode: Mode::Certificates(backend, name_check),
-        }
+        Self::new(Mode::Certificates(backend, name_check))
+    }
+
+    /// The same, with these answers to where a name leads.
+    #[cfg(test)]
+    pub(in crate::io) fn with_names(mut self, answers: Vec<SocketAddr>) -> Self {
+        self.names = Names::Told(Arc::new(std::sync::Mutex::new(answers.into())));
+        self
+    }
+
+    fn new(mode: Mode) -> Self {
+        let names = Names::System;
+        Self { mode, names }
     }
 
     /// Connects to the first address of `addr` that answers, TLS handshake included.
@@ -84,7 +100,7 @@ impl Connector {
     /// # Errors
     /// If no address can be reached or agrees on TLS. The text names `addr` and every reason.
     pub async fn connect(&self, addr: &PeerAddr) -> io::Result<(Stream, SocketAddr)> {
-        let lookup = lookup_host((addr.host.as_str(), addr.port));
+        let lookup = self.names.look_up(addr);
         let remotes = within(LOOKUP_LIMIT, "looking up the name", lookup)
             .await
             .map_err(|error| failed(addr, error.kind(), &error.to_string()))?;
@@ -132,6 +148,22 @@ impl Connector {
                 }
                 let stream = within(HANDSHAKE_LIMIT, what, with_openssl(ssl, tcp)).await?;
                 Ok(stream.verified())
+            }
+        }
+    }
+}
+
+impl Names {
+    async fn look_up(&self, addr: &PeerAddr) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Self::System => {
+                let found = lookup_host((addr.host.as_str(), addr.port)).await?;
+                Ok(found.collect())
+            }
+            #[cfg(test)]
+            Self::Told(answers) => {
+                let next = answers.lock().unwrap().pop_front();
+                Ok(next.into_iter().collect())
             }
         }
     }

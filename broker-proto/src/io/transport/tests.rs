@@ -8,7 +8,8 @@ use tokio::time::timeout;
 use super::Transport;
 use crate::io::listen;
 use crate::io::tls::{Acceptor, Connector};
-use crate::peering::{Input, LinkId, Output, PeerAddr};
+use crate::peering::{Endpoint, Input, LinkId, Options, Output, PeerAddr};
+use crate::{EndpointId, IdGen};
 
 const DIALED: LinkId = LinkId::Dialed(7);
 const ACCEPTED: LinkId = LinkId::Accepted(0);
@@ -139,6 +140,43 @@ async fn failed_dial_is_closed_once_with_address_and_reason() {
     let reason = format!("cannot connect to {addr}: Connection refused (os error 111)");
     assert_eq!(within(dialer.next()).await, closed(DIALED, &reason));
     assert!(is_quiet(&mut dialer).await);
+}
+
+/// The endpoint dials names, and the connector asks anew where each leads.
+#[tokio::test]
+async fn a_peer_that_has_moved_is_found_by_its_name() {
+    let before = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let after = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let answers = [&before, &after].map(|listener| listener.local_addr().unwrap());
+    let connector = Connector::cleartext().with_names(answers.to_vec());
+    let mut transport = transport(connector);
+    let id = EndpointId::from_bytes([1; 16]);
+    let mut endpoint = Endpoint::new(id, Options::default(), IdGen::new(1));
+    let addr: PeerAddr = "controller.example:2150".parse().unwrap();
+    let retry = Some(Duration::from_millis(1));
+    let mut now = tokio::time::Instant::now().into_std();
+    endpoint.handle(now, Input::Dial { addr, retry });
+    for listener in [before, after] {
+        while let Some(output) = endpoint.poll_output() {
+            transport.apply(output);
+        }
+        let opened = within(transport.next()).await;
+        let remote = listener.local_addr().unwrap();
+        assert!(
+            matches!(&opened, Input::Opened { remote: found, .. } if *found == remote),
+            "{opened:?} instead of {remote}"
+        );
+        endpoint.handle(now, opened);
+        drop(within(listener.accept()).await.unwrap());
+        let mut is_open = true;
+        while is_open {
+            let input = within(transport.next()).await;
+            is_open = !matches!(input, Input::Closed { .. });
+            endpoint.handle(now, input);
+        }
+        now = endpoint.poll_timeout().unwrap();
+        endpoint.handle_timeout(now);
+    }
 }
 
 #[tokio::test]
