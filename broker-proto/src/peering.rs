@@ -30,6 +30,7 @@ use tracing::{info, warn};
 pub use counters::{Counters, Cut, PeerCounters, Refused};
 pub use interface::{
     EmptyPrefix, Forwarding, Input, LinkId, Options, Output, OverflowPolicy, PeerAddr, PeerNetwork,
+    Readable,
 };
 
 use crate::codec::frame::{FrameDecoder, put_frame};
@@ -173,6 +174,9 @@ impl Endpoint {
             Input::Publish { topic, payload } => self.publish(now, topic, payload),
             Input::PublishFrame { topic, frame } => self.publish_frame(now, &topic, frame),
             Input::Unpeer { addr } => self.unpeer(now, &addr),
+            Input::Restrict { peer, to } => self.restrict(peer, to),
+            Input::Expel { peer, reason } => self.expel(now, peer, &reason),
+            Input::CheckAlive { peer } => self.check_alive(now, peer),
             Input::Shutdown => self.shutdown(now),
         }
         self.check_stopped();

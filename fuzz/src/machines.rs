@@ -133,6 +133,9 @@ pub fn session(input: &[u8]) {
                         origin,
                     });
                 }
+                hub::Output::Refused { topic, .. } => {
+                    assert!(!topic.as_bytes().starts_with(allowed.as_bytes()));
+                }
                 hub::Output::Close { .. } => {}
             }
         }

@@ -8,5 +8,6 @@ pub mod io;
 pub mod log;
 pub mod model;
 pub mod plan;
+pub mod policy;
 pub mod request;
 pub mod settings;

@@ -290,6 +290,7 @@ impl<'a, S: Subject> Replay<'a, S> {
                 Output::Broker(output) => self.on_broker(output),
                 Output::WebSocket(output) => self.on_websocket(output),
                 Output::Log(record) => self.log.push(record.message),
+                Output::Audit(_) => {}
                 Output::Save { state } => {
                     self.kept = Some(state);
                     self.subject.saved(self.now);
@@ -364,7 +365,7 @@ impl<'a, S: Subject> Replay<'a, S> {
                 let text = format!("{client}: closed: {reason}");
                 self.difference.surplus.push(Entry { label, text });
             }
-            hub::Output::Deliver { .. } => {}
+            hub::Output::Deliver { .. } | hub::Output::Refused { .. } => {}
         }
     }
 

@@ -356,6 +356,9 @@ impl World {
             | peering::Input::Publish { .. }
             | peering::Input::PublishFrame { .. }
             | peering::Input::Unpeer { .. }
+            | peering::Input::Restrict { .. }
+            | peering::Input::Expel { .. }
+            | peering::Input::CheckAlive { .. }
             | peering::Input::Shutdown => true,
         }
     }

@@ -101,6 +101,13 @@ pub enum Input {
         /// What is wrong with it.
         reason: String,
     },
+    /// A client is not wanted: close it.
+    Expel {
+        /// Whom.
+        client: ClientId,
+        /// Why, for the client.
+        reason: String,
+    },
     /// Close all clients, and every one that comes from now on.
     Shutdown,
 }
@@ -130,6 +137,17 @@ pub enum Output {
         topic: Topic,
         /// The event.
         event: Event,
+        /// The client.
+        from: ClientId,
+    },
+    /// A client wanted to publish on a topic that it may not publish to, and was told so.
+    Refused {
+        /// The topic.
+        topic: Topic,
+        /// The event's name, if it was one.
+        event: Option<String>,
+        /// What the client was told.
+        reason: String,
         /// The client.
         from: ClientId,
     },
@@ -187,6 +205,11 @@ impl Hub {
         self.clients.len()
     }
 
+    /// All of them.
+    pub fn ids(&self) -> impl Iterator<Item = ClientId> {
+        self.clients.keys().copied()
+    }
+
     /// Where a client comes from, until its [`Input::Closed`].
     pub fn client(&self, client: ClientId) -> Option<&Origin> {
         self.clients.get(&client).map(|client| &client.origin)
@@ -216,6 +239,7 @@ impl Hub {
                 origin,
             } => self.on_publish(&topic, event, origin),
             Input::Reject { client, reason } => self.on_reject(client, &reason),
+            Input::Expel { client, reason } => self.close(client, POLICY_VIOLATION, &reason),
             Input::Shutdown => self.on_shutdown(),
         }
     }
@@ -358,6 +382,16 @@ impl Effect {
             Self::Publish { topic, event } => Output::Deliver {
                 topic,
                 event,
+                from: client,
+            },
+            Self::Refused {
+                topic,
+                event,
+                reason,
+            } => Output::Refused {
+                topic,
+                event,
+                reason,
                 from: client,
             },
         }

@@ -41,6 +41,12 @@ pub(crate) enum Effect {
     Close { code: u16, reason: String },
     /// Hand this to the program.
     Publish { topic: Topic, event: Event },
+    /// Tell the program of what was refused for its topic.
+    Refused {
+        topic: Topic,
+        event: Option<String>,
+        reason: String,
+    },
 }
 
 /// What all sessions of a server have in common, and this client's own name.
@@ -131,6 +137,11 @@ fn on_data(text: &str, local: &Local<'_>, out: &mut Vec<Effect>) {
             crate::json::excerpt(&topic.to_string())
         );
         out.push(refusal(ErrorCode::BrokerError, &context));
+        out.push(Effect::Refused {
+            topic,
+            event: Event::from_data(data).ok().map(|event| event.name),
+            reason: context,
+        });
         return;
     }
     match Event::from_data(data) {

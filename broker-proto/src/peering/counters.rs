@@ -55,6 +55,8 @@ pub struct Cut {
     pub overflow: u64,
     /// Its peer connected anew, and it did not answer ([`super::Options::alive_timeout`]).
     pub replaced: u64,
+    /// The program did not want the peer ([`super::Input::Expel`]).
+    pub expelled: u64,
 }
 
 /// What came from and went to one peer.
@@ -68,6 +70,8 @@ pub struct PeerCounters {
     pub relayed: u64,
     /// Messages for the peer that the overflow policy dropped.
     pub overflowed: u64,
+    /// Messages that it wanted and may not read ([`super::Input::Restrict`]).
+    pub withheld: u64,
     /// Envelopes that did not decode, handshake messages among them.
     pub undecodable: u64,
     /// Envelopes under an id that is not the peer's.
@@ -90,6 +94,7 @@ impl AddAssign for PeerCounters {
         self.sent += other.sent;
         self.relayed += other.relayed;
         self.overflowed += other.overflowed;
+        self.withheld += other.withheld;
         self.undecodable += other.undecodable;
         self.foreign_sender += other.foreign_sender;
         self.local_topic += other.local_topic;

@@ -123,6 +123,7 @@ impl Endpoint {
         let peering = Peering {
             peer,
             wants: Interest::from(filter),
+            readable: None,
             announced,
             question: Question::None,
             strikes: Strikes::default(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::codec::Limits;
-use crate::{EndpointId, PeerCertificate, Topic};
+use crate::{EndpointId, Filter, PeerCertificate, Topic};
 
 /// Names a link for as long as the caller keeps it open; never used twice.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -56,6 +56,23 @@ pub struct PeerNetwork {
     pub dialed: Option<PeerAddr>,
     /// Whose the other end is, where links have certificates.
     pub certificate: Option<Arc<PeerCertificate>>,
+}
+
+/// What a peer may read.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Readable {
+    /// These topics, and no longer ones that begin with them.
+    pub exactly: Vec<Topic>,
+    /// These topics and all that begin with them.
+    pub below: Filter,
+}
+
+impl Readable {
+    /// Whether a topic is among them.
+    #[must_use]
+    pub fn has(&self, topic: &Topic) -> bool {
+        self.exactly.contains(topic) || self.below.matches(topic)
+    }
 }
 
 /// What happened, or what somebody asks for.
@@ -128,6 +145,28 @@ pub enum Input {
     Unpeer {
         /// As given to `Dial`.
         addr: PeerAddr,
+    },
+    /// Send an established peer only what it may read, whatever its filter says. Until told so it
+    /// gets all it asks for; tell it on [`Output::PeerUp`], before anything else is published.
+    Restrict {
+        /// Whom.
+        peer: EndpointId,
+        /// What it may read; `None` for everything.
+        to: Option<Readable>,
+    },
+    /// End the peering with somebody who is not wanted, without a goodbye. An address it was dialed
+    /// at is dialed again after its retry interval.
+    Expel {
+        /// Whom.
+        peer: EndpointId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Find out whether a peer still lives; it is ended if it does not answer within
+    /// [`Options::alive_timeout`].
+    CheckAlive {
+        /// Whom.
+        peer: EndpointId,
     },
     /// Leave all peers in good order (WIRE §6.6), then report [`Output::Stopped`].
     Shutdown,

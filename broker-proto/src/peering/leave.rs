@@ -33,6 +33,20 @@ impl Endpoint {
         }
     }
 
+    /// Ends the link of an unwanted peer.
+    pub(super) fn expel(&mut self, now: Instant, peer: EndpointId, reason: &str) {
+        let link = self.registry.link(peer);
+        let is_peered = |id: &LinkId| {
+            self.links
+                .get(id)
+                .is_some_and(|link| link.peering().is_some())
+        };
+        if let Some(id) = link.filter(is_peered) {
+            self.counters.cut.expelled += 1;
+            self.end(now, id, reason, Ended::Cut);
+        }
+    }
+
     pub(super) fn shutdown(&mut self, now: Instant) {
         if self.life != Life::Running {
             return;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::handshake::Handshake;
 use super::interest::Interest;
 use super::outbox::Outbox;
-use super::{Options, PeerAddr, PeerCounters};
+use super::{Options, PeerAddr, PeerCounters, Readable};
 use crate::codec::frame::FrameDecoder;
 use crate::{EndpointId, PeerCertificate};
 
@@ -63,6 +63,8 @@ pub(super) struct Peering {
     pub(super) peer: EndpointId,
     /// What the peer wants.
     pub(super) wants: Interest,
+    /// What it may have of that; `None` for all of it.
+    pub(super) readable: Option<Box<Readable>>,
     /// Which of our filters the peer was told.
     pub(super) announced: Generation,
     pub(super) question: Question,

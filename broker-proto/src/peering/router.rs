@@ -8,7 +8,7 @@ use tracing::{trace, warn};
 use super::interest::{self, FilterError, Interest};
 use super::link::Peering;
 use super::retry::Ended;
-use super::{Endpoint, Forwarding, LinkId, Output, PeerCounters};
+use super::{Endpoint, Forwarding, LinkId, Output, PeerCounters, Readable};
 use crate::EndpointId;
 use crate::codec::envelope::{Envelope, MessageKind, TTL, data_frame};
 use crate::codec::{DecodeError, Excerpt, decode_filter, encode_filter};
@@ -170,7 +170,7 @@ impl Endpoint {
             payload: envelope.payload.clone(),
             ..*envelope
         };
-        self.send_to(now, &links, relayed.to_frame());
+        self.send_to(now, &links, &envelope.topic, relayed.to_frame());
     }
 
     /// Sends what is published to every peer that wants it (WIRE §6.3).
@@ -197,7 +197,7 @@ impl Endpoint {
             return;
         }
         let links = self.routes.matching(topic);
-        self.send_to(now, &links, frame);
+        self.send_to(now, &links, topic, frame);
     }
 
     /// Tells every peer the filter that has been told another one, or none (WIRE §6.1).
@@ -225,14 +225,36 @@ impl Endpoint {
     }
 
     /// The last link gets the frame itself: one that nobody shares is cheaper to hold.
-    fn send_to(&mut self, now: Instant, links: &[LinkId], frame: Bytes) {
+    fn send_to(&mut self, now: Instant, links: &[LinkId], topic: &Topic, frame: Bytes) {
         let Some((last, others)) = links.split_last() else {
             return;
         };
         for link in others {
-            self.send_message(now, *link, frame.clone());
+            if self.may_read(*link, topic) {
+                self.send_message(now, *link, frame.clone());
+            }
         }
-        self.send_message(now, *last, frame);
+        if self.may_read(*last, topic) {
+            self.send_message(now, *last, frame);
+        }
+    }
+
+    fn may_read(&mut self, id: LinkId, topic: &Topic) -> bool {
+        let Some(peering) = self.peering_mut(id) else {
+            return false;
+        };
+        let readable = peering.readable.as_ref();
+        let is_readable = readable.is_none_or(|readable| readable.has(topic));
+        peering.counters.withheld += u64::from(!is_readable);
+        is_readable
+    }
+
+    /// Limits what a peer gets, from here on.
+    pub(super) fn restrict(&mut self, peer: EndpointId, to: Option<Readable>) {
+        let link = self.registry.link(peer);
+        if let Some(peering) = link.and_then(|id| self.peering_mut(id)) {
+            peering.readable = to.map(Box::new);
+        }
     }
 
     /// A frame that concerns nobody but the peer.

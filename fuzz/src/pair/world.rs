@@ -241,23 +241,9 @@ impl World {
         let accepted = LinkId::Accepted(self[listener].accepted);
         self[listener].accepted += 1;
         self.pipes[at].ends[1].owner = Some((listener, accepted));
-        self.tell(
-            dialer,
-            Input::Opened {
-                link,
-                remote,
-                certificate: None,
-            },
-        );
+        self.tell(dialer, opened(link, remote));
         let link = accepted;
-        self.tell(
-            listener,
-            Input::Opened {
-                link,
-                remote,
-                certificate: None,
-            },
-        );
+        self.tell(listener, opened(link, remote));
     }
 
     /// Some bytes arrive, or that no more will.
@@ -374,14 +360,7 @@ impl World {
         let remote = pipe.name;
         let owner = pipe.ends.iter().find_map(|end| end.owner);
         let (side, link) = owner.expect("one end is ours");
-        self.tell(
-            side,
-            Input::Opened {
-                link,
-                remote,
-                certificate: None,
-            },
-        );
+        self.tell(side, opened(link, remote));
         remote
     }
 
@@ -424,6 +403,9 @@ impl World {
             | Input::Publish { .. }
             | Input::PublishFrame { .. }
             | Input::Unpeer { .. }
+            | Input::Restrict { .. }
+            | Input::Expel { .. }
+            | Input::CheckAlive { .. }
             | Input::Shutdown => 0,
         };
         let now = self.now;
@@ -605,4 +587,12 @@ pub(super) fn addr(nowhere: bool) -> PeerAddr {
 
 fn newest<T: Copy>(all: &[T], which: usize) -> Option<T> {
     all.iter().rev().nth(which % all.len().max(1)).copied()
+}
+
+fn opened(link: LinkId, remote: SocketAddr) -> Input {
+    Input::Opened {
+        link,
+        remote,
+        certificate: None,
+    }
 }

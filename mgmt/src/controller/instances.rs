@@ -125,7 +125,7 @@ impl Instances {
         self.endpoint_of(&sender.instance) == Some(sender.from)
     }
 
-    fn endpoint_of(&self, name: &str) -> Option<EndpointId> {
+    pub(super) fn endpoint_of(&self, name: &str) -> Option<EndpointId> {
         let known = self.known.get(name).map(|known| known.id);
         self.ready.get(name).copied().or(known)
     }

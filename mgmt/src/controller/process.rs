@@ -1,6 +1,6 @@
 //! `ControllerProcess`: the whole controller but for its sockets.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use broker_proto::codec::Limits;
@@ -17,6 +17,9 @@ use crate::api::agent::AgentResponse;
 use crate::api::controller::{ControllerRequest, ControllerResponse};
 use crate::api::{AGENT_TOPIC_PREFIX, CONTROLLER_TOPIC, agent_topic};
 use crate::log::{Record, message};
+use crate::policy::audit::Audit;
+use crate::policy::gate::Gate;
+use crate::policy::{Policy, Station};
 use crate::settings::ControllerSettings;
 
 /// A peering endpoint, the WebSocket clients' hub and a [`Controller`], with types made of bytes
@@ -26,6 +29,9 @@ pub struct ControllerProcess {
     endpoint: Endpoint,
     hub: Hub,
     controller: Controller,
+    gate: Gate,
+    /// Hellos of agents whose name is another's, who may turn out to be gone.
+    put_off: BTreeMap<EndpointId, (Topic, Event)>,
     outputs: VecDeque<Output>,
 }
 
@@ -41,6 +47,8 @@ pub enum Input {
         /// Why it failed, for people; then what was stored before still is.
         result: Result<(), String>,
     },
+    /// These rules are in force from now on.
+    Policy(Policy),
     /// Leave clients and peers in good order; [`peering::Output::Stopped`] tells when that is done.
     Shutdown,
 }
@@ -60,10 +68,12 @@ pub enum Output {
     },
     /// A line for the management log (API §8.4).
     Log(Record),
+    /// Somebody did, or was not allowed to do, something.
+    Audit(Audit),
 }
 
 impl ControllerProcess {
-    /// A controller that subscribes and listens. `version` is what clients are told in the ack,
+    /// A controller that subscribes and listens, and lets everybody do everything. `version` is what clients are told in the ack,
     /// `saved` what an earlier one left.
     pub fn new(
         settings: ControllerSettings,
@@ -92,6 +102,8 @@ impl ControllerProcess {
             endpoint,
             hub,
             controller,
+            gate: Gate::new(Policy::open(), Station::Controller, None),
+            put_off: BTreeMap::new(),
             outputs: VecDeque::new(),
         };
         process.log(Record::info(live));
@@ -99,15 +111,28 @@ impl ControllerProcess {
         process
     }
 
+    /// The same with rules. To be called before anything happens.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.gate = Gate::new(policy, Station::Controller, None);
+        self
+    }
+
+    /// The rules, and how often somebody was refused something.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
     /// One thing happened.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Broker(input) => self.endpoint.handle(now, input),
-            Input::WebSocket(input) => self.hub.handle(now, input),
+            Input::WebSocket(input) => self.on_websocket(now, input),
             Input::Saved { result } => {
                 self.controller
                     .handle(now, ControllerInput::Saved { result });
             }
+            Input::Policy(policy) => self.on_policy(now, policy),
             Input::Shutdown => {
                 self.hub.handle(now, hub::Input::Shutdown);
                 self.endpoint.handle(now, peering::Input::Shutdown);
@@ -218,14 +243,8 @@ impl ControllerProcess {
             } => {
                 self.on_message(now, &topic, &payload, from);
             }
-            peering::Output::PeerUp { id, network } => {
-                self.controller
-                    .handle(now, ControllerInput::PeerUp { id, network });
-            }
-            peering::Output::PeerDown { id, reason } => {
-                self.controller
-                    .handle(now, ControllerInput::PeerDown { id, reason });
-            }
+            peering::Output::PeerUp { id, network } => self.on_peer_up(now, id, network),
+            peering::Output::PeerDown { id, reason } => self.on_peer_down(now, id, reason),
             peering::Output::PeerUnreachable { addr, reason } => {
                 info!(%addr, reason, "agent is unreachable");
                 let input = ControllerInput::PeerUnreachable { addr, reason };
@@ -247,8 +266,14 @@ impl ControllerProcess {
             Err(EventError::OtherMessage(_)) => return,
             Err(error) => return warn!(peer = %from, %topic, %error, "message dropped"),
         };
+        if let Err(refusal) = self.gate.check(from, &topic.to_string(), &event.name) {
+            return self.turn_down(now, from, topic, &event, refusal);
+        }
         let error = match read_message(topic, event.clone(), from) {
             Ok(input) => {
+                if let Err(refusal) = self.identify(now, &input) {
+                    return self.turn_down(now, from, topic, &event, refusal);
+                }
                 self.outputs.extend(received(&input).map(Output::Log));
                 return self.controller.handle(now, input);
             }
@@ -258,7 +283,7 @@ impl ControllerProcess {
         };
         warn!(peer = %from, %topic, %error, "message dropped");
         if CONTROLLER_TOPIC.is_prefix_of(topic)
-            && let Some(response) = refusal(&event, &error)
+            && let Some(response) = refusal(&event, &error.to_string())
         {
             self.respond(now, response);
         }
@@ -269,6 +294,12 @@ impl ControllerProcess {
             hub::Output::Deliver { topic, event, from } => {
                 self.on_client_event(now, topic, event, from);
             }
+            hub::Output::Refused {
+                topic,
+                event,
+                reason,
+                from,
+            } => self.on_refused(now, &topic, event, reason, from),
             order @ (hub::Output::Send { .. } | hub::Output::Close { .. }) => {
                 self.outputs.push_back(Output::WebSocket(order));
             }
@@ -277,6 +308,14 @@ impl ControllerProcess {
 
     /// Other clients see a request only once it is known to be one (CLIENT §A7).
     fn on_client_event(&mut self, now: Instant, topic: Topic, event: Event, client: ClientId) {
+        if let Some(from) = self.hub.client(client).cloned() {
+            let text = topic.to_string();
+            let checked = self.gate.check_client(client, &from, &text, &event.name);
+            if let Err(refusal) = checked {
+                let who = self.gate.who_client(client, &from);
+                return self.turn_down_client(now, client, who, &topic, &event, refusal);
+            }
+        }
         let request = match ControllerRequest::try_from(event.clone()) {
             Ok(request) => request,
             Err(error) => return self.refuse(now, &event, client, &error),
@@ -302,7 +341,7 @@ impl ControllerProcess {
         warn!(client = client.0, %error, "request refused");
         let text = format!("refused a client's {}: {error}", event.name);
         self.log(Record::warning(text));
-        match refusal(event, error) {
+        match refusal(event, &error.to_string()) {
             Some(response) => self.respond(now, response),
             None => {
                 let reason = error.to_string();
@@ -313,11 +352,11 @@ impl ControllerProcess {
 }
 
 /// The answer to a request that does not read, if it can be told which one that is.
-fn refusal(event: &Event, error: &EventError) -> Option<ControllerResponse> {
+fn refusal(event: &Event, error: &str) -> Option<ControllerResponse> {
     let Some(Data::String(reqid)) = event.args.first() else {
         return None;
     };
-    ControllerResponse::refusal(&event.name, reqid.to_str()?, &error.to_string())
+    ControllerResponse::refusal(&event.name, reqid.to_str()?, error)
 }
 
 fn read_message(
@@ -366,5 +405,6 @@ fn instance_of(topic: &Topic) -> Option<String> {
     String::from_utf8(rest.strip_prefix(b"/")?.to_vec()).ok()
 }
 
+mod access;
 #[cfg(test)]
 mod tests;

@@ -209,6 +209,8 @@ pub async fn controller(settings: Settings) -> Result<(), RunError> {
                 (Output::WebSocket(_), None) => {}
                 (Output::Log(record), _) => log.write(record),
                 (Output::Save { state }, _) => saving.start(state),
+                // What is refused is in the log already.
+                (Output::Audit(_), _) => {}
             }
         }
         let deadline = process.poll_timeout();

@@ -229,7 +229,7 @@ impl Server {
                 code,
                 reason,
             } => self.order(client, Order::Close { code, reason }),
-            Output::Deliver { .. } => {}
+            Output::Deliver { .. } | Output::Refused { .. } => {}
         }
     }
 

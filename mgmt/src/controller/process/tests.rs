@@ -265,7 +265,7 @@ impl Rig {
                     let result = Ok(());
                     self.process.handle(self.now, Input::Saved { result });
                 }
-                Output::WebSocket(_) | Output::Broker(_) | Output::Log(_) => {}
+                Output::WebSocket(_) | Output::Broker(_) | Output::Log(_) | Output::Audit(_) => {}
             }
         }
         sent

@@ -1,0 +1,464 @@
+//! The policy of one process against everybody who is connected to it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use broker_proto::peering::{PeerNetwork, Readable};
+use broker_proto::{EndpointId, PeerCertificate};
+use tracing::{info, warn};
+use zeek_client_compat::hub::{self, ClientId};
+
+use super::audit::{Audit, Outcome, What, Who};
+use super::names::{Claim, Names, Title};
+use super::table::{Station, is_ruled};
+use super::{Grant, Listener, Origin, Policy};
+
+/// Lets peers in or not, and knows what each of them may do.
+///
+/// Peers that it was not told of count as arrived without a certificate from nowhere: only a policy
+/// that asks for neither lets them do anything.
+#[derive(Debug)]
+pub struct Gate {
+    policy: Policy,
+    station: Station,
+    /// The name of the agent whose gate this is.
+    own: Option<String>,
+    guests: BTreeMap<EndpointId, Guest>,
+    names: Names,
+    /// Who would have a name if its holder were gone.
+    rivals: BTreeMap<String, EndpointId>,
+    quiet: BTreeMap<Stranger, Quiet>,
+    counters: Refusals,
+}
+
+/// How often somebody was refused something. Nothing is ever reset.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Refusals {
+    /// Connections that no rule lets in.
+    pub connections: u64,
+    /// Events that their publisher's roles do not allow.
+    pub events: u64,
+    /// Messages in the name of somebody else.
+    pub names: u64,
+}
+
+/// Why something is refused.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Refusal {
+    /// No rule fits, or the one that does gives no role.
+    Connection,
+    /// The roles do not allow it.
+    Event(String),
+    /// It is in the name of somebody else.
+    Name {
+        /// Why, for people.
+        reason: String,
+        /// The peer that has the name, if it may be dead and this one its successor.
+        holder: Option<EndpointId>,
+    },
+}
+
+/// Somebody who is let in.
+#[derive(Debug)]
+struct Guest {
+    network: PeerNetwork,
+    grant: Grant,
+    /// The agent or node it is.
+    name: Option<String>,
+}
+
+/// Whose refusals are logged together.
+type Stranger = (IpAddr, Option<[u8; 32]>);
+
+#[derive(Debug)]
+struct Quiet {
+    until: Instant,
+    left_out: u64,
+}
+
+/// What a changed policy means for a peer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// It may read this from now on; `None` for everything.
+    Restrict(Option<Readable>),
+    /// It has to go.
+    Expel,
+}
+
+impl Gate {
+    /// A gate where nobody is yet. `own` is the name of the agent whose gate it is.
+    pub fn new(policy: Policy, station: Station, own: Option<String>) -> Self {
+        Self {
+            policy,
+            station,
+            own,
+            guests: BTreeMap::new(),
+            names: Names::default(),
+            rivals: BTreeMap::new(),
+            quiet: BTreeMap::new(),
+            counters: Refusals::default(),
+        }
+    }
+
+    /// The rules in force.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// How often it refused something.
+    pub fn counters(&self) -> Refusals {
+        self.counters
+    }
+
+    /// A peer is connected; returns what it may read.
+    ///
+    /// # Errors
+    /// If it has to go.
+    pub fn arrive(
+        &mut self,
+        id: EndpointId,
+        network: &PeerNetwork,
+    ) -> Result<Option<Readable>, Refusal> {
+        let grant = self.policy.who(&origin(network));
+        let guest = Guest {
+            network: network.clone(),
+            grant,
+            name: None,
+        };
+        let (is_refused, readable) = (guest.grant.is_refusal(), self.readable(&guest));
+        self.guests.insert(id, guest);
+        if is_refused {
+            return Err(Refusal::Connection);
+        }
+        Ok(readable)
+    }
+
+    /// A peer is gone; returns who may try again to have its name.
+    pub fn leave(&mut self, id: EndpointId) -> Vec<EndpointId> {
+        self.guests.remove(&id);
+        self.rivals.retain(|_, rival| *rival != id);
+        let freed = self.names.release(id);
+        let rivals = freed.iter().filter_map(|name| self.rivals.remove(name));
+        rivals.collect()
+    }
+
+    /// Whether a peer may publish this.
+    ///
+    /// # Errors
+    /// If its roles do not allow it.
+    pub fn check(&self, id: EndpointId, topic: &str, event: &str) -> Result<(), Refusal> {
+        let guest = self.guests.get(&id);
+        let nowhere = || self.policy.rules_for_nobody();
+        let grant = guest.map_or_else(nowhere, |guest| guest.grant.clone());
+        // Which agent somebody is, is for `speak` to say.
+        let own = match self.station {
+            Station::Controller => topic.rsplit('/').next(),
+            Station::Agent | Station::Supervisor => self.own.as_deref(),
+        };
+        let is_allowed =
+            !is_ruled(self.station, event) || grant.may_publish(self.station, topic, event, own);
+        if is_allowed {
+            return Ok(());
+        }
+        Err(Refusal::Event(forbidden(
+            &self.who_is(id).to_string(),
+            event,
+            &grant,
+        )))
+    }
+
+    /// The same for a client.
+    ///
+    /// # Errors
+    /// If its roles do not allow it.
+    pub fn check_client(
+        &self,
+        client: ClientId,
+        from: &hub::Origin,
+        topic: &str,
+        event: &str,
+    ) -> Result<(), Refusal> {
+        let grant = self.client(from);
+        if !is_ruled(self.station, event) || grant.may_publish(self.station, topic, event, None) {
+            return Ok(());
+        }
+        let who = match (&from.certificate, &from.application) {
+            (Some(certificate), _) => certificate.to_string(),
+            (None, Some(application)) => {
+                format!("{client} ({}, {})", application.escape_debug(), from.remote)
+            }
+            (None, None) => format!("{client} ({})", from.remote),
+        };
+        Err(Refusal::Event(forbidden(&who, event, &grant)))
+    }
+
+    /// What a client may do.
+    pub fn client(&self, from: &hub::Origin) -> Grant {
+        self.policy.who(&Origin {
+            listener: Listener::WebSocket,
+            address: from.remote.ip(),
+            certificate: from.certificate.as_deref(),
+        })
+    }
+
+    /// A peer says hello as this agent; returns what it may read from now on.
+    ///
+    /// # Errors
+    /// If the name belongs to somebody else.
+    pub fn greet(&mut self, id: EndpointId, name: &str) -> Result<Option<Readable>, Refusal> {
+        let Some(guest) = self.guests.get(&id) else {
+            return Ok(None);
+        };
+        let title = match &guest.grant.agent {
+            Some(only) if only != name => return Err(self.misnamed(id, only, name)),
+            Some(_) => Title::ByRule,
+            None => Title::FirstCome,
+        };
+        let certificate = guest.network.certificate.clone();
+        let former = guest.name.clone().filter(|former| former != name);
+        if self.policy.keeps_names() {
+            if former.is_some() {
+                self.names.release(id);
+            }
+            match self.names.claim(name, id, certificate.as_ref(), title) {
+                Claim::Granted => {}
+                Claim::Taken(holder) => {
+                    info!(agent = %name, peer = %id, former = %holder, "agent is back on another link");
+                    if let Some(holder) = self.guests.get_mut(&holder) {
+                        holder.name = None;
+                    }
+                }
+                Claim::Refused(holder) => {
+                    self.rivals.insert(name.to_owned(), id);
+                    let (who, has) = (self.who_is(id), self.who_is(holder));
+                    return Err(Refusal::Name {
+                        reason: format!("{who} says it is agent {name}, which is {has}"),
+                        holder: Some(holder),
+                    });
+                }
+            }
+        }
+        let Some(guest) = self.guests.get_mut(&id) else {
+            return Ok(None);
+        };
+        guest.name = Some(name.to_owned());
+        let guest = self.guests.get(&id);
+        Ok(guest.and_then(|guest| self.readable(guest)))
+    }
+
+    /// Whether a peer may speak for this agent.
+    ///
+    /// # Errors
+    /// If it is not that agent.
+    pub fn speak(&self, id: EndpointId, name: &str) -> Result<(), Refusal> {
+        let Some(guest) = self.guests.get(&id) else {
+            return Ok(());
+        };
+        if let Some(only) = guest.grant.agent.as_ref().filter(|only| *only != name) {
+            return Err(self.misnamed(id, only, name));
+        }
+        if !self.policy.keeps_names() || self.names.holder(name) == Some(id) {
+            return Ok(());
+        }
+        let who = self.who_is(id);
+        let reason = match self.names.holder(name) {
+            Some(holder) => {
+                format!(
+                    "{who} speaks for agent {name}, which is {}",
+                    self.who_is(holder)
+                )
+            }
+            None => format!("{who} speaks for agent {name} and never said hello as it"),
+        };
+        Err(Refusal::Name {
+            reason,
+            holder: None,
+        })
+    }
+
+    /// A peer says hello as this node.
+    ///
+    /// # Errors
+    /// If it is another node.
+    pub fn greet_node(&mut self, id: EndpointId, name: &str) -> Result<(), Refusal> {
+        let keeps = self.policy.keeps_names();
+        let Some(guest) = self.guests.get_mut(&id) else {
+            return Ok(());
+        };
+        let known = guest.name.get_or_insert_with(|| name.to_owned());
+        if !keeps || known == name {
+            return Ok(());
+        }
+        let known = known.clone();
+        Err(Refusal::Name {
+            reason: format!("{} is node {known} and says it is {name}", self.who_is(id)),
+            holder: None,
+        })
+    }
+
+    /// Other rules are in force; returns what changes for whom.
+    pub fn replace(&mut self, policy: Policy) -> Vec<(EndpointId, Change)> {
+        self.policy = policy;
+        let mut changes = Vec::new();
+        for (id, guest) in &mut self.guests {
+            guest.grant = self.policy.who(&origin(&guest.network));
+            let own = match self.station {
+                Station::Controller => guest.name.as_deref(),
+                Station::Agent | Station::Supervisor => self.own.as_deref(),
+            };
+            let change = match guest.grant.is_refusal() {
+                true => Change::Expel,
+                false => Change::Restrict(guest.grant.readable(self.station, own)),
+            };
+            changes.push((*id, change));
+        }
+        changes
+    }
+
+    /// Who a peer is, for the audit log.
+    pub fn who(&self, id: EndpointId) -> Who {
+        let guest = self.guests.get(&id);
+        let network = guest.map(|guest| &guest.network);
+        Who {
+            id: id.to_string(),
+            listener: network.map_or(Listener::Broker, listener),
+            address: network.map(|network| network.remote),
+            application: None,
+            certificate: network.and_then(|network| network.certificate.clone()),
+            roles: guest.map_or_else(String::new, |guest| guest.grant.to_string()),
+        }
+    }
+
+    /// The same for a client.
+    pub fn who_client(&self, client: ClientId, from: &hub::Origin) -> Who {
+        Who {
+            id: client.to_string(),
+            listener: Listener::WebSocket,
+            address: Some(from.remote),
+            application: from.application.clone(),
+            certificate: from.certificate.clone(),
+            roles: self.client(from).to_string(),
+        }
+    }
+
+    /// Counts and logs a refusal; at most one line per stranger in a while, and what was left out is
+    /// in the next one.
+    pub fn refuse(&mut self, now: Instant, who: Who, what: What, refusal: Refusal) -> Audit {
+        let (counter, reason) = match refusal {
+            Refusal::Connection => (
+                &mut self.counters.connections,
+                "no rule of the policy lets it in".to_owned(),
+            ),
+            Refusal::Event(reason) => (&mut self.counters.events, reason),
+            Refusal::Name { reason, .. } => (&mut self.counters.names, reason),
+        };
+        *counter += 1;
+        let total = *counter;
+        if let Some(left_out) = self.may_log(now, who.address, who.certificate.as_ref()) {
+            let address = who.address.map(|address| address.to_string());
+            let address = address.unwrap_or_default();
+            let certificate = who.certificate.as_ref().map(ToString::to_string);
+            let certificate = certificate.unwrap_or_default();
+            warn!(
+                who = %who.id, address, certificate, total, left_out, "refused: {reason}"
+            );
+        }
+        let outcome = Outcome::Refused { reason };
+        Audit { who, what, outcome }
+    }
+
+    fn may_log(
+        &mut self,
+        now: Instant,
+        address: Option<SocketAddr>,
+        certificate: Option<&Arc<PeerCertificate>>,
+    ) -> Option<u64> {
+        let address = address.map_or_else(|| IpAddr::from([0, 0, 0, 0]), |address| address.ip());
+        let key = (address, certificate.map(|it| it.fingerprint));
+        if self.quiet.len() >= MOST_STRANGERS && !self.quiet.contains_key(&key) {
+            self.quiet.retain(|_, quiet| quiet.until > now);
+            if self.quiet.len() >= MOST_STRANGERS {
+                self.quiet.clear();
+            }
+        }
+        let quiet = self.quiet.entry(key).or_insert(Quiet {
+            until: now,
+            left_out: 0,
+        });
+        if now < quiet.until {
+            quiet.left_out += 1;
+            return None;
+        }
+        quiet.until = now + BETWEEN_LINES;
+        Some(std::mem::take(&mut quiet.left_out))
+    }
+
+    fn readable(&self, guest: &Guest) -> Option<Readable> {
+        let own = match self.station {
+            Station::Controller => guest.name.as_deref(),
+            Station::Agent | Station::Supervisor => self.own.as_deref(),
+        };
+        guest.grant.readable(self.station, own)
+    }
+
+    fn misnamed(&self, id: EndpointId, only: &str, name: &str) -> Refusal {
+        Refusal::Name {
+            reason: format!(
+                "{} may be agent {only} and says it is {name}",
+                self.who_is(id)
+            ),
+            holder: None,
+        }
+    }
+
+    /// For texts that name a peer.
+    fn who_is(&self, id: EndpointId) -> String {
+        let Some(guest) = self.guests.get(&id) else {
+            return format!("peer {id}");
+        };
+        let remote = guest.network.remote;
+        match &guest.network.certificate {
+            Some(certificate) => format!("peer {certificate} at {remote}"),
+            None => format!("peer {id} at {remote}"),
+        }
+    }
+}
+
+impl Policy {
+    /// What those get that nothing is known of.
+    fn rules_for_nobody(&self) -> Grant {
+        let rule = self.rules.iter().find(|rule| {
+            rule.certificates.is_empty() && rule.addresses.is_empty() && rule.listener.is_none()
+        });
+        rule.map(super::Rule::grant).unwrap_or_default()
+    }
+}
+
+fn forbidden(who: &str, event: &str, grant: &Grant) -> String {
+    let short = event.rsplit("::").next().unwrap_or(event);
+    let short = short.strip_suffix("_request").unwrap_or(short);
+    format!("client {who} may not {short}: {grant}")
+}
+
+fn origin(network: &PeerNetwork) -> Origin<'_> {
+    Origin {
+        listener: listener(network),
+        address: network.remote.ip(),
+        certificate: network.certificate.as_deref(),
+    }
+}
+
+fn listener(network: &PeerNetwork) -> Listener {
+    match network.dialed {
+        Some(_) => Listener::Dialed,
+        None => Listener::Broker,
+    }
+}
+
+/// Between two lines about the same stranger.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+/// Whose refusals are told apart.
+const MOST_STRANGERS: usize = 1024;
