@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "clocks and tasks belong here")]
 
 mod archiver;
+pub mod certificates;
 mod kept;
 pub mod log;
 pub mod node_script;

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod certificate;
 pub mod controller;
 #[cfg(feature = "io")]
 pub mod io;

@@ -6,6 +6,7 @@
 )]
 
 mod agent;
+mod ca;
 mod log;
 mod plan;
 mod settings;
@@ -20,6 +21,7 @@ use mgmt::io::run;
 use mgmt::settings::Program;
 
 use crate::agent::AgentArgs;
+use crate::ca::CaArgs;
 use crate::plan::PlanArgs;
 use crate::settings::{SettingArgs, own_settings};
 use crate::tree::{Below, NodeArgs, RunArgs, node_settings, own_units, supervise};
@@ -51,6 +53,8 @@ enum Command {
     ///
     /// The exit code is 0 if it could be deployed, 1 if not. Settings are the controller's.
     Plan(PlanArgs),
+    /// Makes certificates, and tells what is in them.
+    Ca(CaArgs),
 }
 
 /// Why there is nothing to run.
@@ -119,6 +123,7 @@ fn start(command: Command) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
             Err(end) => return Ok(Err(end)),
         },
         Command::Plan(args) => return plan::plan(args),
+        Command::Ca(args) => return Ok(Ok(ca::ca(args)?)),
     }
     Ok(Ok(ExitCode::SUCCESS))
 }

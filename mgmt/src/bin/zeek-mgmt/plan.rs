@@ -68,7 +68,7 @@ pub(crate) fn plan(args: PlanArgs) -> Result<Result<ExitCode, End>, Box<dyn Erro
     Ok(Ok(ExitCode::from(u8::from(!plan.is_deployable()))))
 }
 
-fn read(path: &Path) -> Result<String, String> {
+pub(crate) fn read(path: &Path) -> Result<String, String> {
     let text = std::fs::read_to_string(path);
     text.map_err(|error| format!("{}: {error}", path.display()))
 }
