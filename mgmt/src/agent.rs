@@ -26,6 +26,7 @@ mod memory;
 pub mod node_script;
 mod nodes;
 pub mod options;
+mod orders;
 pub mod process;
 mod restart;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use broker_proto::codec::Limits;
-use broker_proto::peering::{self, Endpoint};
+use broker_proto::peering::{self, Endpoint, PeerAddr};
 use broker_proto::zeek::{Event, EventError};
 use broker_proto::{Data, EndpointId, IdGen, Topic};
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use supervisor::api::{
 };
 use tracing::{info, trace, warn};
 
+use super::orders::Orders;
 use super::{Agent, Input as AgentInput, Output as AgentOutput};
 use crate::api::agent::{AgentRequest, AgentResponse};
 use crate::api::node::NodeResponse;
@@ -30,6 +31,9 @@ use crate::settings::AgentSettings;
 pub struct AgentProcess {
     endpoint: Endpoint,
     agent: Agent,
+    orders: Orders,
+    /// Where the supervisor is dialed, and who is there.
+    supervisor: (PeerAddr, Option<EndpointId>),
     name: String,
     topic: Topic,
     /// About the last request for nodes, the only one that is ever answered with none.
@@ -75,10 +79,14 @@ impl AgentProcess {
         );
         info!(name = %settings.name, %id, listen = %settings.listen, "agent is live");
         let name = settings.name.clone();
+        let supervisor = (settings.supervisor.clone(), None);
+        let orders = Orders::new(IdGen::new(ids.next_u64()));
         let agent = Agent::new(settings, id, ids);
         let mut process = Self {
             endpoint,
             agent,
+            orders,
+            supervisor,
             name,
             topic,
             asked: Asked::default(),
@@ -106,6 +114,8 @@ impl AgentProcess {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.endpoint.handle_timeout(now);
         self.agent.handle_timeout(now);
+        let orders = self.orders.handle_timeout(now);
+        self.ask_supervisor(now, orders);
         self.drain(now);
     }
 
@@ -116,10 +126,12 @@ impl AgentProcess {
 
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.endpoint.poll_timeout(), self.agent.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        let deadlines = [
+            self.endpoint.poll_timeout(),
+            self.agent.poll_timeout(),
+            self.orders.poll_timeout(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     fn drain(&mut self, now: Instant) {
@@ -145,8 +157,9 @@ impl AgentProcess {
                 (Some(record), NODE_TOPIC, request.into())
             }
             AgentOutput::ToSupervisor { request } => {
-                let record = Record::info(message::to_supervisor(&request));
-                (Some(record), SUPERVISOR_TOPIC, request.into())
+                self.log(Record::info(message::to_supervisor(&request)));
+                let orders = self.orders.order(now, request);
+                return self.ask_supervisor(now, orders);
             }
             AgentOutput::Log { record } => return self.log(record),
             AgentOutput::WriteOptions { path, text } => {
@@ -163,6 +176,12 @@ impl AgentProcess {
         };
         self.outputs.extend(record.map(Output::Log));
         self.publish(now, topic, event);
+    }
+
+    fn ask_supervisor(&mut self, now: Instant, orders: Vec<Event>) {
+        for order in orders {
+            self.publish(now, SUPERVISOR_TOPIC, order);
+        }
     }
 
     fn log(&mut self, record: Record) {
@@ -190,9 +209,16 @@ impl AgentProcess {
                 self.on_message(now, &topic, &payload, from);
             }
             peering::Output::PeerUp { id, network } => {
+                if network.dialed.as_ref() == Some(&self.supervisor.0) {
+                    self.supervisor.1 = Some(id);
+                }
                 self.agent.handle(now, AgentInput::PeerUp { id, network });
             }
             peering::Output::PeerDown { id, reason } => {
+                if self.supervisor.1 == Some(id) {
+                    self.supervisor.1 = None;
+                    self.orders.forget();
+                }
                 self.agent.handle(now, AgentInput::PeerDown { id, reason });
             }
             peering::Output::PeerUnreachable { addr, reason } => {
@@ -209,6 +235,14 @@ impl AgentProcess {
     fn on_message(&mut self, now: Instant, topic: &Topic, payload: &Bytes, from: EndpointId) {
         let limits = Limits::default();
         let is_supervisors = SUPERVISOR_TOPIC.is_prefix_of(topic);
+        if is_supervisors
+            && self.supervisor.1 == Some(from)
+            && self.orders.is_curious()
+            && let Ok(event) = Event::decode(payload, &limits)
+        {
+            let orders = self.orders.learn(&event);
+            self.ask_supervisor(now, orders);
+        }
         let status = is_supervisors.then(|| SupervisorResponse::decode_status(payload, &limits));
         if let Some(message) = status.flatten() {
             trace!(event = message.event_name(), %topic, %from, "rx");

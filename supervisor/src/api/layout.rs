@@ -92,6 +92,25 @@ impl Layout {
         })
     }
 
+    /// Which layout the records in a supervisor's status have. `None` if it lists no node. The last
+    /// two are not told apart for nodes outside clusters; the younger can be read by both.
+    #[must_use]
+    pub fn seen_in_status(status: &Data) -> Option<Self> {
+        let Data::Vector(fields) = status else {
+            return None;
+        };
+        let Some(Data::Table(nodes)) = fields.first() else {
+            return None;
+        };
+        let (_, Data::Vector(node)) = nodes.into_iter().next()? else {
+            return None;
+        };
+        let config = node.first()?;
+        let is_record = matches!(config, Data::Vector(_));
+        let seen = || Self::seen_in(config).unwrap_or_default();
+        is_record.then(seen)
+    }
+
     /// Whether configurations have the member `scripts`, and stems insist on it.
     pub(crate) fn has_scripts(self) -> bool {
         self.fields().contains(&Field::Scripts)
@@ -242,11 +261,24 @@ impl NodeConfig {
             Field::BareMode => self.bare_mode.into_data(),
             Field::AddlBaseScripts => self.addl_base_scripts.clone().into_data(),
             Field::AddlUserScripts => self.addl_user_scripts.clone().into_data(),
-            Field::Scripts => self.scripts.clone().unwrap_or_default().into_data(),
+            Field::Scripts => self.scripts_as(layout).into_data(),
             Field::Env => self.env.clone().into_data(),
             Field::CpuAffinity => self.cpu_affinity.into_data(),
             Field::Cluster => self.cluster.to_data_as(layout),
         }
+    }
+}
+
+impl NodeConfig {
+    /// Before 5.1 there is but one list of scripts (API §1.5).
+    fn scripts_as(&self, layout: Layout) -> Vec<String> {
+        let mut scripts = Vec::new();
+        if !layout.has_addl_scripts() {
+            scripts.extend_from_slice(&self.addl_base_scripts);
+            scripts.extend_from_slice(&self.addl_user_scripts);
+        }
+        scripts.extend(self.scripts.iter().flatten().cloned());
+        scripts
     }
 }
 

@@ -97,7 +97,10 @@ pub(in crate::agent) fn order(
 pub(in crate::agent) fn is_as_ordered(running: &NodeConfig, order: &NodeConfig) -> bool {
     let rest = |config: &NodeConfig| {
         let mut config = config.clone();
-        config.scripts = config.scripts.filter(|scripts| !scripts.is_empty());
+        // Before 5.1 that is the only list.
+        config
+            .addl_user_scripts
+            .extend(config.scripts.take().into_iter().flatten());
         config.cluster = Cluster::default();
         config
     };

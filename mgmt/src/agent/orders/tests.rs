@@ -1,0 +1,105 @@
+//! Orders reach the supervisor in its own layout, in order, or in the youngest in the end.
+
+use broker_proto::Table;
+
+use super::super::tests::start;
+use super::*;
+
+#[test]
+fn a_supervisor_that_shows_nothing_is_asked_in_every_layout_and_orders_wait_in_order() {
+    let (mut orders, now) = (orders(), start());
+    let probes = orders.order(now, create("w1"));
+    let lengths: Vec<_> = probes.iter().map(|probe| fields(probe).len()).collect();
+    assert_eq!(lengths, [12, 13, 12, 10]);
+    assert_eq!(orders.order(now, destroy("w1")), []);
+    let (reqid, node) = ("s".to_owned(), String::new());
+    let asked = orders.order(now, SupervisorRequest::Status { reqid, node });
+    assert_eq!(asked.len(), 1, "status does not wait");
+
+    let refused = "node names must not be an empty string";
+    let args = vec![probes[2].args[0].clone(), Data::string(refused)];
+    let answer = answer("create_response", args);
+    let sent = orders.learn(&answer);
+    let names: Vec<_> = sent.iter().map(|event| event.name.as_str()).collect();
+    let names_want = ["create_request", "destroy_request"];
+    assert_eq!(
+        names,
+        names_want.map(|name| format!("SupervisorControl::{name}"))
+    );
+    // 5.1: name, interface, directory, stdout_file, stderr_file, bare_mode, addl_base_scripts.
+    assert_eq!(fields(&sent[0])[6], Data::Vector(vec![]));
+    assert!(!orders.is_curious());
+    assert_eq!(fields(&orders.order(now, create("w2"))[0]).len(), 12);
+
+    orders.forget();
+    assert_eq!(
+        orders.order(now, create("w1")).len(),
+        4,
+        "another one may come"
+    );
+}
+
+#[test]
+fn what_a_supervisor_lists_shows_its_layout() {
+    let (mut orders, now) = (orders(), start());
+    let node = NodeConfig::named("w1").into_data_as(Layout::V4_1);
+    let row = Data::Vector(vec![node, Data::None]);
+    let table = Table::from([(Data::string("w1"), row)]);
+    let status = Data::Vector(vec![Data::Table(table)]);
+    let status = answer("status_response", vec![Data::string("s"), status]);
+    assert_eq!(orders.learn(&status), []);
+    assert_eq!(fields(&orders.order(now, create("w2"))[0]).len(), 10);
+}
+
+#[test]
+fn empty_metadata_are_a_sign_of_the_youngest_layout_whatever_is_listed() {
+    let (mut orders, now) = (orders(), start());
+    let mut status = answer("status_response", vec![]);
+    status.metadata = Some(vec![]);
+    orders.learn(&status);
+    assert_eq!(orders.order(now, create("w1")).len(), 1);
+}
+
+#[test]
+fn a_supervisor_that_answers_no_question_is_sent_the_youngest_layout_in_the_end() {
+    let (mut orders, now) = (orders(), start());
+    orders.order(now, create("w1"));
+    let deadline = orders.poll_timeout().unwrap();
+    assert_eq!(deadline, now + PATIENCE);
+    let stranger = answer("create_response", vec![Data::string("x"), Data::string("")]);
+    assert_eq!(orders.learn(&stranger), []);
+    assert_eq!(orders.handle_timeout(now), []);
+    let sent = orders.handle_timeout(deadline);
+    assert_eq!(fields(&sent[0]).len(), 12);
+    assert_eq!(orders.poll_timeout(), None);
+}
+
+fn orders() -> Orders {
+    Orders::new(IdGen::new(1))
+}
+
+fn create(node: &str) -> SupervisorRequest {
+    let (reqid, node) = (node.to_owned(), NodeConfig::named(node));
+    SupervisorRequest::Create { reqid, node }
+}
+
+fn destroy(node: &str) -> SupervisorRequest {
+    let (reqid, node) = (node.to_owned(), node.to_owned());
+    SupervisorRequest::Destroy { reqid, node }
+}
+
+/// As Zeek 5 and, through its cluster backend, 8.1 publish.
+fn answer(kind: &str, args: Vec<Data>) -> Event {
+    Event {
+        name: format!("SupervisorControl::{kind}"),
+        args,
+        metadata: None,
+    }
+}
+
+fn fields(event: &Event) -> Vec<Data> {
+    let Some(Data::Vector(fields)) = event.args.get(1) else {
+        panic!("no record: {event:?}");
+    };
+    fields.clone()
+}
