@@ -1,0 +1,19 @@
+//! Ours beside stock: every release of Zeek there was, and every mix of the parts.
+//!
+//! | module | is |
+//! | --- | --- |
+//! | [`stock`] | simulated peers of each release |
+//! | [`world`] | one program of ours, whole, among such peers, in simulated time |
+//! | [`versions`] | what ours must do for peers of each release |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests may unwrap, index and print, and start their clocks somewhere"
+)]
+
+mod stock;
+mod versions;
+mod world;
