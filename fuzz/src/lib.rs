@@ -25,7 +25,7 @@ use mgmt::api::controller::{ControllerRequest, ControllerResponse};
 use mgmt::api::node::{NodeRequest, NodeResponse};
 use mgmt::controller::configs::Saved;
 use mgmt::controller::configs::rows::Row;
-use supervisor::api::{ExitEvent, NodeStatusEvent, SupervisorRequest, SupervisorResponse};
+use supervisor::api::{ExitEvent, Layout, NodeStatusEvent, SupervisorRequest, SupervisorResponse};
 use supervisor::stem::{Decoder, Message, Report};
 use zeek_client_compat::json::{decode, encode, parse};
 
@@ -212,6 +212,20 @@ pub fn event(input: &[u8]) {
     settled::<SupervisorResponse>(&event);
     typed::<NodeStatusEvent>(&event);
     typed::<ExitEvent>(&event);
+    status(input, event);
+}
+
+/// A status that is read in pieces is read alike as a value, and written alike in pieces.
+fn status(input: &[u8], event: Event) {
+    let Some(read) = SupervisorResponse::decode_status(input, &Limits::default()) else {
+        return;
+    };
+    assert_eq!(SupervisorResponse::try_from(event), Ok(read.clone()));
+    let whole = Event::from(read.clone()).encode();
+    let SupervisorResponse::Status { reqid, result } = read else {
+        panic!("another event is read as a status: {read:?}");
+    };
+    assert_eq!(result.encode_response(&reqid, Layout::default()), whole);
 }
 
 /// A record of a log, and a value that may be any message of Zeek's (WIRE §8.1).
