@@ -19,6 +19,8 @@ pub struct Arguments {
     pub redefs: Vec<String>,
     /// Our own `--show-settings`.
     pub show_settings: bool,
+    /// `-j`, which makes a `zeek` a supervisor.
+    pub jobs: bool,
 }
 
 /// What to do with an option of Zeek's.
@@ -106,6 +108,16 @@ const OPTIONS: &[(char, &str, Operand, Treatment)] = &[
 /// # Errors
 /// Everything that is wrong.
 pub fn parse(arguments: Vec<String>) -> Result<Arguments, Vec<String>> {
+    let (found, errors) = parse_partly(arguments);
+    if errors.is_empty() {
+        Ok(found)
+    } else {
+        Err(errors)
+    }
+}
+
+/// The same, with whatever can be used of arguments some of which are wrong.
+pub fn parse_partly(arguments: Vec<String>) -> (Arguments, Vec<String>) {
     let mut parser = Parser {
         rest: arguments.into_iter(),
         found: Arguments::default(),
@@ -114,11 +126,7 @@ pub fn parse(arguments: Vec<String>) -> Result<Arguments, Vec<String>> {
     while let Some(argument) = parser.rest.next() {
         parser.argument(argument);
     }
-    if parser.errors.is_empty() {
-        Ok(parser.found)
-    } else {
-        Err(parser.errors)
-    }
+    (parser.found, parser.errors)
 }
 
 struct Parser {
@@ -227,7 +235,7 @@ impl Parser {
     ) {
         match treatment {
             Pass => self.found.nodes.extend(words),
-            Implied => {}
+            Implied => self.found.jobs = true,
             Code => {
                 self.found.code.extend(value);
                 self.found.nodes.extend(words);
@@ -304,6 +312,7 @@ mod tests {
         assert_eq!(arguments.redefs, strings(&["f.zeek"]));
         assert_eq!(arguments.zeek.as_deref(), Some("/opt/zeek/bin/zeek"));
         assert!(arguments.show_settings);
+        assert!(arguments.jobs);
     }
 
     #[test]
@@ -329,6 +338,17 @@ mod tests {
             "option -e needs a value".to_owned(),
         ];
         assert_eq!(errors, Err(expected.to_vec()));
+    }
+
+    #[test]
+    fn what_is_right_among_wrong_arguments_can_be_had() {
+        let arguments = ["-ij", "-r", "-j", "local", "-y", "-bj4", "A::b=1"].map(str::to_owned);
+        let (found, errors) = parse_partly(arguments.to_vec());
+        assert!(found.jobs);
+        assert_eq!(found.nodes, strings(&["local", "-b", "A::b=1"]));
+        assert_eq!(errors.len(), 3);
+        let value = ["-i", "-j", "local"].map(str::to_owned);
+        assert!(!parse_partly(value.to_vec()).0.jobs);
     }
 
     #[test]
