@@ -5,6 +5,7 @@ mod archiver;
 pub mod certificates;
 mod kept;
 pub mod log;
+pub mod migrate;
 pub mod node_script;
 mod options;
 pub mod plan;

@@ -7,6 +7,7 @@ pub mod controller;
 #[cfg(feature = "io")]
 pub mod io;
 pub mod log;
+pub mod migrate;
 pub mod model;
 pub mod plan;
 pub mod policy;

@@ -22,6 +22,7 @@ use broker_proto::{Address, Port};
 use crate::model::diff::InstanceDiff;
 use crate::model::{ClusterRole, Configuration, Instance, NodeStatus};
 use crate::settings::{ControllerSettings, Unchanged};
+pub(crate) use nodes::role_name;
 
 /// What a controller says about its cluster.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -9,6 +9,7 @@ pub mod arguments;
 mod given;
 mod options;
 mod pass;
+mod regardless;
 mod resolve;
 pub mod script;
 mod scripts;
@@ -25,6 +26,7 @@ use crate::log::LogSettings;
 
 pub use given::{Given, Origin, Remark, SettingError, Sources, is_setting};
 pub use options::Program;
+pub(crate) use scripts::is_of_framework;
 pub use scripts::{Found as FoundFile, Library, Loaded, Role};
 pub use show::Row;
 pub use value::Value;

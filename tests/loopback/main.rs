@@ -13,6 +13,7 @@ mod archival;
 mod broker;
 mod load;
 mod log;
+mod migrate;
 mod node_script;
 mod nodes;
 mod peer;

@@ -187,7 +187,7 @@ fn changes(former: &Node, node: &Node) -> Vec<String> {
 }
 
 /// The role without its module.
-pub(super) fn role_name(role: ClusterRole) -> &'static str {
+pub(crate) fn role_name(role: ClusterRole) -> &'static str {
     let name = role.zeek_name();
     name.rsplit("::").next().unwrap_or(name)
 }

@@ -138,7 +138,7 @@ fn node_action(action: NodeAction) -> &'static str {
 }
 
 /// Rows under a title, in columns; nothing if there are none.
-fn put_table<const N: usize>(out: &mut String, title: &str, rows: &[[String; N]]) {
+pub(crate) fn put_table<const N: usize>(out: &mut String, title: &str, rows: &[[String; N]]) {
     if rows.is_empty() {
         return;
     }

@@ -226,6 +226,11 @@ impl Given {
     }
 }
 
+/// Whether a name means scripts of the Management framework, which nobody has to read.
+pub(crate) fn is_of_framework(name: &str) -> bool {
+    management_part(name).is_some()
+}
+
 /// What of the Management framework a name means, as ZEEKPATH allows to write it.
 fn management_part(name: &str) -> Option<&str> {
     const FRAMEWORK: &str = "frameworks/management";

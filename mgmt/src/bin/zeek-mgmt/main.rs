@@ -8,6 +8,7 @@
 mod agent;
 mod ca;
 mod log;
+mod migrate;
 mod plan;
 mod settings;
 mod tree;
@@ -22,6 +23,7 @@ use mgmt::settings::Program;
 
 use crate::agent::AgentArgs;
 use crate::ca::CaArgs;
+use crate::migrate::MigrateArgs;
 use crate::plan::PlanArgs;
 use crate::settings::{SettingArgs, own_settings};
 use crate::tree::{Below, NodeArgs, RunArgs, node_settings, own_units, supervise};
@@ -55,6 +57,12 @@ enum Command {
     Plan(PlanArgs),
     /// Makes certificates, and tells what is in them.
     Ca(CaArgs),
+    /// Tells what becomes of a host's `zeek -j` when `zeek-mgmt run` takes its place, without
+    /// changing anything.
+    ///
+    /// The exit code is 0, with --check 1 if anything would be lost, and 2 if not everything could
+    /// be looked at.
+    Migrate(MigrateArgs),
 }
 
 /// Why there is nothing to run.
@@ -124,6 +132,7 @@ fn start(command: Command) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
         },
         Command::Plan(args) => return plan::plan(args),
         Command::Ca(args) => return Ok(Ok(ca::ca(args)?)),
+        Command::Migrate(args) => return Ok(Ok(migrate::migrate(args))),
     }
     Ok(Ok(ExitCode::SUCCESS))
 }

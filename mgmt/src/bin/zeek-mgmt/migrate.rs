@@ -1,0 +1,59 @@
+//! `zeek-mgmt migrate`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use mgmt::io::migrate::{System, Wanted, look};
+use mgmt::migrate::{Report, show};
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// End with exit code 1 if anything would be lost.
+    #[arg(long)]
+    check: bool,
+    /// Print JSON.
+    #[arg(long)]
+    as_json: bool,
+    /// Look only at the tree of this supervisor, a `zeek -j` or `zeek-mgmt run`.
+    #[arg(long, value_name = "PID", conflicts_with = "args")]
+    pid: Option<u32>,
+    /// The zeek that runs the nodes; without it, the one that runs, or the one in PATH.
+    #[arg(long, value_name = "PATH")]
+    zeek: Option<PathBuf>,
+    /// The state directory, if settings do not say which.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// What stands behind `zeek -j`; without it, every `zeek -j` that runs here is looked at.
+    #[arg(
+        value_name = "ARG",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    args: Vec<String>,
+}
+
+/// The exit code for what could not be looked at.
+const INCOMPLETE: u8 = 2;
+
+pub(crate) fn migrate(args: MigrateArgs) -> ExitCode {
+    let wanted = Wanted {
+        pid: args.pid,
+        zeek: args.zeek,
+        state_dir: args.state_dir,
+        arguments: args.args,
+    };
+    let program = std::env::current_exe();
+    let program = program.map_or_else(|_| "zeek-mgmt".to_owned(), |it| it.display().to_string());
+    let report = Report::new(&look(&System::default(), &wanted, &program));
+    if args.as_json {
+        println!("{:#}", show::json(&report));
+    } else {
+        print!("{}", show::text(&report));
+    }
+    match report.losses() {
+        _ if !report.is_complete() => ExitCode::from(INCOMPLETE),
+        losses if args.check && losses > 0 => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
