@@ -61,6 +61,9 @@ const TRY: Counts = Counts {
     transports: &[Transport::Cleartext],
 };
 
+/// In the line of the agent's log about its answer to a deployment.
+const ANSWERED: &str = "::deploy_response";
+
 /// Longer than the agent takes over anything.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -120,12 +123,20 @@ fn deployment(tree: &Tree, config: Configuration) -> String {
         panic!("no answer to the deployment");
     };
     assert_success(&results);
-    let log = tree.log_of(INSTANCE);
+    // The answer may be here before the lines about it are in the file.
+    let log = loop {
+        let log = tree.log_of(INSTANCE);
+        let mut of_now = log.iter().skip(seen);
+        if of_now.any(|line| line.contains(ANSWERED)) {
+            break log;
+        }
+        assert!(start.elapsed() < LIMIT, "the agent logs no answer");
+    };
     let of_now = || log.iter().skip(seen);
     let hellos = of_now().filter(|line| line.contains("node is running"));
     let hellos: Vec<_> = hellos.map(|line| time_of_day(line)).collect();
     assert_eq!(hellos.len(), nodes);
-    let mut answers = of_now().filter(|line| line.contains("::deploy_response"));
+    let mut answers = of_now().filter(|line| line.contains(ANSWERED));
     let answer = time_of_day(answers.next().unwrap());
     let last_hello = hellos.into_iter().max().unwrap();
     format!(
