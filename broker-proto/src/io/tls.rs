@@ -7,7 +7,8 @@
 //! A [`Connector`] dials as the operator set it: in cleartext, with certificates, or as stock Broker
 //! does without certificates, with anonymous ECDH.
 //!
-//! rustls speaks TLS wherever it can. OpenSSL dials anonymously, because rustls has no such suite,
+//! rustls speaks TLS wherever it can. OpenSSL dials anonymously, because rustls has no such suite
+//! (but for peers on the own machine as long as these are ours, which have a certificate to show),
 //! and takes over where rustls refuses the own certificate, key or CAs; which, is logged at start.
 //!
 //! What no file is needed for is set up when it is first used: a library costs a program memory from

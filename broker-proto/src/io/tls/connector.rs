@@ -13,11 +13,15 @@ use openssl::ssl::{
 };
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_openssl::SslStream;
-use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::{TlsConnector, TlsStream};
+use tokio_rustls::rustls::{self, ClientConfig};
+use tokio_rustls::{TlsConnector, TlsStream, client};
+use tracing::debug;
 
 use super::backend::Backend;
+use super::verify::AnyCertificate;
 use super::{Inner, Stream, explain};
 use crate::peering::PeerAddr;
 use crate::tls::NameCheck;
@@ -41,9 +45,15 @@ enum Names {
 #[derive(Clone)]
 enum Mode {
     Cleartext,
-    /// The context is made at the first dial.
-    Anonymous(Arc<OnceLock<SslContext>>),
+    Anonymous(Arc<Anonymous>),
     Certificates(Backend, NameCheck),
+}
+
+/// Each library is set up when it is first used.
+#[derive(Default)]
+struct Anonymous {
+    rustls: OnceLock<Arc<ClientConfig>>,
+    openssl: OnceLock<SslContext>,
 }
 
 impl fmt::Debug for Mode {
@@ -68,6 +78,11 @@ impl Connector {
     /// Offers what stock's dialer offers, so the outcome is TLS 1.2 with anonymous ECDH against
     /// stock and TLS 1.3 against a peer that has a certificate, whichever it is. Never resumes a
     /// session. Protects against passive listeners only.
+    ///
+    /// On the own machine, where peers of ours are that all have a certificate, rustls dials as long
+    /// as nobody refuses it, which spares a program OpenSSL's memory. The first peer that does,
+    /// which is to say stock, is dialed a second time.
+    ///
     /// An OpenSSL that was built without the anonymous suites fails every dial.
     #[must_use]
     pub fn anonymous() -> Self {
@@ -130,10 +145,7 @@ impl Connector {
         let what = "the TLS handshake";
         match &self.mode {
             Mode::Cleartext => Ok(Inner::Clear(tcp).into()),
-            Mode::Anonymous(context) => {
-                let handshake = with_openssl(anonymous(context)?, tcp);
-                within(HANDSHAKE_LIMIT, what, handshake).await
-            }
+            Mode::Anonymous(libraries) => libraries.connect(remote, tcp).await,
             Mode::Certificates(Backend::Rustls { dialing, .. }, check) => {
                 let name = server_name(host, remote, *check)?;
                 let handshake = with_rustls(dialing.clone(), name, tcp);
@@ -192,17 +204,56 @@ fn expect_name(ssl: &mut SslRef, host: &str) -> Result<(), ErrorStack> {
     }
 }
 
-fn anonymous(context: &OnceLock<SslContext>) -> io::Result<Ssl> {
-    let context = match context.get() {
-        Some(context) => context,
-        None => {
-            let made = anonymous_context()
-                .map_err(|error| io::Error::other(format!("no anonymous TLS here: {error}")))?;
-            // If two made one at the same time, the first counts for both.
-            context.get_or_init(|| made)
+impl Anonymous {
+    async fn connect(&self, remote: SocketAddr, tcp: TcpStream) -> io::Result<Stream> {
+        let what = "the TLS handshake";
+        let mut tcp = tcp;
+        if remote.ip().to_canonical().is_loopback() && self.openssl.get().is_none() {
+            let name = ServerName::from(remote.ip());
+            let handshake = with_rustls_unless_refused(self.rustls()?, name, tcp);
+            if let Some(stream) = within(HANDSHAKE_LIMIT, what, handshake).await? {
+                return Ok(stream);
+            }
+            debug!(%remote, "the peer refuses rustls; dialed again with OpenSSL");
+            tcp = within(CONNECT_LIMIT, "connecting", open(remote)).await?;
         }
-    };
-    Ok(Ssl::new(context)?)
+        within(HANDSHAKE_LIMIT, what, with_openssl(self.openssl()?, tcp)).await
+    }
+
+    fn rustls(&self) -> io::Result<Arc<ClientConfig>> {
+        if let Some(config) = self.rustls.get() {
+            return Ok(config.clone());
+        }
+        let made =
+            any_certificate().map_err(|error| io::Error::other(format!("no TLS here: {error}")))?;
+        // If two made one at the same time, the first counts for both.
+        Ok(self.rustls.get_or_init(|| made).clone())
+    }
+
+    fn openssl(&self) -> io::Result<Ssl> {
+        let context = match self.openssl.get() {
+            Some(context) => context,
+            None => {
+                let made = anonymous_context()
+                    .map_err(|error| io::Error::other(format!("no anonymous TLS here: {error}")))?;
+                self.openssl.get_or_init(|| made)
+            }
+        };
+        Ok(Ssl::new(context)?)
+    }
+}
+
+fn any_certificate() -> Result<Arc<ClientConfig>, rustls::Error> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = AnyCertificate::new(&provider);
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.enable_sni = false;
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
 }
 
 /// Stock: connector.cc, `ssl_context_from_cfg`.
@@ -247,11 +298,25 @@ async fn with_rustls(
     name: ServerName<'static>,
     tcp: TcpStream,
 ) -> io::Result<Stream> {
-    let tls = TlsConnector::from(config)
-        .connect(name, tcp)
-        .await
-        .map_err(explain::rustls_handshake)?;
-    Ok(Inner::Rustls(Box::new(TlsStream::Client(tls))).into())
+    let tls = TlsConnector::from(config).connect(name, tcp).await;
+    tls.map(client_stream).map_err(explain::rustls_handshake)
+}
+
+/// The same; `None` if the peer speaks TLS, but not as rustls does.
+async fn with_rustls_unless_refused(
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    tcp: TcpStream,
+) -> io::Result<Option<Stream>> {
+    match TlsConnector::from(config).connect(name, tcp).await {
+        Ok(tls) => Ok(Some(client_stream(tls))),
+        Err(error) if explain::is_refusal(&error) => Ok(None),
+        Err(error) => Err(explain::rustls_handshake(error)),
+    }
+}
+
+fn client_stream(tls: client::TlsStream<TcpStream>) -> Stream {
+    Inner::Rustls(Box::new(TlsStream::Client(tls))).into()
 }
 
 fn failed(addr: &PeerAddr, kind: io::ErrorKind, reason: &str) -> io::Error {

@@ -176,6 +176,18 @@ pub(super) fn rustls_handshake(error: io::Error) -> io::Error {
     }
 }
 
+/// Whether rustls's handshake may have failed because the peer has nothing in common with it: it
+/// said so, or left.
+pub(super) fn is_refusal(error: &io::Error) -> bool {
+    match rustls_error(error) {
+        Some(error) => matches!(error, rustls::Error::AlertReceived(_)),
+        None => matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+        ),
+    }
+}
+
 /// A handshake of OpenSSL that failed, and what it thought of the peer's certificate.
 pub(super) fn openssl_handshake(error: ssl::Error, verified: X509VerifyResult) -> io::Error {
     if let Some(stack) = error.ssl_error() {
