@@ -10,6 +10,7 @@ pub mod node_script;
 mod options;
 pub mod plan;
 mod replace;
+pub mod rules;
 pub mod run;
 mod scripts;
 pub mod sources;

@@ -10,6 +10,7 @@
 //! nobody else is let in. [`Policy::open`] is stock's: everybody may do everything.
 
 pub mod audit;
+mod door;
 pub mod file;
 pub mod gate;
 mod names;

@@ -6,6 +6,7 @@
 //! [`Settings::resolve`] then either gives typed settings or everything that is wrong.
 
 pub mod arguments;
+mod exposure;
 mod given;
 mod options;
 mod pass;
@@ -24,6 +25,7 @@ use broker_proto::tls::{ClientPort, Tls};
 
 use crate::log::LogSettings;
 
+pub use exposure::Unauthenticated;
 pub use given::{Given, Origin, Remark, SettingError, Sources, is_setting};
 pub use options::Program;
 pub(crate) use scripts::is_of_framework;

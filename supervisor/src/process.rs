@@ -4,10 +4,11 @@
 mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use broker_proto::codec::Limits;
-use broker_proto::peering::{self, Endpoint, Options};
+use broker_proto::peering::{self, Endpoint, Options, PeerNetwork};
 use broker_proto::zeek::{Event, EventError, FromData};
 use broker_proto::{EndpointId, IdGen, Topic};
 use bytes::Bytes;
@@ -103,7 +104,19 @@ pub struct SupervisorProcess {
     layout: LayoutKnown,
     /// Requests of the program itself that have no answer yet.
     asked: BTreeSet<String>,
+    door: Option<Arc<dyn Door>>,
+    /// Who was turned away and is not gone yet.
+    refused: BTreeSet<EndpointId>,
     out: VecDeque<Output>,
+}
+
+/// Who may come in. Whoever may, may ask for everything.
+pub trait Door: std::fmt::Debug + Send + Sync {
+    /// Whether a peer is let in.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    fn admits(&self, network: &PeerNetwork) -> Result<(), String>;
 }
 
 impl SupervisorProcess {
@@ -124,10 +137,20 @@ impl SupervisorProcess {
                 None => LayoutKnown::Seen(Layout::default()),
             },
             asked: BTreeSet::new(),
+            door: None,
+            refused: BTreeSet::new(),
             out: VecDeque::new(),
         };
         process.settle(now);
         process
+    }
+
+    /// The same with a look at who comes in; without, everybody does. To be called before anything
+    /// happens.
+    #[must_use]
+    pub fn with_door(mut self, door: Option<Arc<dyn Door>>) -> Self {
+        self.door = door;
+        self
     }
 
     /// One thing happened.
@@ -195,11 +218,12 @@ impl SupervisorProcess {
 
     fn on_peering(&mut self, now: Instant, output: peering::Output) {
         match output {
+            // What came together with the last word of the handshake.
+            peering::Output::Deliver { from, .. } if self.refused.contains(&from) => {}
             peering::Output::Deliver { payload, from, .. } => self.on_message(now, &payload, from),
-            peering::Output::PeerUp { id, network } => {
-                debug!(peer = %id, remote = %network.remote, "peer connected");
-            }
+            peering::Output::PeerUp { id, network } => self.on_peer_up(now, id, &network),
             peering::Output::PeerDown { id, reason } => {
+                self.refused.remove(&id);
                 debug!(peer = %id, reason, "peer lost");
             }
             peering::Output::PeerUnreachable { addr, reason } => {
@@ -210,6 +234,20 @@ impl SupervisorProcess {
             | peering::Output::Send { .. }
             | peering::Output::Close { .. } => self.out.push_back(Output::Peering { output }),
             peering::Output::Stopped => self.out.push_back(Output::Stopped),
+        }
+    }
+
+    /// Whatever a peer says that is turned away is not heard.
+    fn on_peer_up(&mut self, now: Instant, id: EndpointId, network: &PeerNetwork) {
+        let admitted = self.door.as_ref().map_or(Ok(()), |it| it.admits(network));
+        match admitted {
+            Ok(()) => debug!(peer = %id, remote = %network.remote, "peer connected"),
+            Err(reason) => {
+                warn!(peer = %id, remote = %network.remote, reason, "peer refused");
+                self.refused.insert(id);
+                let input = peering::Input::Expel { peer: id, reason };
+                self.endpoint.handle(now, input);
+            }
         }
     }
 

@@ -67,7 +67,8 @@ pub(crate) fn forbidden_use(source: &Source, path: &str) -> Option<&'static str>
         }
         ("mgmt", Place::Pure) if is_below(path, "supervisor") => {
             let api = is_below(path, "supervisor::api") || path == "supervisor";
-            (!api).then_some("of the supervisor, only its API")
+            let door = path == "supervisor::process::Door";
+            (!api && !door).then_some("of the supervisor, only its API")
         }
         (_, Place::Pure) if path.starts_with("crate::io::") => Some("pure code does not use `io`"),
         _ => None,

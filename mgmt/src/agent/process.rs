@@ -22,6 +22,8 @@ use crate::api::{NODE_TOPIC, agent_topic};
 use crate::log::Record;
 use crate::log::message::{self, Asked};
 use crate::model::Configuration;
+use crate::policy::gate::Gate;
+use crate::policy::{Policy, Station};
 use crate::settings::AgentSettings;
 
 /// A peering endpoint and an [`Agent`], with types made of bytes between them.
@@ -38,6 +40,7 @@ pub struct AgentProcess {
     topic: Topic,
     /// About the last request for nodes, the only one that is ever answered with none.
     asked: Asked,
+    gate: Gate,
     outputs: VecDeque<Output>,
 }
 
@@ -60,7 +63,8 @@ pub enum Output {
 }
 
 impl AgentProcess {
-    /// An agent that subscribes, listens, and dials supervisor and controller.
+    /// An agent that subscribes, listens, dials supervisor and controller, and lets everybody do
+    /// everything.
     ///
     /// The topic of an agent whose name is too long for one is cut to the prefix: no controller
     /// can reach such an agent.
@@ -87,6 +91,7 @@ impl AgentProcess {
             agent,
             orders,
             supervisor,
+            gate: Gate::new(Policy::open(), Station::Agent, Some(name.clone())),
             name,
             topic,
             asked: Asked::default(),
@@ -102,6 +107,18 @@ impl AgentProcess {
     pub fn with_memory(mut self, kept: Option<Configuration>) -> Self {
         self.agent = self.agent.with_memory(kept);
         self
+    }
+
+    /// The same with rules. To be called before anything happens.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.gate = Gate::new(policy, Station::Agent, Some(self.name.clone()));
+        self
+    }
+
+    /// The rules, and how often somebody was refused something.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// One thing happened.
@@ -208,13 +225,9 @@ impl AgentProcess {
             } => {
                 self.on_message(now, &topic, &payload, from);
             }
-            peering::Output::PeerUp { id, network } => {
-                if network.dialed.as_ref() == Some(&self.supervisor.0) {
-                    self.supervisor.1 = Some(id);
-                }
-                self.agent.handle(now, AgentInput::PeerUp { id, network });
-            }
+            peering::Output::PeerUp { id, network } => self.on_peer_up(now, id, network),
             peering::Output::PeerDown { id, reason } => {
+                self.gate.leave(id);
                 if self.supervisor.1 == Some(id) {
                     self.supervisor.1 = None;
                     self.orders.forget();
@@ -258,11 +271,17 @@ impl AgentProcess {
             Err(error) => return warn!(peer = %from, %topic, %error, "message dropped"),
         };
         trace!(event = %event.name, %topic, %from, "rx");
+        if let Err(refusal) = self.gate.check(from, &topic.to_string(), &event.name) {
+            return self.turn_down(now, from, topic, &event, refusal);
+        }
         // Only the controller is answered, by the name and the id of what it asks.
         let is_asked = *topic == self.topic;
         let request = is_asked.then(|| (event.name.clone(), event.args.first().cloned()));
-        let error = match self.read(topic, event, from) {
+        let error = match self.read(topic, event.clone(), from) {
             Ok(input) => {
+                if let Err(refusal) = self.identify(&input) {
+                    return self.turn_down(now, from, topic, &event, refusal);
+                }
                 self.note(&input);
                 return self.agent.handle(now, input);
             }
@@ -271,6 +290,7 @@ impl AgentProcess {
             Err(error) => error,
         };
         warn!(peer = %from, %topic, %error, "message dropped");
+        let error = error.to_string();
         let response = request.and_then(|(name, reqid)| self.refusal(&name, reqid?, &error));
         if let Some(response) = response {
             self.on_agent(now, AgentOutput::Respond { response });
@@ -279,12 +299,11 @@ impl AgentProcess {
 
     /// The answer to a controller's request that does not read. Stock has none, and lets its
     /// controller wait.
-    fn refusal(&self, request: &str, reqid: Data, error: &EventError) -> Option<AgentResponse> {
+    fn refusal(&self, request: &str, reqid: Data, error: &str) -> Option<AgentResponse> {
         let Data::String(reqid) = reqid else {
             return None;
         };
-        let error = error.to_string();
-        AgentResponse::refusal(request, reqid.to_str()?, &self.name, &error)
+        AgentResponse::refusal(request, reqid.to_str()?, &self.name, error)
     }
 
     /// Logs what came. Stock hears of started nodes as little as of peerings.
@@ -344,5 +363,6 @@ fn read_supervisor(event: Event) -> Result<AgentInput, EventError> {
     Ok(AgentInput::Supervisor { message })
 }
 
+mod access;
 #[cfg(test)]
 mod tests;

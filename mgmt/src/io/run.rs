@@ -12,7 +12,7 @@ use broker_proto::io::entropy;
 use broker_proto::io::tls::{Acceptor, TlsError, connector_and_acceptor};
 use broker_proto::io::transport::Transport;
 use broker_proto::peering::{self, PeerAddr};
-use broker_proto::tls::{Admission, ClientPort, Tls};
+use broker_proto::tls::ClientPort;
 use supervisor::api::MANAGEMENT_NODE_VARIABLE;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -25,6 +25,7 @@ use super::kept::Kept;
 use super::log::Log;
 use super::node_script;
 use super::options;
+use super::rules::Rules;
 use super::store::{OpenError, Store};
 use crate::agent::node_script::NodeScript;
 use crate::agent::process::{AgentProcess, Output as AgentOutput};
@@ -162,9 +163,10 @@ fn outlive_size_limits() -> Result<(), RunError> {
 /// # Errors
 /// If TLS, the signal handlers, the WebSocket port or the state file are not to be had. The Broker
 /// port is tried again every second, as stock does.
-pub async fn controller(settings: Settings) -> Result<(), RunError> {
+pub async fn controller(settings: Settings, mut rules: Rules) -> Result<(), RunError> {
     let mut signals = Signals::new(&settings.controller.name)?;
     outlive_size_limits()?;
+    let protection = settings.protection();
     let (dir, name) = (&settings.controller_dir, &settings.controller.name);
     let log = log(dir, name, LogRole::Controller, &settings);
     let Settings {
@@ -181,12 +183,6 @@ pub async fn controller(settings: Settings) -> Result<(), RunError> {
         Some(addr) => Some(listen_websocket(addr, client_acceptor(&websocket_tls)?).await?),
         None => None,
     };
-    if !has_certificates(&tls) {
-        warn_if_open(&settings.listen);
-    }
-    if !asks_clients(&websocket_tls) {
-        warn_if_open(&settings.listen_websocket);
-    }
     let mut ids = IdGen::new(entropy::seed());
     let version = concat!("zeek-mgmt-", env!("CARGO_PKG_VERSION"));
     let id = ids.endpoint_id();
@@ -195,7 +191,8 @@ pub async fn controller(settings: Settings) -> Result<(), RunError> {
         store: Arc::new(store),
         task: None,
     };
-    let mut process = ControllerProcess::new(settings, version, id, ids, saved, Instant::now());
+    let mut process = ControllerProcess::new(settings, version, id, ids, saved, Instant::now())
+        .with_policy(rules.policy(protection));
     loop {
         while let Some(output) = process.poll_output() {
             match (output, &mut server) {
@@ -221,7 +218,10 @@ pub async fn controller(settings: Settings) -> Result<(), RunError> {
             told = signals.next() => match told {
                 Told::Stop => Some(Input::Shutdown),
                 // Whatever is read again keeps what it has if the new is no good.
-                Told::Reload => continue,
+                Told::Reload => match rules.reload(protection) {
+                    Some(policy) => Some(Input::Policy(policy)),
+                    None => continue,
+                },
             },
             () = until(deadline) => None,
         };
@@ -257,7 +257,12 @@ pub enum FormerNodes {
 ///
 /// # Errors
 /// If TLS, the signal handlers or a place for the node script are not to be had.
-pub async fn agent(mut settings: Settings, choices: AgentChoices) -> Result<(), RunError> {
+pub async fn agent(
+    mut settings: Settings,
+    choices: AgentChoices,
+    mut rules: Rules,
+) -> Result<(), RunError> {
+    let protection = settings.protection();
     node_script::apply(choices.node_script, &mut settings).map_err(|source| {
         let dir = settings.state_dir.clone();
         RunError::NodeScript { dir, source }
@@ -279,12 +284,10 @@ pub async fn agent(mut settings: Settings, choices: AgentChoices) -> Result<(), 
     } = settings;
     let (connector, acceptor) = connector_and_acceptor(&tls)?;
     let mut transport = Transport::new(connector, acceptor).listen_retry(listen_retry);
-    if !has_certificates(&tls) {
-        warn_if_open([&settings.listen]);
-    }
     let mut ids = IdGen::new(entropy::seed());
     let id = ids.endpoint_id();
-    let mut process = AgentProcess::new(settings, id, ids, Instant::now());
+    let mut process =
+        AgentProcess::new(settings, id, ids, Instant::now()).with_policy(rules.policy(protection));
     if let Some(former) = former {
         process = process.with_memory(former);
     }
@@ -317,7 +320,12 @@ pub async fn agent(mut settings: Settings, choices: AgentChoices) -> Result<(), 
             () = kept.run() => None,
             told = signals.next() => match told {
                 Told::Stop => Some(peering::Input::Shutdown),
-                Told::Reload => continue,
+                Told::Reload => {
+                    if let Some(policy) = rules.reload(protection) {
+                        process.replace_policy(Instant::now(), policy);
+                    }
+                    continue;
+                }
             },
             () = until(deadline) => None,
         };
@@ -357,21 +365,6 @@ fn client_acceptor(tls: &Option<ClientPort>) -> Result<Acceptor, TlsError> {
     }
 }
 
-fn asks_clients(tls: &Option<ClientPort>) -> bool {
-    let admission = tls.as_ref().map(|port| &port.admission);
-    match admission {
-        Some(Admission::Certified(_) | Admission::CertifiedBySystem) => true,
-        Some(Admission::Anyone) | None => false,
-    }
-}
-
-fn has_certificates(tls: &Tls) -> bool {
-    match tls {
-        Tls::Certificates(_) => true,
-        Tls::Off | Tls::Anonymous => false,
-    }
-}
-
 async fn listen_websocket(addr: &PeerAddr, acceptor: Acceptor) -> Result<Server, RunError> {
     let server = Server::bind(addr, acceptor, Limits::default()).await;
     let server = server.map_err(|source| RunError::Listen {
@@ -379,19 +372,6 @@ async fn listen_websocket(addr: &PeerAddr, acceptor: Acceptor) -> Result<Server,
         source,
     })?;
     Ok(server)
-}
-
-/// Whoever reaches an open port may run code on the sensors (API §12.1 D26).
-fn warn_if_open<'a>(listeners: impl IntoIterator<Item = &'a PeerAddr>) {
-    for addr in listeners {
-        let loopback = addr
-            .host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback());
-        if !loopback && addr.host != "localhost" {
-            warn!(%addr, "this port takes peers without authentication from other hosts");
-        }
-    }
 }
 
 /// Lets clients read what was sent to them.

@@ -442,7 +442,7 @@ fn forbidden(who: &str, event: &str, grant: &Grant) -> String {
     format!("client {who} may not {short}: {grant}")
 }
 
-fn origin(network: &PeerNetwork) -> Origin<'_> {
+pub(super) fn origin(network: &PeerNetwork) -> Origin<'_> {
     Origin {
         listener: listener(network),
         address: network.remote.ip(),

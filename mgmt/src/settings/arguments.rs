@@ -21,6 +21,12 @@ pub struct Arguments {
     pub show_settings: bool,
     /// `-j`, which makes a `zeek` a supervisor.
     pub jobs: bool,
+    /// Our own `--policy`, the last one.
+    pub policy: Option<String>,
+    /// Our own `--allow-unauthenticated`.
+    pub allow_unauthenticated: bool,
+    /// Our own `--show-policy`.
+    pub show_policy: bool,
 }
 
 /// What to do with an option of Zeek's.
@@ -169,6 +175,9 @@ impl Parser {
                 self.found.redefs.extend(file);
             }
             "show-settings" => self.found.show_settings = true,
+            "policy" => self.found.policy = self.operand("--policy", value),
+            "allow-unauthenticated" => self.found.allow_unauthenticated = true,
+            "show-policy" => self.found.show_policy = true,
             _ => {
                 let known = OPTIONS.iter().find(|(_, long, ..)| *long == name);
                 let Some((_, _, operand, treatment)) = known else {
@@ -286,6 +295,9 @@ mod tests {
             "f.zeek",
             "--zeek=/opt/zeek/bin/zeek",
             "--jobs=4",
+            "--allow-unauthenticated",
+            "--policy=p.toml",
+            "--show-policy",
             "--show-settings",
             "--watchdog",
         ])
@@ -313,6 +325,8 @@ mod tests {
         assert_eq!(arguments.zeek.as_deref(), Some("/opt/zeek/bin/zeek"));
         assert!(arguments.show_settings);
         assert!(arguments.jobs);
+        assert!(arguments.allow_unauthenticated && arguments.show_policy);
+        assert_eq!(arguments.policy.as_deref(), Some("p.toml"));
     }
 
     #[test]

@@ -307,7 +307,7 @@ impl Task {
         lines: mpsc::Sender<Line>,
     ) -> Result<Self, TlsError> {
         Ok(Self {
-            pump: Pump::new(settings, tls, retry, Hook::Set)?,
+            pump: Pump::new(settings, tls, retry, Hook::Set, None)?,
             asked: BTreeMap::new(),
             asked_lives: BTreeMap::new(),
             ends: Vec::new(),

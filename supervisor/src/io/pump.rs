@@ -1,5 +1,6 @@
 //! Sockets, processes and the clock around the whole program.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker_proto::IdGen;
@@ -13,7 +14,7 @@ use tokio::time::sleep_until;
 use crate::api::{LivesResponse, SupervisorResponse};
 use crate::host::{HostOutput, Stream};
 use crate::io::Host;
-use crate::process::{Input, Output, SupervisorProcess};
+use crate::process::{Door, Input, Output, SupervisorProcess};
 use crate::settings::Settings;
 
 /// How long to sleep without a deadline.
@@ -60,6 +61,7 @@ impl Pump {
         tls: &Tls,
         retry: Duration,
         hook: Hook,
+        door: Option<Arc<dyn Door>>,
     ) -> Result<Self, TlsError> {
         let (connector, acceptor) = connector_and_acceptor(tls)?;
         let transport = Transport::new(connector, acceptor).listen_retry(retry);
@@ -67,7 +69,7 @@ impl Pump {
         let mut ids = IdGen::new(entropy::seed());
         let id = ids.endpoint_id();
         Ok(Self {
-            process: SupervisorProcess::new(settings, id, ids, clock()),
+            process: SupervisorProcess::new(settings, id, ids, clock()).with_door(door),
             transport,
             host,
             hook,

@@ -3,6 +3,7 @@
 //! To run one beside other things, and to talk to it, see [`crate::io::handle`].
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker_proto::io::tls::TlsError;
@@ -11,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::io::notify::Notifier;
 use crate::io::pump::{Hook, News, Pump, clock};
-use crate::process::Input;
+use crate::process::{Door, Input};
 use crate::settings::Settings;
 
 /// Why a supervisor cannot run.
@@ -29,7 +30,7 @@ pub enum RunError {
 /// signal does not wait for the order in which they end. SIGHUP logs how each unit is.
 ///
 /// Peers may connect in cleartext or with TLS; if `tls` has certificates, only with one of their
-/// own. An address that is taken is tried again after `retry`. Systemd is told of start and end, and
+/// own; `door` may turn away any of them. An address that is taken is tried again after `retry`. Systemd is told of start and end, and
 /// that the pump lives, if it asks for that. Needs a tokio runtime with io and time.
 ///
 /// ```no_run
@@ -47,18 +48,23 @@ pub enum RunError {
 ///     own: Vec::new(),
 ///     policy: Policy::default(),
 /// };
-/// supervisor::io::run::run(settings, &Tls::Off, Duration::from_secs(10)).await?;
+/// supervisor::io::run::run(settings, &Tls::Off, Duration::from_secs(10), None).await?;
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # Errors
 /// If it cannot start.
-pub async fn run(settings: Settings, tls: &Tls, retry: Duration) -> Result<(), RunError> {
+pub async fn run(
+    settings: Settings,
+    tls: &Tls,
+    retry: Duration,
+    door: Option<Arc<dyn Door>>,
+) -> Result<(), RunError> {
     let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
-    let mut pump = Pump::new(settings, tls, retry, Hook::Unset).map_err(RunError::Tls)?;
+    let mut pump = Pump::new(settings, tls, retry, Hook::Unset, door).map_err(RunError::Tls)?;
     let mut systemd = Notifier::from_env(clock());
     systemd.ready();
     loop {

@@ -15,6 +15,35 @@ use crate::host::{Ending, Group};
 use rig::{Frame, LINK, Rig, data_frame, event, framed, recorded};
 
 #[test]
+fn a_peer_that_is_turned_away_is_not_heard_whatever_comes_with_its_last_handshake_frame() {
+    let recorded = recorded();
+    let mut rig = Rig::new(&recorded);
+    rig.process.door = Some(Arc::new(Shut));
+    let before = rig.children.len();
+    let mut chunk = Vec::new();
+    for frame in &recorded {
+        if let Frame::Client(bytes) = frame {
+            chunk.extend_from_slice(&framed(bytes));
+        }
+    }
+    let chunk = Bytes::from(chunk);
+    let input = peering::Input::Bytes { link: LINK, chunk };
+    rig.handle(Input::Peering { input });
+    assert_eq!(rig.process.endpoint.counters().cut.expelled, 1);
+    assert_eq!(rig.children.len(), before);
+}
+
+/// Lets nobody in.
+#[derive(Debug)]
+struct Shut;
+
+impl Door for Shut {
+    fn admits(&self, _: &PeerNetwork) -> Result<(), String> {
+        Err("closed".to_owned())
+    }
+}
+
+#[test]
 fn a_recorded_agent_gets_the_frames_that_stock_sent_it() {
     let recorded = recorded();
     let mut rig = Rig::new(&recorded);

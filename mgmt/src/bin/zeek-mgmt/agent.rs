@@ -8,12 +8,14 @@ use mgmt::io::node_script::wanted_by;
 use mgmt::io::run::{AgentChoices, FormerNodes};
 use mgmt::settings::{Deploying, StartOrder, Unchanged};
 
-use crate::settings::SettingArgs;
+use crate::settings::{AccessArgs, SettingArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct AgentArgs {
     #[command(flatten)]
     pub(crate) agent: AgentOptions,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
     #[command(flatten)]
     pub(crate) settings: SettingArgs,
 }

@@ -25,7 +25,7 @@ use crate::agent::AgentArgs;
 use crate::ca::CaArgs;
 use crate::migrate::MigrateArgs;
 use crate::plan::PlanArgs;
-use crate::settings::{SettingArgs, own_settings};
+use crate::settings::{ControllerArgs, own_settings};
 use crate::tree::{Below, NodeArgs, RunArgs, node_settings, own_units, supervise};
 
 /// Runs Zeek clusters as Zeek's Management framework does, for the stock zeek-client.
@@ -48,7 +48,7 @@ enum Command {
     /// Only a supervisor: starts and watches the nodes that an agent asks for.
     Supervisor(NodeArgs),
     /// Only a controller: what zeek-client talks to.
-    Controller(SettingArgs),
+    Controller(ControllerArgs),
     /// Only an agent: runs a host's nodes through the supervisor.
     Agent(AgentArgs),
     /// Tells what deploying a cluster configuration would do, without doing it.
@@ -119,14 +119,16 @@ fn start(command: Command) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
             };
             runtime.block_on(supervise(node, Vec::new()))?;
         }
-        Command::Controller(args) => match own_settings(args, Program::Controller) {
-            Ok(settings) => runtime.block_on(run::controller(settings))?,
-            Err(end) => return Ok(Err(end)),
-        },
-        Command::Agent(args) => match own_settings(args.settings, Program::Agent) {
-            Ok(settings) => {
+        Command::Controller(args) => {
+            match own_settings(args.settings, args.access, Program::Controller) {
+                Ok((settings, rules)) => runtime.block_on(run::controller(settings, rules))?,
+                Err(end) => return Ok(Err(end)),
+            }
+        }
+        Command::Agent(args) => match own_settings(args.settings, args.access, Program::Agent) {
+            Ok((settings, rules)) => {
                 let choices = args.agent.choices(Path::new("zeek"));
-                runtime.block_on(run::agent(settings, choices))?;
+                runtime.block_on(run::agent(settings, choices, rules))?;
             }
             Err(end) => return Ok(Err(end)),
         },

@@ -9,11 +9,10 @@ use mgmt::io::sources;
 use mgmt::plan::cluster::Cluster;
 use mgmt::plan::target::Hints;
 use mgmt::plan::{Plan, show};
-use mgmt::settings::Program;
 
 use crate::End;
 use crate::agent::unchanged;
-use crate::settings::{SettingArgs, own_settings};
+use crate::settings::{SettingArgs, controllers_settings};
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
@@ -37,7 +36,7 @@ pub(crate) struct PlanArgs {
 }
 
 pub(crate) fn plan(args: PlanArgs) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
-    let settings = match own_settings(args.settings, Program::Controller) {
+    let settings = match controllers_settings(args.settings) {
         Ok(settings) => settings,
         Err(end) => return Ok(Err(end)),
     };

@@ -1,11 +1,13 @@
 //! What programs without nodes are told: settings, and nothing else.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use mgmt::io::rules::{Access, Rules};
 use mgmt::io::sources::{Reader, Said};
 use mgmt::settings::arguments::Arguments;
-use mgmt::settings::{Program, Settings};
+use mgmt::settings::{Program, SettingError, Settings, Unauthenticated};
+use tracing::warn;
 
 use crate::End;
 
@@ -29,29 +31,109 @@ pub(crate) struct ReadArgs {
     pub(crate) show_settings: bool,
 }
 
+/// Who may do what.
+#[derive(Debug, Args)]
+pub(crate) struct AccessArgs {
+    /// Take from this file who may do what; read again at SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<String>,
+    /// Let ports without certificates be reached from other hosts, and everybody do everything, as
+    /// stock does.
+    #[arg(long)]
+    pub(crate) allow_unauthenticated: bool,
+    /// Print who may do what, as a policy file, and end.
+    #[arg(long)]
+    pub(crate) show_policy: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ControllerArgs {
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+    #[command(flatten)]
+    pub(crate) settings: SettingArgs,
+}
+
 /// Settings for controller and agent alone: every argument is a stock option.
-pub(crate) fn own_settings(args: SettingArgs, program: Program) -> Result<Settings, End> {
+pub(crate) fn own_settings(
+    args: SettingArgs,
+    access: AccessArgs,
+    program: Program,
+) -> Result<(Settings, Rules), End> {
     let arguments = Arguments {
-        settings: args.settings,
-        redefs: args.read.redef,
-        show_settings: args.read.show_settings,
-        ..Arguments::default()
+        policy: access.policy,
+        allow_unauthenticated: access.allow_unauthenticated,
+        show_policy: access.show_policy,
+        ..own_arguments(args)
     };
     let said = Said::read(&arguments, Path::new("zeek"), Reader::Alone);
     said.report();
     resolve(&said, &arguments, &[program])
 }
 
+/// The controller's settings for somebody else.
+pub(crate) fn controllers_settings(args: SettingArgs) -> Result<Settings, End> {
+    let arguments = own_arguments(args);
+    let said = Said::read(&arguments, Path::new("zeek"), Reader::Alone);
+    said.report();
+    let settings = Settings::resolve(&said.given).map_err(wrong)?;
+    if arguments.show_settings {
+        print!("{}", said.given.show(&[Program::Controller]));
+        return Err(End::Done);
+    }
+    Ok(settings)
+}
+
+fn own_arguments(args: SettingArgs) -> Arguments {
+    Arguments {
+        settings: args.settings,
+        redefs: args.read.redef,
+        show_settings: args.read.show_settings,
+        ..Arguments::default()
+    }
+}
+
+/// Settings and rules, or all that is wrong with either.
 pub(crate) fn resolve(
     said: &Said,
     arguments: &Arguments,
     programs: &[Program],
-) -> Result<Settings, End> {
-    let settings = Settings::resolve(&said.given)
-        .map_err(|errors| End::Wrong(errors.iter().map(ToString::to_string).collect()))?;
-    if arguments.show_settings {
-        print!("{}", said.given.show(programs));
+) -> Result<(Settings, Rules), End> {
+    let rules = Rules::read(Access {
+        file: arguments.policy.as_ref().map(PathBuf::from),
+        unauthenticated: match arguments.allow_unauthenticated {
+            true => Unauthenticated::Allowed,
+            false => Unauthenticated::Refused,
+        },
+    });
+    let (mut settings, rules) = match (Settings::resolve(&said.given), rules) {
+        (Ok(settings), Ok(rules)) => (settings, rules),
+        (settings, rules) => {
+            let settings = settings.err().unwrap_or_default();
+            let mut errors = Vec::from_iter(settings.iter().map(ToString::to_string));
+            errors.extend(rules.err().unwrap_or_default());
+            return Err(End::Wrong(errors));
+        }
+    };
+    let remarks = settings
+        .confine(&said.given, programs, rules.unauthenticated())
+        .map_err(wrong)?;
+    if arguments.show_settings || arguments.show_policy {
+        for remark in &remarks {
+            println!("# {remark}");
+        }
+        match arguments.show_policy {
+            true => print!("{}", rules.policy(settings.protection())),
+            false => print!("{}", said.given.show(programs)),
+        }
         return Err(End::Done);
     }
-    Ok(settings)
+    for remark in remarks {
+        warn!("{remark}");
+    }
+    Ok((settings, rules))
+}
+
+fn wrong(errors: Vec<SettingError>) -> End {
+    End::Wrong(errors.iter().map(ToString::to_string).collect())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use mgmt::api::{AGENT_SCRIPT, CONTROLLER_SCRIPT};
+use mgmt::io::rules::Rules;
 use mgmt::io::run::AgentChoices;
 use mgmt::io::sources::{Reader, Said};
 use mgmt::settings::{Program, Role, Settings, arguments};
@@ -16,7 +17,7 @@ use supervisor::{GiveUp, Outputs, OwnUnit, Policy, Settings as SupervisorSetting
 
 use crate::End;
 use crate::agent::{AgentOptions, agent_options};
-use crate::settings::{ReadArgs, resolve};
+use crate::settings::{AccessArgs, ReadArgs, resolve};
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -33,6 +34,8 @@ pub(crate) struct NodeArgs {
     zeek: Option<PathBuf>,
     #[command(flatten)]
     treatment: Treatment,
+    #[command(flatten)]
+    access: AccessArgs,
     #[command(flatten)]
     read: ReadArgs,
     /// Zeek scripts, options of zeek and NAME=VALUE settings; all of them reach every node.
@@ -89,6 +92,7 @@ fn give_up(text: &str) -> Result<GiveUp, String> {
 pub(crate) struct Node {
     said: Said,
     settings: Settings,
+    rules: Rules,
     roles: BTreeSet<Role>,
     pub(crate) zeek: PathBuf,
     policy: Policy,
@@ -111,6 +115,9 @@ pub(crate) fn node_settings(args: NodeArgs, below: Below) -> Result<Node, End> {
     redefs.append(&mut arguments.redefs);
     arguments.redefs = redefs;
     arguments.show_settings |= args.read.show_settings;
+    arguments.show_policy |= args.access.show_policy;
+    arguments.allow_unauthenticated |= args.access.allow_unauthenticated;
+    arguments.policy = arguments.policy.or(args.access.policy);
     let zeek = arguments.zeek.clone().map(PathBuf::from).or(args.zeek);
     let zeek = zeek.unwrap_or_else(|| "zeek".into());
 
@@ -131,7 +138,7 @@ pub(crate) fn node_settings(args: NodeArgs, below: Below) -> Result<Node, End> {
         errors.push(said.nothing_to_run());
         return Err(End::Wrong(errors));
     }
-    let settings = resolve(&said, &arguments, &programs)?;
+    let (settings, rules) = resolve(&said, &arguments, &programs)?;
     let outputs = settings.supervisor.outputs.clone();
     let policy = args.treatment.policy(Outputs {
         stdout_file: outputs.stdout_file,
@@ -144,6 +151,7 @@ pub(crate) fn node_settings(args: NodeArgs, below: Below) -> Result<Node, End> {
         below,
         said,
         settings,
+        rules,
         roles,
         zeek,
         args: arguments.nodes,
@@ -158,6 +166,7 @@ pub(crate) async fn supervise(
 ) -> Result<(), supervisor::io::run::RunError> {
     let Node {
         settings,
+        rules,
         roles,
         zeek,
         policy,
@@ -165,6 +174,7 @@ pub(crate) async fn supervise(
         args,
         ..
     } = node;
+    let door = rules.policy(settings.protection()).door();
     let listens = below == Below::Nothing
         || roles.contains(&Role::Agent)
         || settings.supervisor.always_listens;
@@ -175,7 +185,8 @@ pub(crate) async fn supervise(
         own,
         policy,
     };
-    supervisor::io::run::run(supervised, &settings.tls, settings.listen_retry).await
+    let retry = settings.listen_retry;
+    supervisor::io::run::run(supervised, &settings.tls, retry, Some(door)).await
 }
 
 /// Controller and agent, as far as they are wanted (API §1.1).
@@ -186,6 +197,7 @@ pub(crate) fn own_units(
     let Node {
         said,
         settings,
+        rules,
         roles,
         ..
     } = node;
@@ -220,6 +232,7 @@ pub(crate) fn own_units(
         if *role == Role::Agent {
             argv.extend(agent_options(choices));
         }
+        argv.extend(rules.access().arguments(&here));
         argv.extend(said.given.arguments(role.program(), &here));
         own.push(OwnUnit { node: config, argv });
     }

@@ -23,7 +23,7 @@ pub(super) enum Frame {
 
 /// The program, and an operating system in which every order succeeds at once.
 pub(super) struct Rig {
-    process: SupervisorProcess,
+    pub(super) process: SupervisorProcess,
     now: Instant,
     pub(super) sent: Vec<Bytes>,
     /// To stems.
