@@ -3,6 +3,7 @@
 use broker_proto::peering::PeerAddr;
 
 use super::findings::{Kept, Tree, Zeek, ZeekScripts};
+use super::words::shell_line;
 use super::{NodeFact, printable};
 use crate::controller::configs::rows::Layout;
 use crate::model::Configuration;
@@ -52,10 +53,10 @@ pub(super) fn facts(tree: &Tree, settings: Option<&Settings>) -> Vec<(&'static s
     facts
 }
 
-/// Each word by itself, or a passphrase would hide all that comes behind it.
+/// As a shell would have them; each by itself, or a passphrase would hide all that comes behind it.
 fn words(words: &[String]) -> String {
     let words: Vec<String> = words.iter().map(|word| printable(word)).collect();
-    words.join(" ")
+    shell_line(words.iter().map(String::as_str))
 }
 
 fn zeek(zeek: &Zeek) -> String {

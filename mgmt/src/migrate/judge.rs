@@ -116,6 +116,13 @@ fn of_zeek(tree: &Tree, found: &mut Vec<Change>) {
                         zeek-mgmt only, by --redef";
             found.push(lost(what, todo));
         }
+        ZeekScripts::Missing if !tree.loaded.files.is_empty() => {
+            let what = "Zeek's own scripts were not found, so those that yours load were not read";
+            found.push(differs(
+                what,
+                "name the Zeek that nodes run with: --zeek PATH",
+            ));
+        }
         ZeekScripts::WithoutFramework | ZeekScripts::Missing => {}
     }
 }

@@ -294,6 +294,19 @@ fn configurations_are_judged_as_our_controller_judges_them() {
 }
 
 #[test]
+fn scripts_that_were_not_read_are_told() {
+    let mut tree = tree("@load tuning/x");
+    tree.zeek.scripts = ZeekScripts::Missing;
+    tree.told.words = vec!["-e".to_owned(), "print 1; print 2".to_owned()];
+    let report = report(tree);
+    let text = "Zeek's own scripts were not found, so those that yours load were not read";
+    let mut changes = report.trees[0].changes.iter();
+    assert!(changes.any(|change| change.what == text));
+    let facts = &report.trees[0].facts;
+    assert!(facts.contains(&("arguments", "-e 'print 1; print 2'".to_owned())));
+}
+
+#[test]
 fn two_controllers_on_one_state_are_one_too_many() {
     let mut other = tree("");
     other.place = Place::Named;
