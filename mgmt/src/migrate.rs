@@ -15,12 +15,13 @@ pub mod processes;
 pub mod show;
 #[cfg(test)]
 mod tests;
+pub mod unit_file;
 mod words;
 
 use crate::settings::{Row, Settings};
 pub use findings::Findings;
 use findings::{Place, Tree, Unseen};
-use processes::{Kind, Member, Part};
+use processes::{Member, Part};
 pub use words::printable;
 
 /// What to tell an operator.
@@ -159,29 +160,28 @@ impl TreeReport {
 }
 
 fn title(tree: &Tree) -> String {
-    match &tree.place {
-        Place::Named => "zeek -j, as given".to_owned(),
-        Place::Running {
-            pid,
-            kind,
-            user,
-            unit,
-        } => {
-            let what = match kind {
-                Kind::Stock => "zeek -j",
-                Kind::Ours => "zeek-mgmt run",
-            };
-            let user = user.as_ref().map(|user| format!(", user {user}"));
-            let unit = unit.as_ref().map(|unit| format!(", {}", unit.name));
-            let (user, unit) = (user.unwrap_or_default(), unit.unwrap_or_default());
-            format!("{what}, process {pid}{user}{unit}")
-        }
-    }
+    let what = if tree.place.is_ours() {
+        "zeek-mgmt run"
+    } else {
+        "zeek -j"
+    };
+    let (state, user) = match &tree.place {
+        Place::Named => return format!("{what}, as given"),
+        Place::Running { pid, user, .. } => (format!("process {pid}"), user),
+        Place::Stopped { user, .. } => ("not running".to_owned(), user),
+    };
+    let user = user.as_ref().map(|user| format!(", user {user}"));
+    let unit = tree.place.unit().map(|unit| format!(", {}", unit.name));
+    format!(
+        "{what}, {state}{}{}",
+        user.unwrap_or_default(),
+        unit.unwrap_or_default()
+    )
 }
 
 fn processes(tree: &Tree) -> Vec<(u32, &'static str, String)> {
     let supervisor = match &tree.place {
-        Place::Named => None,
+        Place::Named | Place::Stopped { .. } => None,
         Place::Running { pid, .. } => Some((*pid, "supervisor", String::new())),
     };
     let settings = Settings::regardless(&tree.given);

@@ -6,13 +6,16 @@ mod state;
 mod system;
 #[cfg(test)]
 mod tests;
+mod units;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::sources::{Said, Standpoint};
 use crate::migrate::Findings;
-use crate::migrate::findings::{Kept, Place, StateDir, Told, Tree, Unseen, Variable};
+use crate::migrate::findings::{
+    Kept, Manager, Place, StateDir, Told, Tree, Unit, Unseen, Variable,
+};
 use crate::migrate::processes::{self, Kind, Member, Part, Root};
 use crate::settings::arguments::{self, Arguments};
 use crate::settings::{Role, Settings};
@@ -24,6 +27,8 @@ pub use system::System;
 pub struct Wanted {
     /// Only the tree of this supervisor.
     pub pid: Option<u32>,
+    /// Only the tree of this unit of systemd, running or not.
+    pub unit: Option<String>,
     /// The Zeek, if it is another one than processes and arguments say.
     pub zeek: Option<PathBuf>,
     /// The state directory, if it is another one than settings say.
@@ -54,6 +59,9 @@ const KNOWN: [&str; 19] = [
     "ZEEK_PLUGIN_PATH",
     "ZEEK_SUPERVISOR_NO_SIGKILL",
 ];
+
+/// The `PATH` of a service that has no other (systemd.exec(5)).
+const SYSTEMD_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Options of `zeek-mgmt run` that take a value, besides those that may stand anywhere.
 const OWN_WITH_VALUE: [&str; 5] = [
@@ -94,11 +102,21 @@ pub fn look(system: &System, wanted: &Wanted, program: &str) -> Findings {
         return findings;
     }
     findings.lone = processes::lone(&all);
-    let roots = processes::trees(&all).into_iter();
-    let mut roots = roots
+    let mut trees: Vec<Tree> = processes::trees(&all)
+        .into_iter()
         .filter(|root| wanted.pid.is_none_or(|pid| pid == root.pid))
-        .peekable();
-    if roots.peek().is_none() {
+        .map(|root| running(system, wanted, root))
+        .collect();
+    if let Some(name) = &wanted.unit {
+        let name = match name.ends_with(".service") {
+            true => name.clone(),
+            false => format!("{name}.service"),
+        };
+        trees.retain(|tree| tree.place.unit().is_some_and(|unit| unit.name == name));
+        if trees.is_empty() {
+            trees.extend(stopped(system, wanted, name, &mut findings.unseen));
+        }
+    } else if trees.is_empty() {
         let what = match wanted.pid {
             Some(pid) => format!("process {pid}"),
             None => "a running `zeek -j`".to_owned(),
@@ -106,10 +124,60 @@ pub fn look(system: &System, wanted: &Wanted, program: &str) -> Findings {
         let why = "there is none that this user can see".to_owned();
         findings.unseen.push(Unseen { what, why });
     }
+    findings.trees = trees;
     findings
-        .trees
-        .extend(roots.map(|root| running(system, wanted, root)));
-    findings
+}
+
+/// What a unit of the host's systemd would run.
+fn stopped(
+    system: &System,
+    wanted: &Wanted,
+    name: String,
+    unseen: &mut Vec<Unseen>,
+) -> Option<Tree> {
+    let mut note = |why: String| {
+        let what = name.clone();
+        unseen.push(Unseen { what, why });
+    };
+    let is_name = !name.contains('/') && !name.contains(char::is_control);
+    let file = match units::read(&system.root, &name) {
+        _ if !is_name => return note_none(note, "it is no name of a unit"),
+        Err(error) => return note_none(note, &error.to_string()),
+        Ok(file) => file,
+    };
+    file.problems
+        .iter()
+        .for_each(|problem| note(problem.clone()));
+    let command = processes::Raw {
+        pid: 1,
+        words: file.command,
+        is_text: true,
+        ..processes::Raw::default()
+    };
+    let Some(root) = processes::trees(&[command]).pop() else {
+        let why = "it does not start `zeek -j` itself; start it and run this again, or say what \
+                   stands behind `zeek -j`";
+        return note_none(note, why);
+    };
+    let mut env = file.env;
+    env.entry("PATH".to_owned())
+        .or_insert_with(|| SYSTEMD_PATH.to_owned());
+    let standpoint = Standpoint {
+        env,
+        directory: file.directory.unwrap_or_else(|| "/".to_owned()).into(),
+    };
+    let unit = Unit {
+        name,
+        manager: Manager::System,
+    };
+    let (kind, user) = (root.kind, file.user);
+    let place = Place::Stopped { kind, user, unit };
+    Some(tree(wanted, seen(wanted, place, standpoint, root, None)))
+}
+
+fn note_none(mut note: impl FnMut(String), why: &str) -> Option<Tree> {
+    note(why.to_owned());
+    None
 }
 
 /// What was given behind `zeek -j` in our own surroundings.
@@ -131,14 +199,6 @@ fn named(wanted: &Wanted) -> Tree {
 }
 
 fn running(system: &System, wanted: &Wanted, root: Root) -> Tree {
-    let Root {
-        pid,
-        kind,
-        program,
-        arguments,
-        is_text,
-        members,
-    } = root;
     let Details {
         directory,
         env,
@@ -147,43 +207,59 @@ fn running(system: &System, wanted: &Wanted, root: Root) -> Tree {
         user,
         unit,
         unseen,
-    } = system.details(pid);
+    } = system.details(root.pid);
     let standpoint = Standpoint {
         env,
         directory: directory.unwrap_or_else(|| "/".into()),
     };
-    let (own, arguments) = match kind {
-        Kind::Stock => (Vec::new(), arguments),
-        Kind::Ours => own_options(arguments),
+    let place = Place::Running {
+        pid: root.pid,
+        kind: root.kind,
+        user,
+        unit,
     };
-    let named = match kind {
-        Kind::Stock => standpoint.locate(Path::new(&program)).or(exe),
-        Kind::Ours => None,
-    };
-    let fallback = match kind {
-        Kind::Stock => program.into(),
-        Kind::Ours => "zeek".into(),
-    };
+    let is_stock = root.kind == Kind::Stock;
+    let members = root.members.iter().cloned();
+    let members = members.map(|it| full_name(system, it)).collect();
     let seen = Seen {
-        place: Place::Running {
-            pid,
-            kind,
-            user,
-            unit,
-        },
-        arguments,
-        own,
-        is_text,
-        standpoint,
-        program: wanted.zeek.clone().or(named).unwrap_or(fallback),
-        was_replaced: was_replaced && kind == Kind::Stock,
-        members: members
-            .into_iter()
-            .map(|it| full_name(system, it))
-            .collect(),
+        was_replaced: was_replaced && is_stock,
+        members,
         unseen,
+        ..seen(wanted, place, standpoint, root, exe)
     };
     tree(wanted, seen)
+}
+
+/// What a supervisor's command line says; `exe` is what it runs, if that is known.
+fn seen(
+    wanted: &Wanted,
+    place: Place,
+    standpoint: Standpoint,
+    root: Root,
+    exe: Option<PathBuf>,
+) -> Seen {
+    let (own, arguments, program) = match root.kind {
+        Kind::Stock => {
+            let program = PathBuf::from(root.program);
+            let found = standpoint.locate(&program).or(exe).unwrap_or(program);
+            (Vec::new(), root.arguments, found)
+        }
+        Kind::Ours => {
+            let (own, arguments) = own_options(root.arguments);
+            (own, arguments, "zeek".into())
+        }
+    };
+    Seen {
+        place,
+        arguments,
+        own,
+        is_text: root.is_text,
+        standpoint,
+        program: wanted.zeek.clone().unwrap_or(program),
+        was_replaced: false,
+        members: Vec::new(),
+        unseen: Vec::new(),
+    }
 }
 
 /// A tree before its settings are read.
@@ -226,24 +302,17 @@ fn tree(wanted: &Wanted, seen: Seen) -> Tree {
     let has_scripts = !parsed.scripts.is_empty() || !parsed.code.is_empty();
     let roles = match place {
         // Without scripts, `zeek -j` is a supervisor alone.
-        Place::Running {
-            kind: Kind::Stock, ..
-        } => said.loaded.roles.clone(),
-        Place::Running { .. } | Place::Named => said.roles(has_scripts),
+        Place::Running { kind, .. } | Place::Stopped { kind, .. } if kind == Kind::Stock => {
+            said.loaded.roles.clone()
+        }
+        Place::Running { .. } | Place::Stopped { .. } | Place::Named => said.roles(has_scripts),
     };
     let settings = Settings::regardless(&said.given);
     let state = settings
         .as_ref()
         .map(|settings| state::look(&standpoint.directory, settings, &roles, &mut unseen));
     let state = state.unwrap_or_default();
-    let is_ours = matches!(
-        place,
-        Place::Running {
-            kind: Kind::Ours,
-            ..
-        }
-    );
-    if !is_ours {
+    if !place.is_ours() {
         unseen.extend(missing(&state, &roles));
     }
     let errors = said.given.errors().iter();

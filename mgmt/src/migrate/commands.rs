@@ -7,7 +7,6 @@ use broker_proto::peering::PeerAddr;
 use super::Step;
 use super::findings::{Kept, Manager, Place, Tree, Unit, ZeekScripts};
 use super::judge::role_scripts;
-use super::processes::Kind;
 use super::words::{is_secret, shell, shell_line, systemd, systemd_line};
 use crate::controller::configs::rows::Layout;
 use crate::settings::{Role, Settings, is_of_framework};
@@ -29,14 +28,7 @@ struct Start {
 }
 
 pub(super) fn forward(tree: &Tree, settings: Option<&Settings>, program: &str) -> Vec<Step> {
-    if matches!(
-        tree.place,
-        Place::Running {
-            kind: Kind::Ours,
-            ..
-        }
-    ) || tree.roles.is_empty()
-    {
+    if tree.place.is_ours() || tree.roles.is_empty() {
         return Vec::new();
     }
     let mut steps = Vec::new();
@@ -58,15 +50,9 @@ pub(super) fn back(tree: &Tree) -> Vec<Step> {
     if tree.roles.is_empty() {
         return Vec::new();
     }
-    let is_ours = matches!(
-        tree.place,
-        Place::Running {
-            kind: Kind::Ours,
-            ..
-        }
-    );
+    let is_ours = tree.place.is_ours();
     let mut steps = Vec::new();
-    let unit = unit(tree);
+    let unit = tree.place.unit();
     if is_ours || unit.is_some() {
         steps.extend(stop(tree, "stop ours; its nodes stop with it"));
     } else {
@@ -105,13 +91,6 @@ fn step(why: &str, lines: Vec<String>) -> Step {
     }
 }
 
-fn unit(tree: &Tree) -> Option<&Unit> {
-    match &tree.place {
-        Place::Running { unit, .. } => unit.as_ref(),
-        Place::Named => None,
-    }
-}
-
 fn systemctl(unit: &Unit) -> &'static str {
     match unit.manager {
         Manager::System => "systemctl",
@@ -130,15 +109,13 @@ fn shell_folder(unit: &Unit) -> String {
 }
 
 fn stop(tree: &Tree, why: &str) -> Option<Step> {
-    let Place::Running { pid, unit, .. } = &tree.place else {
-        return None;
-    };
-    let lines = match unit {
-        Some(unit) => vec![format!("{} stop {}", systemctl(unit), shell(&unit.name))],
-        None => vec![
+    let lines = match (&tree.place, tree.place.unit()) {
+        (_, Some(unit)) => vec![format!("{} stop {}", systemctl(unit), shell(&unit.name))],
+        (Place::Running { pid, .. }, None) => vec![
             format!("kill -TERM {pid}"),
             format!("while kill -0 {pid} 2>/dev/null; do sleep 1; done"),
         ],
+        (Place::Stopped { .. } | Place::Named, None) => return None,
     };
     Some(step(why, lines))
 }
@@ -220,7 +197,7 @@ fn run(tree: &Tree, start: &Start, why: &str) -> Vec<Step> {
     let known = known.filter_map(|it| Some((it.name.as_str(), it.value.as_deref()?)));
     let directory = tree.directory.display().to_string();
     let secret = start.has_secret.then(|| SECRET.to_owned());
-    let Some(unit) = unit(tree) else {
+    let Some(unit) = tree.place.unit() else {
         let variables = known.map(|(name, value)| format!("{name}={} ", shell(value)));
         let variables: String = variables.collect();
         let mut lines = vec![format!("cd {}", shell(&directory))];

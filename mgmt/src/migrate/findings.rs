@@ -73,8 +73,38 @@ pub enum Place {
         /// The systemd unit it is in.
         unit: Option<Unit>,
     },
+    /// A unit says how to run it.
+    Stopped {
+        /// Whose it is.
+        kind: Kind,
+        /// Who would run it; root if nobody is named.
+        user: Option<String>,
+        /// Which unit.
+        unit: Unit,
+    },
     /// Its arguments were given.
     Named,
+}
+
+impl Place {
+    /// Whether it is a `zeek-mgmt run`.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        match self {
+            Self::Running { kind, .. } | Self::Stopped { kind, .. } => *kind == Kind::Ours,
+            Self::Named => false,
+        }
+    }
+
+    /// The systemd unit it is in.
+    #[must_use]
+    pub fn unit(&self) -> Option<&Unit> {
+        match self {
+            Self::Running { unit, .. } => unit.as_ref(),
+            Self::Stopped { unit, .. } => Some(unit),
+            Self::Named => None,
+        }
+    }
 }
 
 /// A service of systemd.

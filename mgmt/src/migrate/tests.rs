@@ -5,6 +5,7 @@ use broker_proto::Port;
 use super::findings::{
     Directory, Kept, Manager, StateDir, Told, Unit, Variable, Zeek, ZeekScripts,
 };
+use super::processes::Kind;
 use super::*;
 use crate::controller::configs::Saved;
 use crate::controller::configs::rows::Layout;

@@ -18,6 +18,9 @@ pub(crate) struct MigrateArgs {
     /// Look only at the tree of this supervisor, a `zeek -j` or `zeek-mgmt run`.
     #[arg(long, value_name = "PID", conflicts_with = "args")]
     pid: Option<u32>,
+    /// Look only at this service of systemd, running or not.
+    #[arg(long, value_name = "UNIT", conflicts_with_all = ["pid", "args"])]
+    unit: Option<String>,
     /// The zeek that runs the nodes; without it, the one that runs, or the one in PATH.
     #[arg(long, value_name = "PATH")]
     zeek: Option<PathBuf>,
@@ -39,6 +42,7 @@ const INCOMPLETE: u8 = 2;
 pub(crate) fn migrate(args: MigrateArgs) -> ExitCode {
     let wanted = Wanted {
         pid: args.pid,
+        unit: args.unit,
         zeek: args.zeek,
         state_dir: args.state_dir,
         arguments: args.args,

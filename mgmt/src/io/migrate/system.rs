@@ -20,6 +20,8 @@ pub struct System {
     pub proc: PathBuf,
     /// `/etc/passwd`
     pub passwd: PathBuf,
+    /// `/`, for units
+    pub root: PathBuf,
 }
 
 /// What only the owner of a process may know, and whose it is.
@@ -40,6 +42,7 @@ impl Default for System {
         Self {
             proc: "/proc".into(),
             passwd: "/etc/passwd".into(),
+            root: "/".into(),
         }
     }
 }

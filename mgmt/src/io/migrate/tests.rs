@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::io::store::FILE_NAME;
-use crate::migrate::findings::{Manager, Unit, ZeekScripts};
+use crate::migrate::findings::ZeekScripts;
 use crate::migrate::{Report, show};
 use host::{Host, process};
 
@@ -208,4 +208,67 @@ fn a_zeek_without_the_framework_is_told_by_its_scripts() {
         roles.display()
     );
     assert!(text.contains(&command), "{text}");
+}
+
+#[test]
+fn a_unit_that_does_not_run_is_told_by_its_file() {
+    let host = Host::stock();
+    let wanted = Wanted {
+        unit: Some("zeek".to_owned()),
+        ..Wanted::default()
+    };
+    // It runs.
+    assert_eq!(Report::new(&host.look(&wanted)).trees[0].processes.len(), 5);
+    for pid in [812, 813, 820, 821, 830] {
+        std::fs::remove_dir_all(host.path(&format!("proc/{pid}"))).unwrap();
+    }
+    let none = host.look(&wanted);
+    assert_eq!(none.unseen[0].why, "systemd has no unit of this name here");
+
+    let zeek = host.path("opt/zeek/bin/zeek");
+    let srv = host.path("srv");
+    let file = format!(
+        "[Service]\nUser=zeek\nWorkingDirectory={}\nEnvironmentFile=/etc/default/zeek\n\
+         ExecStart={} -j policy/frameworks/management/controller ports.zeek\n",
+        srv.display(),
+        zeek.display()
+    );
+    host.write("usr/lib/systemd/system/zeek.service", file.as_bytes());
+    host.write("etc/default/zeek", b"ZEEK_CONTROLLER_NAME=controller\n");
+    let more = b"[Service]\nEnvironment=ZEEK_AGENT_NAME=x\n";
+    host.write("etc/systemd/system/zeek.service.d/x.conf", more);
+    let before = host.everything();
+    let findings = host.look(&wanted);
+    assert_eq!(host.everything(), before, "something was changed");
+    assert_eq!(findings.unseen, []);
+    let tree = &findings.trees[0];
+    assert_eq!(tree.unseen, []);
+    assert_eq!(tree.zeek.program, zeek);
+    assert_eq!(tree.directory, srv);
+    let report = Report::new(&findings);
+    assert_eq!(
+        report.trees[0].title,
+        "zeek -j, not running, user zeek, zeek.service"
+    );
+    let text = show::text(&report);
+    assert!(text.contains(" controller, Broker 0.0.0.0:2150"), "{text}");
+    assert!(text.contains("Environment=ZEEK_AGENT_NAME=x\n"), "{text}");
+    assert!(text.contains("systemctl start zeek.service\n"), "{text}");
+
+    host.write(
+        "etc/systemd/system/zeek.service",
+        b"[Service]\nExecStart=/opt/start.sh\n",
+    );
+    let wrapped = host.look(&wanted);
+    assert_eq!(wrapped.trees.len(), 0);
+    assert!(
+        wrapped.unseen[0]
+            .why
+            .starts_with("it does not start `zeek -j` itself")
+    );
+    let odd = Wanted {
+        unit: Some("../zeek.service".to_owned()),
+        ..Wanted::default()
+    };
+    assert_eq!(host.look(&odd).unseen[0].why, "it is no name of a unit");
 }

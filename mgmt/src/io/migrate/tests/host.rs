@@ -98,6 +98,7 @@ impl Host {
         let system = System {
             proc: self.path("proc"),
             passwd: self.path("etc/passwd"),
+            root: self.0.clone(),
         };
         look(&system, wanted, "/usr/bin/zeek-mgmt")
     }
