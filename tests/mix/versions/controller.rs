@@ -401,7 +401,11 @@ impl Ours for OurController {
                     let answer = event.and_then(|event| ControllerResponse::try_from(event).ok());
                     self.answers.extend(answer);
                 }
-                Output::WebSocket(hub::Output::Close { .. } | hub::Output::Deliver { .. })
+                Output::WebSocket(
+                    hub::Output::Close { .. }
+                    | hub::Output::Deliver { .. }
+                    | hub::Output::Refused { .. },
+                )
                 | Output::Log(_)
                 | Output::Audit(_) => {}
             }
