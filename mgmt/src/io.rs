@@ -15,3 +15,4 @@ pub mod run;
 mod scripts;
 pub mod sources;
 pub mod store;
+mod writer;
