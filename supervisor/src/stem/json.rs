@@ -31,7 +31,7 @@ pub(super) fn write_node(config: &NodeConfig, zeek: Option<Layout>, out: &mut St
         object.member("addl_base_scripts"),
     );
     write_strings(
-        &config.addl_user_scripts,
+        &user_scripts(config, zeek),
         object.member("addl_user_scripts"),
     );
     if let Some(scripts) = scripts(config, zeek) {
@@ -43,6 +43,20 @@ pub(super) fn write_node(config: &NodeConfig, zeek: Option<Layout>, out: &mut St
     }
     write_cluster(&config.cluster, object.member("cluster"));
     object.close();
+}
+
+/// Stems of 6.1 and later know no other list, so what an older agent has in `scripts` goes here, too.
+/// A stem that is given a script twice loads it once.
+fn user_scripts(config: &NodeConfig, zeek: Option<Layout>) -> Vec<String> {
+    let mut scripts = config.addl_user_scripts.clone();
+    if zeek.is_none_or(Layout::has_addl_scripts) {
+        let more = config.scripts.iter().flatten();
+        scripts.extend(
+            more.filter(|more| !config.addl_user_scripts.contains(more))
+                .cloned(),
+        );
+    }
+    scripts
 }
 
 /// A member that stems before 6.1 insist on. Those that know nothing else get the user's scripts
@@ -226,6 +240,20 @@ mod tests {
     }
 
     #[test]
+    fn what_agents_before_5_1_order_reaches_stems_of_every_version() {
+        let mut config = NodeConfig::named("w");
+        config.scripts = Some(vec!["s".into()]);
+        for zeek in [None, Some(Layout::V5_1), Some(Layout::V7_0)] {
+            let mut text = String::new();
+            write_node(&config, zeek, &mut text);
+            assert!(text.contains(r#""addl_user_scripts":["s"]"#), "{text}");
+        }
+        let mut text = String::new();
+        write_node(&config, Some(Layout::V4_1), &mut text);
+        assert!(text.contains(r#""scripts":["s"]"#), "{text}");
+    }
+
+    #[test]
     fn stems_before_6_1_get_scripts() {
         let mut config = NodeConfig::named("w");
         config.addl_base_scripts = vec!["b".into()];
@@ -233,7 +261,8 @@ mod tests {
         let written = |config: &NodeConfig, zeek| {
             let mut text = String::new();
             write_node(config, zeek, &mut text);
-            let (_, rest) = text.split_once(r#""addl_user_scripts":["u"],"#).unwrap();
+            let (_, rest) = text.split_once(r#""addl_user_scripts":["u""#).unwrap();
+            let (_, rest) = rest.split_once("],").unwrap();
             rest.split_once(r#""env""#).unwrap().0.to_owned()
         };
         assert_eq!(written(&config, None), "");

@@ -90,12 +90,16 @@ fn whole_life(world: &mut World<OurSupervisor>, agent: usize) {
                 release.name
             );
         }
-        let list = if release.stem_members.contains(&"addl_user_scripts") {
-            "addl_user_scripts"
-        } else {
-            "scripts"
-        };
-        assert_eq!(told[list], serde_json::json!(["site/node"]));
+        // A stem of another release than the agent's may have this list only.
+        for list in ["addl_user_scripts"]
+            .iter()
+            .chain(&release.stem_members[..1])
+        {
+            if *list != "addl_base_scripts" {
+                let want = serde_json::json!(["site/node"]);
+                assert_eq!(told[list], want, "{list} for Zeek {}", release.name);
+            }
+        }
     }
 
     world.act(agent, vec![ask("status_request", "s", Data::string(""))]);
