@@ -5,6 +5,7 @@
 //! | [`stock`] | simulated peers of each release |
 //! | [`world`] | one program of ours, whole, among such peers, in simulated time |
 //! | [`versions`] | what ours must do for peers of each release |
+//! | [`matrix`] | every mix of ours and stock, over real sockets |
 
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +15,7 @@
     reason = "tests may unwrap, index and print, and start their clocks somewhere"
 )]
 
+mod matrix;
 mod stock;
 mod versions;
 mod world;

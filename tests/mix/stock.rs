@@ -6,9 +6,11 @@
 //! | [`shapes`] | which events a release takes, and of what types |
 //! | [`wire`], [`peer`] | bytes and endpoint, apart from the code under test |
 //! | [`agent`], [`controller`], [`supervisor`], [`node`] | what the scripts do |
+//! | [`drive`] | how an agent commands a supervisor and nodes |
 
 pub(crate) mod agent;
 pub(crate) mod controller;
+pub(crate) mod drive;
 pub(crate) mod node;
 pub(crate) mod peer;
 pub(crate) mod release;

@@ -125,9 +125,10 @@ fn testing(source: &Source, path: &str) -> Option<&'static str> {
         "zeek_client_compat::io",
         "mgmt::io",
     ];
-    const ALLOWED: [&str; 6] = [
+    const ALLOWED: [&str; 7] = [
         "interop",
         "loopback",
+        "mix",
         "supervised",
         "standin",
         "demo",
@@ -138,7 +139,7 @@ fn testing(source: &Source, path: &str) -> Option<&'static str> {
         .next()
         .is_some_and(|folder| ALLOWED.contains(&folder));
     (!allowed && starts_with_any(path, &IO))
-        .then_some("only interop, loopback and supervised use `io`")
+        .then_some("only interop, loopback, mix and supervised use `io`")
 }
 
 fn starts_with_any(path: &str, prefixes: &[&str]) -> bool {

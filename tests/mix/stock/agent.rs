@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use broker_proto::{Data, Port};
 
+use super::drive::{Done, Drive};
 use super::release::{Hello, Metrics, NullPort, Release};
 use super::{Act, Outcome, Scripts, items, names, text};
 
@@ -30,6 +31,10 @@ pub(crate) struct Agent {
     pub(crate) pending: BTreeSet<String>,
     /// Lists of nodes are lost, or come so much later.
     pub(crate) stuck: Option<Option<Duration>>,
+    /// How many peerings there were.
+    pub(crate) peerings: usize,
+    /// A supervisor and nodes that are really there.
+    drive: Option<Drive>,
 }
 
 impl Agent {
@@ -43,7 +48,15 @@ impl Agent {
             nodes: Vec::new(),
             pending: BTreeSet::new(),
             stuck: None,
+            peerings: 0,
+            drive: None,
         }
+    }
+
+    /// The same with a supervisor to command; its nodes find it at this port.
+    pub(crate) fn driving(self, port: u16) -> Self {
+        let drive = Some(Drive::new(self.release, port));
+        Self { drive, ..self }
     }
 
     /// Its subscriptions in the order in which it makes them (WIRE §8.7).
@@ -96,6 +109,9 @@ impl Agent {
         let own = own.filter(|node| text(&node[1]) == self.name);
         self.nodes = own.collect();
         self.pending.clear();
+        if let Some(drive) = &mut self.drive {
+            return drive.deploy(reqid, config, &self.nodes);
+        }
         let late = self.outcome(reqid).failed(TIMED_OUT);
         let late = self.answer("deploy_response", reqid, vec![late]);
         // D31: answered, and open all the same.
@@ -170,9 +186,13 @@ impl Agent {
     }
 
     /// API §5.6.
-    fn dispatch(&self, reqid: &str, action: &Data, nodes: &Data) -> Vec<Act> {
+    fn dispatch(&mut self, reqid: &str, action: &Data, nodes: &Data) -> Vec<Act> {
+        let targets = self.targets(nodes);
+        if let Some(drive) = &mut self.drive {
+            return drive.dispatch(reqid, action, nodes, targets);
+        }
         assert_eq!(text(&items(action)[0]), "get_id_value");
-        let results = self.targets(nodes).into_iter().map(|node| {
+        let results = targets.into_iter().map(|node| {
             let result = self.outcome(reqid).on(&node);
             if self.pending.contains(&node) {
                 let running = self.release.running;
@@ -186,6 +206,7 @@ impl Agent {
 
 impl Scripts for Agent {
     fn up(&mut self) -> Vec<Act> {
+        self.peerings += 1;
         let later = self.hello().after(SUPERVISOR);
         match self.release.hello {
             Hello::AtOnce => vec![self.hello(), later],
@@ -194,6 +215,25 @@ impl Scripts for Agent {
     }
 
     fn hear(&mut self, topic: &str, name: &str, args: &[Data]) -> Vec<Act> {
+        if let Some(drive) = &mut self.drive {
+            let step = drive.hear(name, args);
+            let acts = step.acts.into_iter();
+            let answer = step.done.map(|done| {
+                let Done {
+                    event,
+                    reqid,
+                    nodes,
+                } = done;
+                let results = nodes
+                    .into_iter()
+                    .map(|(node, data)| Outcome::of(&reqid, Some(&self.name)).on(&node).with(data));
+                self.answer(event, &reqid, results.collect())
+            });
+            let acts: Vec<_> = acts.chain(answer).collect();
+            if !acts.is_empty() {
+                return acts;
+            }
+        }
         let Some(request) = name.strip_prefix("Management::Agent::API::") else {
             return vec![];
         };

@@ -446,7 +446,7 @@ pub(crate) fn message(kind: u64, content: Vec<Data>) -> Vec<u8> {
 }
 
 /// Whether it asks for a node without name, which no supervisor creates (API §9.2).
-fn is_nameless(args: &[Data]) -> bool {
+pub(crate) fn is_nameless(args: &[Data]) -> bool {
     let config = args.get(1).map(super::items);
     config.and_then(<[_]>::first) == Some(&Data::string(""))
 }

@@ -1,8 +1,9 @@
 //! What differs between the releases of Zeek for those who talk to them, as data (API §14,
 //! WIRE §10). Records were compared with the sources of each release.
 
+use std::fmt;
+
 /// One release of Zeek, by what its peers notice.
-#[derive(Debug)]
 pub(crate) struct Release {
     /// As in `zeek --version`, the patch level left out.
     pub(crate) name: &'static str,
@@ -58,6 +59,12 @@ pub(crate) struct Release {
     pub(crate) attempts: Option<u32>,
     /// Members of a node's JSON without which a stem does not start it (API §10.3).
     pub(crate) stem_members: &'static [&'static str],
+}
+
+impl fmt::Debug for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Zeek {}", self.name)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
