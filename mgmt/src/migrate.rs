@@ -10,7 +10,6 @@ mod commands;
 pub mod findings;
 mod found;
 mod judge;
-mod judge_config;
 pub mod processes;
 pub mod show;
 #[cfg(test)]

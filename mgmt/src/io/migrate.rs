@@ -18,7 +18,7 @@ use crate::migrate::findings::{
 };
 use crate::migrate::processes::{self, Kind, Member, Part, Root};
 use crate::settings::arguments::{self, Arguments};
-use crate::settings::{Role, Settings};
+use crate::settings::{Role, Settings, Unauthenticated};
 use system::Details;
 pub use system::System;
 
@@ -31,6 +31,8 @@ pub struct Wanted {
     pub unit: Option<String>,
     /// The Zeek, if it is another one than processes and arguments say.
     pub zeek: Option<PathBuf>,
+    /// Whether ours shall open ports without certificates to other hosts, as stock does.
+    pub unauthenticated: Unauthenticated,
     /// The state directory, if it is another one than settings say.
     pub state_dir: Option<PathBuf>,
     /// What stands behind `zeek -j`; whatever runs is looked at if there is nothing.
@@ -296,6 +298,10 @@ fn tree(wanted: &Wanted, seen: Seen) -> Tree {
         (Some(zeek), None) => zeek.into(),
         _ => program,
     };
+    let unauthenticated = match parsed.allow_unauthenticated {
+        true => Unauthenticated::Allowed,
+        false => wanted.unauthenticated,
+    };
     let said = Said::read_from(&standpoint, &parsed, &program);
     let mut zeek = installation::look(&standpoint, &program);
     zeek.was_replaced = was_replaced;
@@ -335,6 +341,7 @@ fn tree(wanted: &Wanted, seen: Seen) -> Tree {
         given: said.given,
         loaded: said.loaded,
         roles,
+        unauthenticated,
         state,
         members,
         unseen,

@@ -9,7 +9,7 @@ use super::findings::{Kept, Manager, Place, Tree, Unit, ZeekScripts};
 use super::judge::role_scripts;
 use super::words::{is_secret, shell, shell_line, systemd, systemd_line};
 use crate::controller::configs::rows::Layout;
-use crate::settings::{Role, Settings, is_of_framework};
+use crate::settings::{Role, Settings, Unauthenticated, is_of_framework};
 
 /// What the copy of the state file is called.
 const COPY: &str = "before-zeek-mgmt";
@@ -154,6 +154,10 @@ fn ours(tree: &Tree, program: &str) -> Start {
         "--zeek".to_owned(),
         zeek,
     ];
+    match tree.unauthenticated {
+        Unauthenticated::Allowed => words.push("--allow-unauthenticated".to_owned()),
+        Unauthenticated::Refused => {}
+    }
     let leave_out = names_missing_scripts(tree);
     if leave_out {
         words.push("--redef".to_owned());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::processes::{Kind, Member};
 use crate::controller::configs::Saved;
 use crate::controller::configs::rows::Layout;
-use crate::settings::{Given, Loaded, Role};
+use crate::settings::{Given, Loaded, Role, Unauthenticated};
 
 /// All that was seen.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +49,8 @@ pub struct Tree {
     pub loaded: Loaded,
     /// What runs below it.
     pub roles: BTreeSet<Role>,
+    /// Whether ours shall open ports without certificates to other hosts.
+    pub unauthenticated: Unauthenticated,
     /// Its state directory.
     pub state: StateDir,
     /// Whether the program that archives logs is there; `None` if it is not just a path.

@@ -1,10 +1,13 @@
 //! What ours does not do as stock does, and what to do about it.
 
+mod config;
+mod ports;
+
 use super::findings::{Directory, Kept, Place, Tree, ZeekScripts};
 use super::found::{count, listed};
 use super::processes::Kind;
 use super::words::is_secret;
-use super::{Change, TreeReport, Weight, judge_config};
+use super::{Change, TreeReport, Weight};
 use crate::api::{AGENT_SCRIPT, CONTROLLER_SCRIPT};
 use crate::controller::configs::rows::Layout;
 use crate::settings::script::Skipped;
@@ -52,7 +55,8 @@ pub(super) fn changes(tree: &Tree, settings: Option<&Settings>) -> Vec<Change> {
     of_scripts(tree, &mut found);
     of_state(tree, &mut found);
     if let Some(settings) = settings {
-        judge_config::changes(tree, settings, &mut found);
+        ports::changes(tree, settings, &mut found);
+        config::changes(tree, settings, &mut found);
         of_archive(tree, settings, &mut found);
     }
     of_life(tree, &mut found);

@@ -10,7 +10,7 @@ use super::*;
 use crate::controller::configs::Saved;
 use crate::controller::configs::rows::Layout;
 use crate::model::{ClusterRole, Configuration, Instance, Node, NodeOption};
-use crate::settings::{FoundFile, Given, Library, Loaded, Role, Sources};
+use crate::settings::{FoundFile, Given, Library, Loaded, Role, Sources, Unauthenticated};
 
 const FRAMEWORK: [&str; 2] = [
     "policy/frameworks/management/controller",
@@ -79,6 +79,7 @@ fn tree(script: &'static str) -> Tree {
             scripts: ZeekScripts::WithFramework,
         },
         roles: loaded.roles.clone(),
+        unauthenticated: Unauthenticated::Refused,
         given,
         loaded,
         state: state(),
@@ -305,6 +306,74 @@ fn scripts_that_were_not_read_are_told() {
     assert!(changes.any(|change| change.what == text));
     let facts = &report.trees[0].facts;
     assert!(facts.contains(&("arguments", "-e 'print 1; print 2'".to_owned())));
+}
+
+#[test]
+fn ports_that_other_hosts_need_and_ours_would_close_are_lost() {
+    let dialing = |host: &str| Instance {
+        name: host.to_owned(),
+        host: host.parse().unwrap(),
+        listen_port: None,
+    };
+    let with = |instances: &[&str]| {
+        let mut tree = tree("");
+        let mut config = config("c");
+        config
+            .instances
+            .extend(instances.iter().map(|host| dialing(host)));
+        let deployed = Some(config);
+        tree.state.kept = Kept::State {
+            saved: Saved {
+                deployed,
+                ..Saved::default()
+            },
+            layout: Layout::Current,
+        };
+        tree
+    };
+    assert_eq!(losses(with(&[])), [""; 0], "nobody else is known to come");
+    let mut tree = with(&["192.0.2.7"]);
+    let lost = losses(tree.clone());
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    let what = "Management::Controller::listen_address: on 127.0.0.1 instead of 0.0.0.0";
+    assert!(lost[0].starts_with(what), "{lost:?}");
+    tree.unauthenticated = Unauthenticated::Allowed;
+    assert_eq!(losses(tree.clone()), [""; 0]);
+    let text = show::text(&report(tree));
+    let command = "zeek-mgmt run --zeek /opt/zeek/bin/zeek --allow-unauthenticated policy/";
+    assert!(text.contains(command), "{text}");
+    assert!(!text.contains("instead of 0.0.0.0"), "{text}");
+}
+
+#[test]
+fn an_agent_that_waits_for_a_controller_elsewhere_needs_its_port() {
+    let script =
+        "redef Management::Agent::controller = [$address=\"0.0.0.0\", $bound_port=0/unknown];";
+    let lost = losses(tree(script));
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert!(
+        lost[0].starts_with("Management::Agent::listen_address: on 127.0.0.1"),
+        "{lost:?}"
+    );
+}
+
+#[test]
+fn an_address_that_ours_refuses_without_certificates_is_lost() {
+    let lost = losses(tree("redef Management::default_address = \"192.0.2.1\";"));
+    assert_eq!(lost.len(), 3, "{lost:?}");
+    for what in lost {
+        assert!(
+            what.starts_with("ours does not start: site/local.zeek:1: "),
+            "{what}"
+        );
+    }
+    let tls = "redef Broker::ssl_cafile = \"/ca.pem\";";
+    let report = report(tree(tls));
+    let told = report.trees[0]
+        .changes
+        .iter()
+        .filter(|it| it.what.contains("127.0.0.1"));
+    assert_eq!(told.count(), 1, "only the WebSocket port");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use mgmt::io::migrate::{System, Wanted, look};
 use mgmt::migrate::{Report, show};
+use mgmt::settings::Unauthenticated;
 
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArgs {
@@ -21,6 +22,9 @@ pub(crate) struct MigrateArgs {
     /// Look only at this service of systemd, running or not.
     #[arg(long, value_name = "UNIT", conflicts_with_all = ["pid", "args"])]
     unit: Option<String>,
+    /// Move with this option of `run`: ports without certificates stay open to other hosts.
+    #[arg(long)]
+    allow_unauthenticated: bool,
     /// The zeek that runs the nodes; without it, the one that runs, or the one in PATH.
     #[arg(long, value_name = "PATH")]
     zeek: Option<PathBuf>,
@@ -43,6 +47,10 @@ pub(crate) fn migrate(args: MigrateArgs) -> ExitCode {
     let wanted = Wanted {
         pid: args.pid,
         unit: args.unit,
+        unauthenticated: match args.allow_unauthenticated {
+            true => Unauthenticated::Allowed,
+            false => Unauthenticated::Refused,
+        },
         zeek: args.zeek,
         state_dir: args.state_dir,
         arguments: args.args,

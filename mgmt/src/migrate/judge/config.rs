@@ -1,9 +1,9 @@
 //! What ours makes of the configurations that a stock controller keeps.
 
-use super::Change;
-use super::findings::{Kept, Tree};
-use super::found::{in_force, listed};
-use super::judge::{differs, lost};
+use super::super::Change;
+use super::super::findings::{Kept, Tree};
+use super::super::found::{in_force, listed};
+use super::{differs, lost};
 use crate::settings::{Role, Settings};
 
 pub(super) fn changes(tree: &Tree, settings: &Settings, found: &mut Vec<Change>) {
