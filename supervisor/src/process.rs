@@ -243,7 +243,11 @@ impl SupervisorProcess {
         match admitted {
             Ok(()) => debug!(peer = %id, remote = %network.remote, "peer connected"),
             Err(reason) => {
-                warn!(peer = %id, remote = %network.remote, reason, "peer refused");
+                let total = self.endpoint.counters().cut.expelled + 1;
+                // Who is refused may well come again and again.
+                if total.is_power_of_two() {
+                    warn!(peer = %id, remote = %network.remote, reason, total, "peer refused");
+                }
                 self.refused.insert(id);
                 let input = peering::Input::Expel { peer: id, reason };
                 self.endpoint.handle(now, input);

@@ -18,6 +18,7 @@ mod node_script;
 mod nodes;
 mod peer;
 mod plan;
+mod policy;
 mod settings;
 mod state;
 mod states;

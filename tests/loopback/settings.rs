@@ -17,7 +17,7 @@ use harness::wait_until;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// To print something, and to start.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A deployment as `doc/frameworks/management.rst` and zeek-testing-cluster have them.
 const SITE: [(&str, &str); 4] = [
@@ -304,13 +304,13 @@ fn clients_are_served_with_the_certificate_of_the_websocket_port() {
 }
 
 /// A folder with scripts, gone when dropped.
-struct Site {
-    folder: PathBuf,
+pub(crate) struct Site {
+    pub(crate) folder: PathBuf,
     mark: String,
 }
 
 impl Site {
-    fn new(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let mark = format!("settings-{}-{count}", std::process::id());
@@ -323,14 +323,14 @@ impl Site {
         site
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.folder.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
     /// Of the controller, for clients, of the agent, of the supervisor.
-    fn write_ports(&self) -> [u16; 4] {
+    pub(crate) fn write_ports(&self) -> [u16; 4] {
         let ports: [u16; 4] = std::array::from_fn(|_| ports::free(1));
         let [controller, websocket, agent, supervisor] = ports;
         let state = self.folder.join("state");
@@ -348,14 +348,14 @@ impl Site {
         ports
     }
 
-    fn program(&self, args: &[&str]) -> Command {
+    pub(crate) fn program(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binaries::built().unwrap().mgmt);
         command.args(args).current_dir(&self.folder);
         command.env(MARKER, &self.mark).env("RUST_LOG", "info");
         command
     }
 
-    fn start(&self, args: &[&str]) -> Running {
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
         let mut command = self.program(args);
         let log = fs::File::create(self.folder.join("log")).unwrap();
         let child = command
@@ -382,14 +382,14 @@ fn standin() -> String {
 }
 
 /// A running program.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     log: PathBuf,
     mark: String,
 }
 
 impl Running {
-    fn await_port(&self, port: u16) {
+    pub(crate) fn await_port(&self, port: u16) {
         let open = wait_until(LIMIT, || {
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()
         });
@@ -411,16 +411,16 @@ impl Running {
     }
 
     /// Waits until it has said this; what it answers goes another way.
-    fn await_said(&self, text: &str) {
+    pub(crate) fn await_said(&self, text: &str) {
         let found = wait_until(LIMIT, || self.said().contains(text).then_some(()));
         assert!(found.is_some(), "no '{text}':\n{}", self.said());
     }
 
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.signal(Signal::TERM);
         let ended = command::wait(&mut self.child, LIMIT).unwrap();
         assert!(
@@ -433,7 +433,7 @@ impl Running {
         assert_eq!(left(), []);
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         if let Ok(Some(pid)) = i32::try_from(self.child.id()).map(Pid::from_raw) {
             // It may be gone already.
             let _ = kill_process(pid, signal);

@@ -83,6 +83,7 @@ impl Settings {
             }
         }
         if errors.is_empty() {
+            remarks.sort();
             return Ok(remarks);
         }
         Err(errors)
