@@ -14,6 +14,7 @@ pub mod configs;
 mod deploy;
 mod fanout;
 mod instances;
+pub mod ledger;
 mod notices;
 pub mod process;
 mod rollout;

@@ -2,7 +2,10 @@
 #![allow(clippy::disallowed_methods, reason = "clocks and tasks belong here")]
 
 mod archiver;
+pub mod audit;
 pub mod certificates;
+mod descriptors;
+pub mod guard;
 mod kept;
 pub mod log;
 pub mod migrate;

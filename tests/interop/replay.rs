@@ -290,7 +290,8 @@ impl<'a, S: Subject> Replay<'a, S> {
                 Output::Broker(output) => self.on_broker(output),
                 Output::WebSocket(output) => self.on_websocket(output),
                 Output::Log(record) => self.log.push(record.message),
-                Output::Audit(_) => {}
+                // Stock has no such log.
+                Output::Audit(_) | Output::Audited(_) => {}
                 Output::Save { state } => {
                     self.kept = Some(state);
                     self.subject.saved(self.now);

@@ -22,6 +22,7 @@ mod policy;
 mod settings;
 mod state;
 mod states;
+mod strangers;
 mod websocket;
 
 use harness::tree::{CONTROLLER, INSTANCE, Tree};

@@ -94,6 +94,15 @@ pub enum Input {
         /// The client whose event this is, if it is one's.
         origin: Option<ClientId>,
     },
+    /// Send an event to one client, if it has subscribed to the topic.
+    Tell {
+        /// To whom.
+        client: ClientId,
+        /// The topic.
+        topic: Topic,
+        /// The event.
+        event: Event,
+    },
     /// A delivered event is not one that the program takes.
     Reject {
         /// Whose event it was.
@@ -238,6 +247,11 @@ impl Hub {
                 event,
                 origin,
             } => self.on_publish(&topic, event, origin),
+            Input::Tell {
+                client,
+                topic,
+                event,
+            } => self.on_tell(client, &topic, event),
             Input::Reject { client, reason } => self.on_reject(client, &reason),
             Input::Expel { client, reason } => self.close(client, POLICY_VIOLATION, &reason),
             Input::Shutdown => self.on_shutdown(),
@@ -303,16 +317,20 @@ impl Hub {
         if receivers.is_empty() {
             return;
         }
-        let event = Event {
-            metadata: None,
-            ..event
-        };
-        let text: Arc<str> = message::data(topic, &event.into_data()).into();
+        let text = text(topic, event);
         self.outputs
             .extend(receivers.into_iter().map(|client| Output::Send {
                 client,
                 text: Arc::clone(&text),
             }));
+    }
+
+    fn on_tell(&mut self, client: ClientId, topic: &Topic, event: Event) {
+        let known = self.clients.get(&client);
+        if known.is_some_and(|known| known.session.wants(topic)) {
+            let text = text(topic, event);
+            self.outputs.push_back(Output::Send { client, text });
+        }
     }
 
     fn on_reject(&mut self, client: ClientId, reason: &str) {
@@ -359,6 +377,15 @@ impl Hub {
         self.outputs
             .extend(effects.into_iter().map(|effect| effect.of(id)));
     }
+}
+
+/// As clients get it.
+fn text(topic: &Topic, event: Event) -> Arc<str> {
+    let event = Event {
+        metadata: None,
+        ..event
+    };
+    message::data(topic, &event.into_data()).into()
 }
 
 impl Client {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use broker_proto::zeek_events;
+use broker_proto::{Data, zeek_events};
 
 use super::ApiResult;
 use crate::model::Configuration;
@@ -51,7 +51,107 @@ zeek_events! {
     }
 }
 
+impl ControllerRequest {
+    /// The id that the client gave it.
+    pub fn reqid(&self) -> &str {
+        match self {
+            Self::GetInstances { reqid }
+            | Self::StageConfiguration { reqid, .. }
+            | Self::GetConfiguration { reqid, .. }
+            | Self::Deploy { reqid }
+            | Self::GetNodes { reqid }
+            | Self::GetIdValue { reqid, .. }
+            | Self::Restart { reqid, .. }
+            | Self::TestTimeout { reqid, .. } => reqid,
+        }
+    }
+
+    /// The same under another id.
+    #[must_use]
+    pub fn with_reqid(mut self, id: String) -> Self {
+        match &mut self {
+            Self::GetInstances { reqid }
+            | Self::StageConfiguration { reqid, .. }
+            | Self::GetConfiguration { reqid, .. }
+            | Self::Deploy { reqid }
+            | Self::GetNodes { reqid }
+            | Self::GetIdValue { reqid, .. }
+            | Self::Restart { reqid, .. }
+            | Self::TestTimeout { reqid, .. } => *reqid = id,
+        }
+        self
+    }
+}
+
 impl ControllerResponse {
+    /// The id of the request that it answers.
+    pub fn reqid(&self) -> &str {
+        match self {
+            Self::GetInstances { reqid, .. }
+            | Self::StageConfiguration { reqid, .. }
+            | Self::GetConfiguration { reqid, .. }
+            | Self::Deploy { reqid, .. }
+            | Self::GetNodes { reqid, .. }
+            | Self::GetIdValue { reqid, .. }
+            | Self::Restart { reqid, .. }
+            | Self::TestTimeout { reqid, .. } => reqid,
+        }
+    }
+
+    /// What it is made of.
+    pub fn results(&self) -> &[ApiResult] {
+        match self {
+            Self::GetInstances { result, .. }
+            | Self::GetConfiguration { result, .. }
+            | Self::TestTimeout { result, .. } => std::slice::from_ref(result),
+            Self::StageConfiguration { results, .. }
+            | Self::Deploy { results, .. }
+            | Self::GetNodes { results, .. }
+            | Self::GetIdValue { results, .. }
+            | Self::Restart { results, .. } => results,
+        }
+    }
+
+    /// The configuration that was staged or deployed.
+    pub fn configuration(&self) -> Option<String> {
+        let results = match self {
+            Self::StageConfiguration { results, .. } | Self::Deploy { results, .. } => results,
+            Self::GetInstances { .. }
+            | Self::GetConfiguration { .. }
+            | Self::GetNodes { .. }
+            | Self::GetIdValue { .. }
+            | Self::Restart { .. }
+            | Self::TestTimeout { .. } => return None,
+        };
+        let is_it = |result: &&ApiResult| {
+            result.success && result.node.is_none() && result.instance.is_none()
+        };
+        match &results.iter().rfind(is_it)?.data {
+            Some(Data::String(id)) => id.to_str().map(str::to_owned),
+            Some(_) | None => None,
+        }
+    }
+
+    /// The same under another id, and the results that had the old one, too.
+    #[must_use]
+    pub fn with_reqid(mut self, id: &str) -> Self {
+        let (reqid, results) = match &mut self {
+            Self::GetInstances { reqid, result }
+            | Self::GetConfiguration { reqid, result }
+            | Self::TestTimeout { reqid, result } => (reqid, std::slice::from_mut(result)),
+            Self::StageConfiguration { reqid, results }
+            | Self::Deploy { reqid, results }
+            | Self::GetNodes { reqid, results }
+            | Self::GetIdValue { reqid, results }
+            | Self::Restart { reqid, results } => (reqid, results.as_mut_slice()),
+        };
+        let old = std::mem::replace(reqid, id.to_owned());
+        for result in results.iter_mut().filter(|result| result.reqid == old) {
+            result.reqid = id.to_owned();
+        }
+        self
+    }
+
     /// The failure that answers a request which did not read, if the event is a request at all.
     pub fn refusal(request: &str, reqid: &str, error: &str) -> Option<Self> {
         let reqid = reqid.to_owned();

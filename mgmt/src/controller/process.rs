@@ -12,10 +12,12 @@ use tracing::{debug, info, warn};
 use zeek_client_compat::hub::{self, ClientId, Hub};
 
 use super::configs::Saved;
+use super::ledger::{Asker, Ledger};
 use super::{Controller, Input as ControllerInput, Output as ControllerOutput};
 use crate::api::agent::AgentResponse;
 use crate::api::controller::{ControllerRequest, ControllerResponse};
 use crate::api::{AGENT_TOPIC_PREFIX, CONTROLLER_TOPIC, agent_topic};
+use crate::audit::Entry;
 use crate::log::{Record, message};
 use crate::policy::audit::Audit;
 use crate::policy::gate::Gate;
@@ -32,6 +34,7 @@ pub struct ControllerProcess {
     gate: Gate,
     /// Hellos of agents whose name is another's, who may turn out to be gone.
     put_off: BTreeMap<EndpointId, (Topic, Event)>,
+    ledger: Ledger,
     outputs: VecDeque<Output>,
 }
 
@@ -70,6 +73,8 @@ pub enum Output {
     Log(Record),
     /// Somebody did, or was not allowed to do, something.
     Audit(Audit),
+    /// A line for the audit log (API §17).
+    Audited(Entry),
 }
 
 impl ControllerProcess {
@@ -79,12 +84,26 @@ impl ControllerProcess {
         settings: ControllerSettings,
         version: &str,
         id: EndpointId,
+        ids: IdGen,
+        saved: Saved,
+        now: Instant,
+    ) -> Self {
+        let limits = crate::limits::Limits::default();
+        Self::within(&limits, settings, version, id, ids, saved, now)
+    }
+
+    /// The same within other limits than the usual ones.
+    pub fn within(
+        limits: &crate::limits::Limits,
+        settings: ControllerSettings,
+        version: &str,
+        id: EndpointId,
         mut ids: IdGen,
         saved: Saved,
         now: Instant,
     ) -> Self {
         let endpoint_ids = IdGen::new(ids.next_u64());
-        let mut endpoint = Endpoint::new(id, peering::Options::default(), endpoint_ids);
+        let mut endpoint = Endpoint::new(id, limits.endpoint(), endpoint_ids);
         for topic in [AGENT_TOPIC_PREFIX, CONTROLLER_TOPIC] {
             endpoint.handle(now, peering::Input::Subscribe { topic });
         }
@@ -93,7 +112,11 @@ impl ControllerProcess {
         }
         let mut publish = Filter::default();
         publish.extend(CONTROLLER_TOPIC);
-        let hub = Hub::new(hub::Options::new(id.to_string(), version, publish));
+        let hub = Hub::new(hub::Options {
+            subscribe_timeout: limits.subscribe(),
+            ..hub::Options::new(id.to_string(), version, publish)
+        });
+        let ledger = Ledger::new(limits, settings.request_timeout);
         info!(name = %settings.name, %id, "controller is live");
         let (broker, websocket) = (&settings.listen, &settings.listen_websocket);
         let live = message::controller_live(&id, broker.as_ref(), websocket.as_ref());
@@ -104,6 +127,7 @@ impl ControllerProcess {
             controller,
             gate: Gate::new(Policy::open(), Station::Controller, None),
             put_off: BTreeMap::new(),
+            ledger,
             outputs: VecDeque::new(),
         };
         process.log(Record::info(live));
@@ -127,7 +151,12 @@ impl ControllerProcess {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Broker(input) => self.endpoint.handle(now, input),
-            Input::WebSocket(input) => self.on_websocket(now, input),
+            Input::WebSocket(input) => {
+                if let hub::Input::Closed { client, .. } = &input {
+                    self.ledger.left(Asker::Client(*client));
+                }
+                self.on_websocket(now, input);
+            }
             Input::Saved { result } => {
                 self.controller
                     .handle(now, ControllerInput::Saved { result });
@@ -147,6 +176,9 @@ impl ControllerProcess {
         self.hub.handle_timeout(now);
         self.controller.handle_timeout(now);
         self.drain(now);
+        let forgotten = self.ledger.expire(now);
+        self.outputs
+            .extend(forgotten.into_iter().map(Output::Audited));
     }
 
     /// What the caller must do next.
@@ -160,6 +192,7 @@ impl ControllerProcess {
             self.endpoint.poll_timeout(),
             self.hub.poll_timeout(),
             self.controller.poll_timeout(),
+            self.ledger.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -180,7 +213,11 @@ impl ControllerProcess {
 
     fn on_controller(&mut self, now: Instant, output: ControllerOutput) {
         match output {
-            ControllerOutput::Respond { response } => self.respond(now, response),
+            ControllerOutput::Respond { response } => {
+                let (response, entry) = self.ledger.answer(now, response);
+                self.outputs.extend(entry.map(Output::Audited));
+                self.respond(now, response);
+            }
             ControllerOutput::ToAgent { instance, request } => {
                 info!(event = request.event_name(), instance, "tx");
                 self.log(Record::info(message::to_agent(&instance, &request)));
@@ -244,7 +281,10 @@ impl ControllerProcess {
                 self.on_message(now, &topic, &payload, from);
             }
             peering::Output::PeerUp { id, network } => self.on_peer_up(now, id, network),
-            peering::Output::PeerDown { id, reason } => self.on_peer_down(now, id, reason),
+            peering::Output::PeerDown { id, reason } => {
+                self.ledger.left(Asker::Peer(id));
+                self.on_peer_down(now, id, reason);
+            }
             peering::Output::PeerUnreachable { addr, reason } => {
                 info!(%addr, reason, "agent is unreachable");
                 let input = ControllerInput::PeerUnreachable { addr, reason };
@@ -253,8 +293,13 @@ impl ControllerProcess {
             order @ (peering::Output::Listen { .. }
             | peering::Output::Dial { .. }
             | peering::Output::Send { .. }
-            | peering::Output::Close { .. }
-            | peering::Output::Stopped) => self.outputs.push_back(Output::Broker(order)),
+            | peering::Output::Close { .. }) => self.outputs.push_back(Output::Broker(order)),
+            peering::Output::Stopped => {
+                let unanswered = self.ledger.end_all(now).into_iter();
+                self.outputs.extend(unanswered.map(Output::Audited));
+                self.outputs
+                    .push_back(Output::Broker(peering::Output::Stopped));
+            }
         }
     }
 
@@ -266,10 +311,18 @@ impl ControllerProcess {
             Err(EventError::OtherMessage(_)) => return,
             Err(error) => return warn!(peer = %from, %topic, %error, "message dropped"),
         };
+        let is_request = CONTROLLER_TOPIC.is_prefix_of(topic) && event.name.ends_with("_request");
+        if is_request && !self.admits(now, Asker::Peer(from), &event) {
+            return;
+        }
         if let Err(refusal) = self.gate.check(from, &topic.to_string(), &event.name) {
             return self.turn_down(now, from, topic, &event, refusal);
         }
         let error = match read_message(topic, event.clone(), from) {
+            Ok(ControllerInput::Request { request }) => {
+                self.log(Record::info(message::from_client(&request)));
+                return self.ask(now, Asker::Peer(from), request);
+            }
             Ok(input) => {
                 if let Err(refusal) = self.identify(now, &input) {
                     return self.turn_down(now, from, topic, &event, refusal);
@@ -285,6 +338,7 @@ impl ControllerProcess {
         if CONTROLLER_TOPIC.is_prefix_of(topic)
             && let Some(response) = refusal(&event, &error.to_string())
         {
+            self.refused_request(Asker::Peer(from), &event, error.to_string());
             self.respond(now, response);
         }
     }
@@ -308,6 +362,10 @@ impl ControllerProcess {
 
     /// Other clients see a request only once it is known to be one (CLIENT §A7).
     fn on_client_event(&mut self, now: Instant, topic: Topic, event: Event, client: ClientId) {
+        let asker = Asker::Client(client);
+        if !self.admits(now, asker, &event) {
+            return;
+        }
         if let Some(from) = self.hub.client(client).cloned() {
             let text = topic.to_string();
             let checked = self.gate.check_client(client, &from, &text, &event.name);
@@ -331,8 +389,7 @@ impl ControllerProcess {
                 origin,
             },
         );
-        self.controller
-            .handle(now, ControllerInput::Request { request });
+        self.ask(now, asker, request);
     }
 
     /// A request that says which answer it waits for gets that answer, with the reason; anything
@@ -341,6 +398,7 @@ impl ControllerProcess {
         warn!(client = client.0, %error, "request refused");
         let text = format!("refused a client's {}: {error}", event.name);
         self.log(Record::warning(text));
+        self.refused_request(Asker::Client(client), event, error.to_string());
         match refusal(event, &error.to_string()) {
             Some(response) => self.respond(now, response),
             None => {
@@ -385,12 +443,12 @@ fn read_message(
     })
 }
 
-/// What the log says of a message; peerings are no messages.
+/// What the log says of an agent's message; clients' requests have their lines elsewhere.
 fn received(input: &ControllerInput) -> Option<Record> {
     match input {
-        ControllerInput::Request { request } => Some(Record::info(message::from_client(request))),
         ControllerInput::Agent { message, .. } => Some(message::from_agent(message)),
-        ControllerInput::PeerUp { .. }
+        ControllerInput::Request { .. }
+        | ControllerInput::PeerUp { .. }
         | ControllerInput::PeerDown { .. }
         | ControllerInput::PeerUnreachable { .. }
         | ControllerInput::Saved { .. } => None,
@@ -406,5 +464,6 @@ fn instance_of(topic: &Topic) -> Option<String> {
 }
 
 mod access;
+mod asking;
 #[cfg(test)]
 mod tests;

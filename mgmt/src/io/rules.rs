@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::{info, warn};
 
+use crate::limits::Limits;
 use crate::policy::file::{MAX_BYTES, PolicyFile};
 use crate::policy::{Policy, Protection};
 use crate::settings::Unauthenticated;
@@ -61,6 +62,12 @@ impl Rules {
     #[must_use]
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// The limits that the file sets, and the usual ones.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.file.limits
     }
 
     /// Whether ports without certificates may be reached from other hosts.

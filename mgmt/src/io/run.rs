@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use broker_proto::IdGen;
 use broker_proto::io::entropy;
+use broker_proto::io::gate::Gate;
 use broker_proto::io::tls::{Acceptor, TlsError, connector_and_acceptor};
 use broker_proto::io::transport::Transport;
 use broker_proto::peering::{self, PeerAddr};
@@ -18,9 +19,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 use zeek_client_compat::hub;
-use zeek_client_compat::io::server::{Limits, Server, TLS_REQUIRED};
+use zeek_client_compat::io::server::{Server, TLS_REQUIRED};
 
 use super::archiver::Archiver;
+use super::audit::AuditLog;
+use super::descriptors;
+use super::guard::{self, AuditTo};
 use super::kept::Kept;
 use super::log::Log;
 use super::node_script;
@@ -31,6 +35,7 @@ use crate::agent::node_script::NodeScript;
 use crate::agent::process::{AgentProcess, Output as AgentOutput};
 use crate::controller::configs::Saved;
 use crate::controller::process::{ControllerProcess, Input, Output};
+use crate::limits::Limits;
 use crate::log::LogRole;
 use crate::model::Configuration;
 use crate::settings::{Deploying, Settings};
@@ -55,6 +60,15 @@ pub enum RunError {
     NodeScript {
         /// Where.
         dir: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The audit log is not to be had.
+    #[error("cannot open the audit log {path}")]
+    Audit {
+        /// Where.
+        path: PathBuf,
         /// Why not.
         #[source]
         source: io::Error,
@@ -158,17 +172,45 @@ fn outlive_size_limits() -> Result<(), RunError> {
     handled.map(drop).map_err(RunError::Signals)
 }
 
+/// What a controller is told besides stock's settings.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ControllerChoices {
+    /// Limits by their names, which count before those of the policy file.
+    pub limits: Vec<(String, u64)>,
+    /// Where requests are kept, with who asked them.
+    pub audit: AuditTo,
+}
+
+impl ControllerChoices {
+    /// All limits; those that make no sense are left as they are.
+    fn limits(&self, rules: &Rules) -> Limits {
+        let mut limits = rules.limits().clone();
+        for (name, number) in &self.limits {
+            if let Err(error) = limits.set(name, *number) {
+                warn!(name, %error, "this limit stays as it is");
+            }
+        }
+        limits
+    }
+}
+
 /// Runs a controller until SIGTERM or SIGINT. SIGHUP has it read again what can change meanwhile.
 ///
 /// # Errors
-/// If TLS, the signal handlers, the WebSocket port or the state file are not to be had. The Broker
-/// port is tried again every second, as stock does.
-pub async fn controller(settings: Settings, mut rules: Rules) -> Result<(), RunError> {
+/// If TLS, the signal handlers, the WebSocket port, the audit log or the state file are not to be had.
+/// The Broker port is tried again every second, as stock does.
+pub async fn controller(
+    settings: Settings,
+    choices: ControllerChoices,
+    mut rules: Rules,
+) -> Result<(), RunError> {
     let mut signals = Signals::new(&settings.controller.name)?;
     outlive_size_limits()?;
     let protection = settings.protection();
     let (dir, name) = (&settings.controller_dir, &settings.controller.name);
     let log = log(dir, name, LogRole::Controller, &settings);
+    let audit = choices.audit.start(dir)?;
+    let limits = descriptors::fit(choices.limits(&rules));
     let Settings {
         controller: settings,
         tls,
@@ -178,11 +220,10 @@ pub async fn controller(settings: Settings, mut rules: Rules) -> Result<(), RunE
         ..
     } = settings;
     let (connector, acceptor) = connector_and_acceptor(&tls)?;
-    let mut transport = Transport::new(connector, acceptor).listen_retry(listen_retry);
-    let mut server = match &settings.listen_websocket {
-        Some(addr) => Some(listen_websocket(addr, client_acceptor(&websocket_tls)?).await?),
-        None => None,
-    };
+    let transport = Transport::new(connector, acceptor).listen_retry(listen_retry);
+    let mut transport = transport.gate(guard::broker(&limits, &audit));
+    let addr = settings.listen_websocket.as_ref();
+    let mut server = listen_websocket(addr, &websocket_tls, &limits, &audit).await?;
     let mut ids = IdGen::new(entropy::seed());
     let version = concat!("zeek-mgmt-", env!("CARGO_PKG_VERSION"));
     let id = ids.endpoint_id();
@@ -191,23 +232,27 @@ pub async fn controller(settings: Settings, mut rules: Rules) -> Result<(), RunE
         store: Arc::new(store),
         task: None,
     };
-    let mut process = ControllerProcess::new(settings, version, id, ids, saved, Instant::now())
+    let now = Instant::now();
+    let mut process = ControllerProcess::within(&limits, settings, version, id, ids, saved, now)
         .with_policy(rules.policy(protection));
     loop {
         while let Some(output) = process.poll_output() {
             match (output, &mut server) {
                 (Output::Broker(peering::Output::Stopped), _) => {
+                    tell_counters(&process, &transport);
                     finish(server).await;
                     log.finish();
+                    audit.finish();
                     return Ok(());
                 }
                 (Output::Broker(output), _) => transport.apply(output),
+                (Output::Audited(entry), _) => audit.write(entry),
                 (Output::WebSocket(output), Some(server)) => server.apply(output),
                 (Output::WebSocket(_), None) => {}
                 (Output::Log(record), _) => log.write(record),
                 (Output::Save { state }, _) => saving.start(state),
                 // What is refused is in the log already.
-                (Output::Audit(_), _) => {}
+                (Output::Audit(refused), _) => audit.write(refused.into()),
             }
         }
         let deadline = process.poll_timeout();
@@ -217,11 +262,16 @@ pub async fn controller(settings: Settings, mut rules: Rules) -> Result<(), RunE
             result = saving.end() => Some(Input::Saved { result }),
             told = signals.next() => match told {
                 Told::Stop => Some(Input::Shutdown),
-                // Whatever is read again keeps what it has if the new is no good.
-                Told::Reload => match rules.reload(protection) {
-                    Some(policy) => Some(Input::Policy(policy)),
-                    None => continue,
-                },
+                Told::Reload => {
+                    audit.reopen();
+                    tell_counters(&process, &transport);
+                    // Whatever is read again keeps what it has if the new is no good.
+                    let Some(policy) = rules.reload(protection) else {
+                        continue;
+                    };
+                    process.set_limits(&choices.limits(&rules));
+                    Some(Input::Policy(policy))
+                }
             },
             () = until(deadline) => None,
         };
@@ -272,6 +322,7 @@ pub async fn agent(
     settings.agent.options_dir = options_dir.map_err(RunError::Directory)?;
     let mut signals = Signals::new(&settings.agent.name)?;
     outlive_size_limits()?;
+    let limits = descriptors::fit(rules.limits().clone());
     let (dir, name) = (&settings.agent_dir, &settings.agent.name);
     let log = log(dir, name, LogRole::Agent, &settings);
     let mut archiver = Archiver::new(settings.archive.as_ref(), dir);
@@ -283,7 +334,8 @@ pub async fn agent(
         ..
     } = settings;
     let (connector, acceptor) = connector_and_acceptor(&tls)?;
-    let mut transport = Transport::new(connector, acceptor).listen_retry(listen_retry);
+    let transport = Transport::new(connector, acceptor).listen_retry(listen_retry);
+    let mut transport = transport.gate(Gate::new(limits.capacity(), limits.tls()));
     let mut ids = IdGen::new(entropy::seed());
     let id = ids.endpoint_id();
     let mut process =
@@ -365,13 +417,31 @@ fn client_acceptor(tls: &Option<ClientPort>) -> Result<Acceptor, TlsError> {
     }
 }
 
-async fn listen_websocket(addr: &PeerAddr, acceptor: Acceptor) -> Result<Server, RunError> {
-    let server = Server::bind(addr, acceptor, Limits::default()).await;
+/// What limits have met until now; those of the WebSocket port are told when it closes.
+fn tell_counters(process: &ControllerProcess, transport: &Transport) {
+    let (links, requests) = (transport.gate_counters(), process.excess());
+    let peering::Counters { refused, cut, .. } = process.broker_counters();
+    info!(?links, ?refused, ?cut, ?requests, "what limits have met");
+}
+
+/// `None` if there shall be no such port.
+async fn listen_websocket(
+    addr: Option<&PeerAddr>,
+    tls: &Option<ClientPort>,
+    limits: &Limits,
+    audit: &AuditLog,
+) -> Result<Option<Server>, RunError> {
+    let Some(addr) = addr else {
+        return Ok(None);
+    };
+    let limits = guard::server(limits);
+    let (acceptor, gate) = (client_acceptor(tls)?, guard::websocket(&limits, audit));
+    let server = Server::bind_behind(addr, acceptor, limits, gate).await;
     let server = server.map_err(|source| RunError::Listen {
         addr: addr.clone(),
         source,
     })?;
-    Ok(server)
+    Ok(Some(server))
 }
 
 /// Lets clients read what was sent to them.

@@ -26,12 +26,29 @@ pub struct LocalTime {
 impl LocalTime {
     /// `YYYY-mm-dd-HH-MM-SS`, as in headers and in the names of rotated files.
     pub fn text(self) -> String {
+        let [date, time] = self.parts('-');
+        format!("{date}-{time}")
+    }
+
+    /// The date, and the time of day with this between its numbers.
+    fn parts(self, between: char) -> [String; 2] {
         let secs = self.secs.saturating_add(self.offset.into());
         let (year, month, day) = civil_from_days(secs.div_euclid(DAY_SECS));
         let of_day = secs.rem_euclid(DAY_SECS);
         let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-        format!("{year:04}-{month:02}-{day:02}-{hour:02}-{minute:02}-{second:02}")
+        [
+            format!("{year:04}-{month:02}-{day:02}"),
+            format!("{hour:02}{between}{minute:02}{between}{second:02}"),
+        ]
     }
+}
+
+/// A time as RFC 3339 has it, in UTC and with microseconds.
+pub fn utc(at: Timestamp) -> String {
+    let (secs, offset) = (at.0.div_euclid(SECOND), 0);
+    let [date, time] = LocalTime { secs, offset }.parts(':');
+    let micros = at.0.rem_euclid(SECOND) / 1000;
+    format!("{date}T{time}.{micros:06}Z")
 }
 
 /// The log's path, which is its file name without the extension.

@@ -7,6 +7,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::limits::{LimitError, Limits};
+
 use super::{Listener, Network, Pattern, Role, Rule};
 
 /// What a policy file says.
@@ -14,6 +16,8 @@ use super::{Listener, Network, Pattern, Role, Rule};
 pub struct PolicyFile {
     /// Ports without certificates may be reached from other hosts, as with stock.
     pub allow_unauthenticated: bool,
+    /// The limits that the file sets, and the usual ones (API §16).
+    pub limits: Limits,
     /// The rules in order; `None` if the file has none.
     pub rules: Option<Vec<Rule>>,
 }
@@ -90,14 +94,43 @@ impl Reader<'_> {
                         .flag("allow_unauthenticated", value)
                         .unwrap_or_default();
                 }
+                "limits" => read.limits = self.limits(value),
                 "rule" => read.rules = self.rules(value),
                 other => {
-                    let known = "there are allow_unauthenticated and rule";
+                    let known = "there are allow_unauthenticated, limits and rule";
                     self.problem(&key.span(), unknown(other, known));
                 }
             }
         }
         read
+    }
+
+    fn limits(&mut self, value: &Value<'_>) -> Limits {
+        let mut limits = Limits::default();
+        let Some(table) = value.get_ref().as_table() else {
+            self.problem(&value.span(), "limits are a table: [limits]");
+            return limits;
+        };
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            let number = value.get_ref().as_integer();
+            let number = number.and_then(|it| u64::from_str_radix(it.as_str(), it.radix()).ok());
+            let Some(number) = number else {
+                let text = format!("{}: not a whole number", name.escape_debug());
+                self.problem(&value.span(), text);
+                continue;
+            };
+            match limits.set(name, number) {
+                Ok(()) => {}
+                Err(error @ LimitError::Unknown) => {
+                    self.problem(&key.span(), format!("{}: {error}", name.escape_debug()));
+                }
+                Err(error @ LimitError::OutOfRange { .. }) => {
+                    self.problem(&value.span(), format!("{name}: {error}"));
+                }
+            }
+        }
+        limits
     }
 
     fn rules(&mut self, value: &Value<'_>) -> Option<Vec<Rule>> {

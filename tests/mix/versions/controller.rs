@@ -407,6 +407,7 @@ impl Ours for OurController {
                     | hub::Output::Refused { .. },
                 )
                 | Output::Log(_)
+                | Output::Audited(_)
                 | Output::Audit(_) => {}
             }
         }

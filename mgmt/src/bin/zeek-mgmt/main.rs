@@ -7,6 +7,7 @@
 
 mod agent;
 mod ca;
+mod controller;
 mod log;
 mod migrate;
 mod plan;
@@ -23,9 +24,10 @@ use mgmt::settings::Program;
 
 use crate::agent::AgentArgs;
 use crate::ca::CaArgs;
+use crate::controller::ControllerArgs;
 use crate::migrate::MigrateArgs;
 use crate::plan::PlanArgs;
-use crate::settings::{ControllerArgs, own_settings};
+use crate::settings::own_settings;
 use crate::tree::{Below, NodeArgs, RunArgs, node_settings, own_units, supervise};
 
 /// Runs Zeek clusters as Zeek's Management framework does, for the stock zeek-client.
@@ -109,7 +111,7 @@ fn start(command: Command) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
                 Ok(node) => node,
                 Err(end) => return Ok(Err(end)),
             };
-            let own = own_units(&node, args.agent.choices(&node.zeek))?;
+            let own = own_units(&node, &args.controller, args.agent.choices(&node.zeek))?;
             runtime.block_on(supervise(node, own))?;
         }
         Command::Supervisor(args) => {
@@ -121,7 +123,10 @@ fn start(command: Command) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
         }
         Command::Controller(args) => {
             match own_settings(args.settings, args.access, Program::Controller) {
-                Ok((settings, rules)) => runtime.block_on(run::controller(settings, rules))?,
+                Ok((settings, rules)) => {
+                    let choices = args.controller.choices();
+                    runtime.block_on(run::controller(settings, choices, rules))?;
+                }
                 Err(end) => return Ok(Err(end)),
             }
         }

@@ -46,14 +46,6 @@ pub(crate) struct AccessArgs {
     pub(crate) show_policy: bool,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct ControllerArgs {
-    #[command(flatten)]
-    pub(crate) access: AccessArgs,
-    #[command(flatten)]
-    pub(crate) settings: SettingArgs,
-}
-
 /// Settings for controller and agent alone: every argument is a stock option.
 pub(crate) fn own_settings(
     args: SettingArgs,

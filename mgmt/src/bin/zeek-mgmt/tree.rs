@@ -17,10 +17,13 @@ use supervisor::{GiveUp, Outputs, OwnUnit, Policy, Settings as SupervisorSetting
 
 use crate::End;
 use crate::agent::{AgentOptions, agent_options};
+use crate::controller::ControllerOptions;
 use crate::settings::{AccessArgs, ReadArgs, resolve};
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) controller: ControllerOptions,
     #[command(flatten)]
     pub(crate) agent: AgentOptions,
     #[command(flatten)]
@@ -192,6 +195,7 @@ pub(crate) async fn supervise(
 /// Controller and agent, as far as they are wanted (API §1.1).
 pub(crate) fn own_units(
     node: &Node,
+    controller: &ControllerOptions,
     choices: AgentChoices,
 ) -> Result<Vec<OwnUnit>, Box<dyn Error>> {
     let Node {
@@ -229,9 +233,10 @@ pub(crate) fn own_units(
             .env
             .insert(MANAGEMENT_NODE_VARIABLE.into(), variable.into());
         let mut argv = vec![program.display().to_string(), command.to_owned()];
-        if *role == Role::Agent {
-            argv.extend(agent_options(choices));
-        }
+        argv.extend(match role {
+            Role::Controller => controller.arguments(&here),
+            Role::Agent => agent_options(choices),
+        });
         argv.extend(rules.access().arguments(&here));
         argv.extend(said.given.arguments(role.program(), &here));
         own.push(OwnUnit { node: config, argv });

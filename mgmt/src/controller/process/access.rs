@@ -128,6 +128,7 @@ impl ControllerProcess {
             | hub::Input::Publish { .. }
             | hub::Input::Reject { .. }
             | hub::Input::Expel { .. }
+            | hub::Input::Tell { .. }
             | hub::Input::Shutdown => None,
         };
         self.hub.handle(now, input);

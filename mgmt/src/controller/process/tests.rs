@@ -9,6 +9,8 @@ use super::*;
 use crate::api::ApiResult;
 use crate::settings::AutoAssign;
 
+mod asking;
+
 #[test]
 fn everybody_sees_requests_and_answers_but_nobody_their_own_request() {
     let mut rig = Rig::with_clients(&[1, 2]);
@@ -198,10 +200,16 @@ const TRUE: &str = r#"{"@data-type":"boolean","data":true}"#;
 struct Rig {
     process: ControllerProcess,
     now: Instant,
+    /// Lines of the audit log, as [`Self::sent`] came by them.
+    audited: Vec<Entry>,
 }
 
 impl Rig {
     fn with_clients(clients: &[u64]) -> Self {
+        Self::within(&crate::limits::Limits::default(), clients)
+    }
+
+    fn within(limits: &crate::limits::Limits, clients: &[u64]) -> Self {
         let any = |port| {
             Some(PeerAddr {
                 host: "0.0.0.0".into(),
@@ -220,8 +228,13 @@ impl Rig {
         let id = EndpointId::from_bytes([1; 16]);
         let now = start();
         let saved = Saved::default();
-        let process = ControllerProcess::new(settings, "8.0.10", id, IdGen::new(1), saved, now);
-        let mut rig = Self { process, now };
+        let ids = IdGen::new(1);
+        let process = ControllerProcess::within(limits, settings, "8.0.10", id, ids, saved, now);
+        let mut rig = Self {
+            process,
+            now,
+            audited: Vec::new(),
+        };
         for client in clients.iter().map(|client| ClientId(*client)) {
             let remote = "127.0.0.1:40000".parse().unwrap();
             rig.input(hub::Input::Opened {
@@ -265,6 +278,7 @@ impl Rig {
                     let result = Ok(());
                     self.process.handle(self.now, Input::Saved { result });
                 }
+                Output::Audited(entry) => self.audited.push(entry),
                 Output::WebSocket(_) | Output::Broker(_) | Output::Log(_) | Output::Audit(_) => {}
             }
         }
@@ -272,7 +286,7 @@ impl Rig {
     }
 }
 
-/// `S"x"` for a string, `V[…]` for a vector, `E[…]` for a set, `N` for none, as JSON.
+/// `S"x"` for a string, `V[…]` for a vector, `E[…]` for a set, `N` for none, `T` for true, as JSON.
 fn long(text: &str) -> String {
     let mut out = String::new();
     let mut open = Vec::new();
@@ -290,6 +304,7 @@ fn long(text: &str) -> String {
                 write!(out, r#"{{"@data-type":"{kind}","data":["#).unwrap();
                 open.push("]}");
             }
+            ('T', _) if !in_string => out.push_str(TRUE),
             ('N', _) if !in_string => out.push_str(r#"{"@data-type":"none","data":{}}"#),
             ('[', _) if !in_string => {
                 out.push('[');

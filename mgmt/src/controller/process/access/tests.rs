@@ -447,7 +447,7 @@ impl Rig {
                 let result = Ok(());
                 self.process.handle(self.now, Input::Saved { result });
             }
-            Output::Broker(_) | Output::WebSocket(_) | Output::Log(_) => {}
+            Output::Broker(_) | Output::WebSocket(_) | Output::Log(_) | Output::Audited(_) => {}
         }
     }
 
