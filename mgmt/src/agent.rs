@@ -28,6 +28,7 @@ mod nodes;
 pub mod options;
 mod orders;
 pub mod process;
+mod remedy;
 mod restart;
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ use supervisor::api::{MANAGEMENT_NODE_VARIABLE, NodeConfig, Status, SupervisorRe
 use self::plan::Plan;
 use super::nodes::{LocalNode, Nodes};
 use super::watch::{Former, Watch};
-use super::{Agent, NO_SUPERVISOR, Output, TIMED_OUT, Waiting, options};
+use super::{Agent, NO_SUPERVISOR, Output, TIMED_OUT, Waiting, options, remedy};
 use crate::api::ApiResult;
 use crate::api::agent::AgentResponse;
 use crate::log::Record;
@@ -282,7 +282,8 @@ impl Agent {
             }) => {
                 tracing::warn!(reqid, "supervisor does not say what it runs");
                 self.log_timeout(&reqid);
-                let results = vec![self.failed(&reqid, TIMED_OUT)];
+                let why = [TIMED_OUT, remedy::SILENT_SUPERVISOR];
+                let results = why.map(|why| self.failed(&reqid, why)).into();
                 self.respond(AgentResponse::Deploy { reqid, results });
             }
             Some(Deployment::AwaitHellos(mut starting)) => {
@@ -472,8 +473,9 @@ impl Agent {
         // Of a node that failed, clients show what it wrote and no error text.
         for (name, why) in &starting.failed {
             let node = self.nodes.get(name);
-            if node.is_some_and(|node| node.outputs().is_some()) {
-                results.push(self.failed(reqid, why));
+            if let Some(outputs) = node.and_then(LocalNode::outputs) {
+                let why = with_remedy(why, outputs);
+                results.push(self.failed(reqid, &why));
             }
         }
         let nodes = self.nodes.iter();
@@ -492,7 +494,8 @@ impl Agent {
             stdout: ByteString::from(""),
             stderr: ByteString::from(why.as_str()),
         });
-        let result = self.failed(reqid, why).on_node(name);
+        let why = with_remedy(why, &outputs);
+        let result = self.failed(reqid, &why).on_node(name);
         result.with_data(outputs.into_data())
     }
 
@@ -507,5 +510,13 @@ impl Agent {
         let results = vec![self.failed(reqid, why)];
         let reqid = reqid.to_owned();
         self.respond(AgentResponse::Deploy { reqid, results });
+    }
+}
+
+/// Why a node failed, and what helps, if its last words tell that.
+fn with_remedy(why: &str, outputs: &NodeOutputs) -> String {
+    match remedy::of(outputs) {
+        Some(remedy) => format!("{why}; {remedy}"),
+        None => why.to_owned(),
     }
 }

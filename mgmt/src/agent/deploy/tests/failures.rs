@@ -40,6 +40,28 @@ fn a_node_that_failed_and_came_up_before_the_answer_is_up() {
 }
 
 #[test]
+fn a_node_without_cluster_backend_fails_with_what_to_set() {
+    let mut rig = Rig::new();
+    let nodes = [node("w1", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes.into()), status([]));
+    let text = "fatal error: Cluster::node set to 'w1', but Cluster::backend is \
+                Cluster::CLUSTER_BACKEND_NONE - please select a cluster backend to use.";
+    for _ in 0..2 {
+        rig.started("w1");
+        rig.died("w1", text, 1);
+    }
+    rig.started("w1");
+    let said = rig.died("w1", text, 1);
+    let why = "cluster node w1 died with status 1 after 0.250 s, 3 times by now; its Zeek has no \
+               cluster backend; add policy/frameworks/cluster/backend/broker to the node's scripts";
+    let results = vec![
+        failed("r1", why),
+        on("w1", failed("r1", why)).with_data(outputs(text)),
+    ];
+    assert_eq!(said.last(), Some(&deployed("r1", results)));
+}
+
+#[test]
 fn a_node_that_dies_again_and_again_is_not_waited_for() {
     let mut rig = Rig::new();
     let nodes = ["w1", "w2"].map(|name| node(name, ClusterRole::Worker, None));
@@ -204,7 +226,10 @@ fn a_supervisor_that_does_not_say_what_runs_fails_the_deployment() {
     let mut rig = Rig::new();
     let id = rig.id();
     rig.ask(deploy_request("r1", recorded()));
-    let want = deployed("r1", vec![failed("r1", "request timed out")]);
+    let why = "the supervisor did not say what it runs; that of Zeek 8.1 or later has to load \
+               policy/frameworks/cluster/backend/broker";
+    let results = ["request timed out", why].map(|why| failed("r1", why));
+    let want = deployed("r1", results.into());
     assert_eq!(rig.pass(secs(5)), [want]);
     let late = SupervisorResponse::Status {
         reqid: id,
