@@ -27,6 +27,9 @@ pub(crate) struct Release {
     /// The same for its supervisor, which publishes through the cluster backend from 8.1 on
     /// (API §2.5, WIRE §8.2).
     pub(crate) supervisor_metadata: Metadata,
+    /// Whether its supervisor hears anybody unless a script has chosen a cluster backend
+    /// (API §2.5, §13.4).
+    pub(crate) backend: Backend,
     /// How it leaves (WIRE §6.6).
     pub(crate) leaving: Leaving,
     /// Where it sends pongs (WIRE §6.5).
@@ -97,6 +100,12 @@ pub(crate) enum Metadata {
     Absent,
     Timestamp,
     Empty,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Backend {
+    Broker,
+    ToBeChosen,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -236,6 +245,7 @@ static V5_0: Release = Release {
     running: "runnning",
     metadata: Metadata::Absent,
     supervisor_metadata: Metadata::Absent,
+    backend: Backend::Broker,
     leaving: Leaving::Close,
     pong_topic: PongTopic::OfThePing,
     pong_input: Input::Closes,
@@ -323,6 +333,7 @@ static V8_0: Release = Release {
 static V8_2: Release = Release {
     name: "8.2",
     supervisor_metadata: Metadata::Absent,
+    backend: Backend::ToBeChosen,
     ..V8_0
 };
 

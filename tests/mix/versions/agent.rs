@@ -6,7 +6,7 @@ use broker_proto::{Data, IdGen, Port, peering};
 use mgmt::agent::process::{AgentProcess, Output};
 
 use super::{for_each_release, say_everything};
-use crate::stock::release::{Hello, Metrics, RELEASES, Release};
+use crate::stock::release::{Backend, Hello, Metrics, RELEASES, Release};
 use crate::stock::{Outcome, items, text};
 use crate::world::{INSTANCE, Ours, World, own_id, settings};
 
@@ -62,6 +62,27 @@ fn a_supervisor_that_was_away_is_served_again_also_if_it_is_of_another_release()
             cast.check_orders();
         }
     });
+}
+
+#[test]
+fn a_supervisor_that_only_listens_fails_a_deployment_with_what_it_has_to_load() {
+    let deaf = RELEASES
+        .iter()
+        .filter(|it| it.backend == Backend::ToBeChosen);
+    for release in deaf {
+        let mut cast = Cast::above_the_deaf(release);
+        let seat = &mut cast.world.seats[cast.controller];
+        let acts = seat.controller().deploy("c1", &NODES);
+        cast.world.act(cast.controller, acts);
+        cast.world.pass(Duration::from_secs(10));
+        let answers = &cast.world.seats[cast.controller].controller().answers;
+        let errors = answers["deploy"]
+            .iter()
+            .map(|it| it.error.as_deref().unwrap());
+        let errors: Vec<_> = errors.collect();
+        assert_eq!(errors.len(), 2, "Zeek {}: {errors:?}", release.name);
+        assert!(errors[1].ends_with("policy/frameworks/cluster/backend/broker"));
+    }
 }
 
 #[test]
@@ -121,6 +142,20 @@ impl Cast {
         let mut world = world(0x80, &[]);
         let supervisor = world.supervisor(supervisor, SUPERVISOR);
         let controller = world.controller(controller, Some(CONTROLLER));
+        world.pass(SOON);
+        Self {
+            world,
+            controller,
+            supervisor,
+        }
+    }
+
+    /// The supervisor has no cluster backend, so that it subscribes to nothing.
+    fn above_the_deaf(release: &'static Release) -> Self {
+        let mut world = world(0x80, &[]);
+        let supervisor = world.supervisor(release, SUPERVISOR);
+        world.seats[supervisor].peer.filter.clear();
+        let controller = world.controller(release, Some(CONTROLLER));
         world.pass(SOON);
         Self {
             world,
