@@ -5,7 +5,6 @@ mod ports;
 
 use super::findings::{Directory, Kept, Place, Tree, ZeekScripts};
 use super::found::{count, listed};
-use super::processes::Kind;
 use super::words::is_secret;
 use super::{Change, TreeReport, Weight};
 use crate::api::{AGENT_SCRIPT, CONTROLLER_SCRIPT};
@@ -49,6 +48,10 @@ pub(super) fn differs(what: impl Into<String>, todo: impl Into<String>) -> Chang
 /// Everything about one tree, what would be lost first.
 pub(super) fn changes(tree: &Tree, settings: Option<&Settings>) -> Vec<Change> {
     let mut found = Vec::new();
+    if tree.place.is_ours() {
+        of_return(tree, &mut found);
+        return found;
+    }
     of_arguments(tree, &mut found);
     of_zeek(tree, &mut found);
     of_settings(tree, &mut found);
@@ -276,18 +279,36 @@ fn of_archive(tree: &Tree, settings: &Settings, found: &mut Vec<Change>) {
 }
 
 fn of_life(tree: &Tree, found: &mut Vec<Change>) {
-    let Place::Running { kind, .. } = &tree.place else {
-        return;
-    };
-    match kind {
-        Kind::Stock => {
-            let what = "nodes end with the old tree and start under the new one: they are away as \
-                        long as Zeek takes to stop (26 s for a node that does not heed SIGTERM) and \
-                        to start, once";
-            found.push(differs(what, "choose the time"));
-        }
-        Kind::Ours => {}
+    if matches!(tree.place, Place::Running { .. }) {
+        let what = "nodes end with the old tree and start under the new one: they are away as \
+                    long as Zeek takes to stop (26 s for a node that does not heed SIGTERM) and to \
+                    start, once";
+        found.push(differs(what, "choose the time"));
     }
+}
+
+/// What moving back to stock means.
+fn of_return(tree: &Tree, found: &mut Vec<Change>) {
+    of_life(tree, found);
+    let own = tree.told.own.iter().map(String::as_str);
+    // The one that makes ours do as stock does.
+    let own: Vec<&str> = own.filter(|it| *it != "--allow-unauthenticated").collect();
+    if !own.is_empty() {
+        let options = own.join(" ");
+        let what = format!("back under stock, nothing does what these options do: {options}");
+        found.push(differs(what, ""));
+    }
+    if !tree.told.redefs.is_empty() {
+        let files = listed(&tree.told.redefs);
+        let what = format!("back under stock, nodes get these files as scripts, too: {files}");
+        found.push(differs(what, ""));
+    }
+    let what = "back under stock, whoever reaches its ports may do everything, unless they have \
+                certificates";
+    found.push(differs(
+        what,
+        "keep its ports on loopback or on a network that you trust",
+    ));
 }
 
 /// What several trees on one host mean for each other.

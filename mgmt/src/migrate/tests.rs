@@ -355,6 +355,20 @@ fn an_agent_that_waits_for_a_controller_elsewhere_needs_its_port() {
         lost[0].starts_with("Management::Agent::listen_address: on 127.0.0.1"),
         "{lost:?}"
     );
+    // It may as well wait for the controller beside it.
+    let mut tree = tree(script);
+    let Kept::State { saved, .. } = &mut tree.state.kept else {
+        panic!("there is a state");
+    };
+    let mut config = config("c");
+    config.instances = [Instance {
+        name: "instance-1".to_owned(),
+        host: "127.0.0.1".parse().unwrap(),
+        listen_port: Some(Port::tcp(2151)),
+    }]
+    .into();
+    saved.deployed = Some(config);
+    assert_eq!(losses(tree), [""; 0]);
 }
 
 #[test]

@@ -10,9 +10,6 @@ const TODO: &str = "certificates for all hosts: `zeek-mgmt ca`; or, as stock, fo
                     `zeek-mgmt migrate --allow-unauthenticated` has the commands for that";
 
 pub(super) fn changes(tree: &Tree, settings: &Settings, found: &mut Vec<Change>) {
-    if tree.place.is_ours() {
-        return;
-    }
     let mut programs: Vec<Program> = tree.roles.iter().map(|role| role.program()).collect();
     programs.push(Program::Supervisor);
     let mut confined = settings.clone();
@@ -55,7 +52,18 @@ fn needs_others(tree: &Tree, settings: &Settings, remark: &str) -> bool {
             // Agents of one host are one.
             dialing.clone().count() > 1 || dialing.into_iter().any(|it| elsewhere(&it.host))
         }
-        "Management::Agent::listen_address" => settings.agent.controller.is_none(),
+        "Management::Agent::listen_address" => {
+            settings.agent.controller.is_none() && !is_dialed_from_here(tree, settings)
+        }
         _ => false,
     }
+}
+
+/// Whether it is the controller of this tree that dials this agent, by loopback.
+fn is_dialed_from_here(tree: &Tree, settings: &Settings) -> bool {
+    let instances = in_force(tree).map(|config| &config.instances);
+    instances
+        .into_iter()
+        .flatten()
+        .any(|it| it.name == settings.agent.name && it.host.to_ip().is_loopback())
 }

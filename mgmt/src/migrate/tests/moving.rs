@@ -68,8 +68,18 @@ fn ours_is_only_moved_back() {
     tree.told.words.clear();
     tree.told.scripts.clear();
     tree.told.redefs = vec!["own.zeek".to_owned()];
+    tree.told.own = vec![
+        "--allow-unauthenticated".to_owned(),
+        "--adopt-nodes".to_owned(),
+    ];
     let report = report(tree);
     assert_eq!(report.trees[0].forward, []);
+    let changes = report.trees[0].changes.iter();
+    let what: Vec<_> = changes.map(|it| it.what.as_str()).collect();
+    assert_eq!(what.len(), 4, "{what:?}");
+    let options = "back under stock, nothing does what these options do: --adopt-nodes";
+    let files = "back under stock, nodes get these files as scripts, too: own.zeek";
+    assert_eq!(what[1..3], [options, files]);
     let last = report.trees[0].back.last().unwrap().lines.last().unwrap();
     let expected = format!(
         "ZEEK_AGENT_NAME=instance-1 /opt/zeek/bin/zeek -j {} {} own.zeek",
