@@ -20,7 +20,8 @@ pub(super) fn changes(tree: &Tree, settings: &Settings, found: &mut Vec<Change>)
                 .map(|error| format!("ours does not start: {error}"));
             found.extend(errors.map(|what| lost(what, TODO)));
         }
-        Ok(remarks) if settings != &confined => {
+        Ok(mut remarks) if settings != &confined => {
+            remarks.sort();
             let told =
                 remarks
                     .into_iter()
