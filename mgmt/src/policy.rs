@@ -190,7 +190,6 @@ impl Policy {
 /// Who shows a certificate where certificates are needed is a member; elsewhere only this host is,
 /// and whoever this process was told to dial.
 fn usual_rules(protection: Protection) -> Vec<Rule> {
-    const MEMBERS: [Role; 4] = [Role::Node, Role::Agent, Role::Controller, Role::Supervisor];
     let mut rules = Vec::new();
     for listener in Listener::ALL {
         let is_protected = match listener {
@@ -198,7 +197,9 @@ fn usual_rules(protection: Protection) -> Vec<Rule> {
             Listener::WebSocket => protection.websocket,
         };
         let roles: BTreeSet<Role> = match (is_protected, listener) {
-            (true, Listener::Broker | Listener::Dialed) => MEMBERS.into(),
+            (true, Listener::Broker) => [Role::Node, Role::Agent, Role::Controller].into(),
+            // Supervisors dial nobody, and nodes are not dialed.
+            (true, Listener::Dialed) => [Role::Agent, Role::Controller, Role::Supervisor].into(),
             (true, Listener::WebSocket) => [Role::Operator].into(),
             (false, Listener::Broker | Listener::Dialed | Listener::WebSocket) => Role::ALL.into(),
         };

@@ -4,6 +4,7 @@ use super::*;
 use crate::codec::envelope::data_frame;
 use crate::topic::Topic;
 
+mod access;
 mod forwarding;
 mod limits;
 mod matrix;

@@ -214,30 +214,30 @@ impl Gate {
         let title = match &guest.grant.agent {
             Some(only) if only != name => return Err(self.misnamed(id, only, name)),
             Some(_) => Title::ByRule,
-            None => Title::FirstCome,
+            None if self.policy.keeps_names() => Title::FirstCome,
+            // Should names be kept one day, it is known whose they are.
+            None => Title::ByRule,
         };
         let certificate = guest.network.certificate.clone();
         let former = guest.name.clone().filter(|former| former != name);
-        if self.policy.keeps_names() {
-            if former.is_some() {
-                self.names.release(id);
+        if former.is_some() {
+            self.names.release(id);
+        }
+        match self.names.claim(name, id, certificate.as_ref(), title) {
+            Claim::Granted => {}
+            Claim::Taken(holder) => {
+                info!(agent = %name, peer = %id, former = %holder, "agent is back on another link");
+                if let Some(holder) = self.guests.get_mut(&holder) {
+                    holder.name = None;
+                }
             }
-            match self.names.claim(name, id, certificate.as_ref(), title) {
-                Claim::Granted => {}
-                Claim::Taken(holder) => {
-                    info!(agent = %name, peer = %id, former = %holder, "agent is back on another link");
-                    if let Some(holder) = self.guests.get_mut(&holder) {
-                        holder.name = None;
-                    }
-                }
-                Claim::Refused(holder) => {
-                    self.rivals.insert(name.to_owned(), id);
-                    let (who, has) = (self.who_is(id), self.who_is(holder));
-                    return Err(Refusal::Name {
-                        reason: format!("{who} says it is agent {name}, which is {has}"),
-                        holder: Some(holder),
-                    });
-                }
+            Claim::Refused(holder) => {
+                self.rivals.insert(name.to_owned(), id);
+                let (who, has) = (self.who_is(id), self.who_is(holder));
+                return Err(Refusal::Name {
+                    reason: format!("{who} says it is agent {name}, which is {has}"),
+                    holder: Some(holder),
+                });
             }
         }
         let Some(guest) = self.guests.get_mut(&id) else {

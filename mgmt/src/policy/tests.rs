@@ -213,10 +213,9 @@ fn without_a_file_members_are_those_with_certificates_or_on_this_host() {
         let policy = Policy::of(&file, Protection { broker, websocket });
         policy.who(&origin)
     };
-    let members = "roles node, agent, controller, supervisor";
     for (listener, roles) in [
-        (Listener::Broker, members),
-        (Listener::Dialed, members),
+        (Listener::Broker, "roles node, agent, controller"),
+        (Listener::Dialed, "roles agent, controller, supervisor"),
         (Listener::WebSocket, "role operator"),
     ] {
         let with = who(true, true, listener, "192.0.2.1", true);

@@ -219,7 +219,14 @@ fn topics_that_clients_may_not_publish_to_are_refused_by_name() {
     let agent = PING.replace("zeek/management/controller", "zeek/management/agent/a");
     hub.handle(now, text(a, &agent));
     let context = "publishing to topic 'zeek/management/agent/a' is not allowed";
-    assert_eq!(drain(&mut hub), [send(a, &error("broker_error", context))]);
+    let refused = Output::Refused {
+        topic: Topic::from_static("zeek/management/agent/a"),
+        event: Some("T::ping".to_owned()),
+        reason: context.to_owned(),
+        from: a,
+    };
+    let told = send(a, &error("broker_error", context));
+    assert_eq!(drain(&mut hub), [told, refused]);
 }
 
 #[test]
@@ -236,7 +243,8 @@ fn internal_topics_are_refused_even_if_everything_is_allowed() {
         ),
     );
     let context = "publishing to topic '<$>/local/x' is not allowed";
-    assert_eq!(drain(&mut hub), [send(a, &error("broker_error", context))]);
+    let told = send(a, &error("broker_error", context));
+    assert_eq!(drain(&mut hub)[..1], [told]);
 }
 
 #[test]
@@ -312,6 +320,28 @@ fn shutdown_closes_everybody_and_whoever_comes_late() {
 
 fn options() -> Options {
     Options::new("node", "8.0.10", Filter::from_wire(vec![CONTROLLER]))
+}
+
+#[test]
+fn a_client_that_is_not_wanted_is_closed_and_hears_why() {
+    let (mut hub, now) = hub();
+    let a = opened(&mut hub, now, 0);
+    let reason = "no rule lets it in".to_owned();
+    let expel = Input::Expel {
+        client: a,
+        reason: reason.clone(),
+    };
+    hub.handle(now, expel);
+    let code = 1008;
+    let close = Output::Close {
+        client: a,
+        code,
+        reason,
+    };
+    assert_eq!(drain(&mut hub), [close]);
+    // What it still says counts for nothing.
+    hub.handle(now, text(a, SUBSCRIBE));
+    assert_eq!(drain(&mut hub), []);
 }
 
 #[test]

@@ -255,6 +255,24 @@ fn stocks_way_is_open_to_everybody_and_the_last_hello_has_the_name() {
 }
 
 #[test]
+fn who_has_a_name_in_stocks_way_keeps_it_when_names_are_kept() {
+    let mut rig = Rig::new("allow_unauthenticated = true");
+    let [first, second] = [(); 2].map(|()| rig.connect(None, &[]));
+    rig.says_hello(first, "a");
+    rig.says_hello(second, "a");
+    rig.input(Input::Policy(policy("[[rule]]\nroles = \"agent\"\n")));
+    let news = AgentResponse::Log {
+        instance: "a".into(),
+        msg: "x".into(),
+        node: "n".into(),
+    };
+    rig.publish(second, &topic("a"), news.clone().into());
+    assert_eq!(rig.audits, []);
+    rig.publish(first, &topic("a"), news.into());
+    assert_eq!(rig.audits.len(), 1);
+}
+
+#[test]
 fn refusals_are_logged_once_in_a_while_and_counted_each_time() {
     let mut rig = Rig::new(MEMBERS);
     let agent = rig.connect(Some("sensor-1"), &[]);
