@@ -4,6 +4,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 const PREFIX: usize = 4;
 
+/// From this length on, in bytes, what follows a frame is rather copied than kept in one piece with
+/// it.
+const LARGE: usize = 64 * 1024;
+
 /// Cuts a byte stream into frames. Holds no more than was received.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
@@ -59,7 +63,12 @@ impl FrameDecoder {
         }
         if self.chunk.is_empty() {
             self.buffer.advance(PREFIX);
-            return Ok(Some(self.buffer.split_to(announced).freeze()));
+            let frame = self.buffer.split_to(announced).freeze();
+            if announced >= LARGE && self.buffer.len() <= announced {
+                // The memory is the frame's alone, and goes with it.
+                self.buffer = BytesMut::from(self.buffer.as_ref());
+            }
+            return Ok(Some(frame));
         }
         self.chunk.advance(PREFIX);
         Ok(Some(self.chunk.split_to(announced)))
@@ -100,6 +109,10 @@ pub fn put_frame(size: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use allocation_counter::measure;
+
     use super::*;
 
     const PROBE: [u8; 9] = [0, 0, 0, 5, 0x07, 0x5a, 0x45, 0x45, 0x4b];
@@ -154,6 +167,33 @@ mod tests {
                 );
                 assert!(decoder.is_empty());
             }
+        }
+    }
+
+    /// Memory for messages as large as this is not to stay when they are gone.
+    #[test]
+    fn large_frames_leave_little_behind() {
+        let stream = put_frame(0, |out| out.put_bytes(7, 330_000));
+        for held in 0..3 {
+            let mut decoder = FrameDecoder::default();
+            let mut frames = VecDeque::new();
+            let used = measure(|| {
+                for _ in 0..50 {
+                    for chunk in stream.chunks(32 << 10) {
+                        decoder.push_bytes(Bytes::copy_from_slice(chunk));
+                        frames.extend(decoder.next_frame(1 << 20).unwrap());
+                    }
+                    while frames.len() > held {
+                        frames.pop_front();
+                    }
+                }
+                frames.clear();
+            });
+            assert!(used.bytes_current < 70_000, "{held} held: {used:?}");
+            assert!(
+                used.bytes_max < 1_200_000 + 400_000 * held as u64,
+                "{held} held: {used:?}"
+            );
         }
     }
 
