@@ -12,8 +12,8 @@ use std::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::api::{
-    ExitEvent, LivesRequest, LivesResponse, NodeConfig, NodeStatusEvent, Status, SupervisorRequest,
-    SupervisorResponse,
+    Cluster, ExitEvent, LivesRequest, LivesResponse, NodeConfig, NodeStatusEvent, Status,
+    SupervisorRequest, SupervisorResponse,
 };
 use crate::host::{ChildId, HostInput, HostOutput};
 use crate::settings::Settings;
@@ -89,6 +89,8 @@ pub struct Supervisor {
     /// The units peers know of, by name.
     listed: BTreeMap<String, u64>,
     last_unit: u64,
+    /// That of the node whose creation was asked for last.
+    last_cluster: Cluster,
     intake: Intake,
     out: VecDeque<Output>,
 }
@@ -117,6 +119,7 @@ impl Supervisor {
             units: BTreeMap::new(),
             listed: BTreeMap::new(),
             last_unit: 0,
+            last_cluster: Cluster::default(),
             intake: Intake::Open,
             out: VecDeque::new(),
         };
@@ -131,7 +134,10 @@ impl Supervisor {
     /// One thing happened.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Request { request } => self.on_request(now, request),
+            Input::Request { mut request } => {
+                self.unify_cluster(&mut request);
+                self.on_request(now, request);
+            }
             Input::Lives { request } => self.on_lives(now, request),
             Input::Host { input } => self.on_host(now, input),
             Input::LogStatus => self.units.values().for_each(|unit| unit.log_status(now)),
@@ -186,6 +192,15 @@ impl Supervisor {
         let lives = lives.collect();
         let response = LivesResponse::Lives { reqid, lives };
         self.out.push_back(Output::Lives { response });
+    }
+
+    /// Nodes of one cluster come one after the other, and may have to wait for each other.
+    fn unify_cluster(&mut self, request: &mut SupervisorRequest) {
+        if let SupervisorRequest::Create { node, .. } = request
+            && !node.cluster.unify(&self.last_cluster)
+        {
+            self.last_cluster = node.cluster.clone();
+        }
     }
 
     fn on_request(&mut self, now: Instant, request: SupervisorRequest) {
@@ -276,11 +291,8 @@ impl Supervisor {
         }
     }
 
-    fn accept(&mut self, now: Instant, reqid: String, mut node: NodeConfig) {
+    fn accept(&mut self, now: Instant, reqid: String, node: NodeConfig) {
         info!(node = node.name, "node created");
-        // Nodes of one cluster come one after the other.
-        let mut others = self.units.values().rev();
-        others.any(|unit| node.cluster.unify(unit.cluster()));
         let id = self.next_unit();
         let unit = Unit::stem(id, node, &self.settings);
         let result = String::new();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, trace, warn};
 
-use crate::api::{Cluster, Layout, NodeConfig, NodeStatus};
+use crate::api::{Layout, NodeConfig, NodeStatus};
 use crate::backoff::Backoff;
 use crate::host::{ChildId, Control, Ending, Group, HostOutput, Launch, Signal, Target};
 use crate::output::{Printed, Tail};
@@ -126,11 +126,6 @@ impl Unit {
 
     pub(crate) fn name(&self) -> &str {
         &self.config.name
-    }
-
-    /// The layout it is given.
-    pub(crate) fn cluster(&self) -> &Cluster {
-        &self.config.cluster
     }
 
     /// Which start it is at; reports of other children are not about the living one.

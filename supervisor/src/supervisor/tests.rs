@@ -8,7 +8,7 @@ mod shutdown;
 mod storm;
 
 use super::*;
-use crate::api::{NodeEnd, NodeExit, NodeOutputs, NodeStatus};
+use crate::api::{ClusterRole, NodeEnd, NodeExit, NodeOutputs, NodeStatus};
 use crate::host::{Control, Ending, Group, Launch, Signal, Stream, Target};
 use crate::settings::{OwnUnit, Policy};
 use rig::*;
@@ -66,6 +66,30 @@ fn requests_behind_a_directory_are_answered_in_order() {
         rig.drain(),
         [created("r3", ""), spawn(b1), destroyed("r4", true)]
     );
+}
+
+#[test]
+fn nodes_of_one_cluster_have_its_layout_in_common() {
+    let mut rig = Rig::new();
+    for name in ["a", "b", "c"] {
+        let mut node = in_directory(name, "d");
+        let role = if name == "c" {
+            ClusterRole::Proxy
+        } else {
+            ClusterRole::Worker
+        };
+        node.cluster = with_role("w", role).cluster;
+        rig.request(create(name, node));
+    }
+    (0..3).for_each(|_| rig.directory_made());
+    rig.drain();
+    let nodes = rig.status("");
+    let is_one = |a: &str, b: &str| {
+        let [a, b] = [a, b].map(|name| &nodes[name].node.cluster);
+        a.is_one_with(b)
+    };
+    assert!(is_one("a", "b"));
+    assert!(!is_one("a", "c"));
 }
 
 #[test]
