@@ -120,9 +120,11 @@ async fn read(
 ) -> String {
     let mut buffer = BytesMut::new();
     let mut is_first = true;
+    // Most links are silent most of the time, and there are many.
+    let mut room = READ_SIZE_MIN;
     loop {
-        if buffer.capacity() < READ_SIZE_MIN {
-            buffer.reserve(READ_SIZE);
+        if buffer.capacity() < READ_SIZE_MIN / 2 {
+            buffer.reserve(room);
         }
         let is_suspect = is_first && suspicion == Suspicion::PeerWantsTls;
         match reader.read_buf(&mut buffer).await {
@@ -143,6 +145,11 @@ async fn read(
             Err(error) => return format!("read failed: {error}"),
         }
         is_first = false;
+        room = if buffer.len() == buffer.capacity() {
+            READ_SIZE
+        } else {
+            READ_SIZE_MIN
+        };
         let chunk = buffer.split().freeze();
         if news.send((link, News::Bytes(chunk))).await.is_err() {
             return "end of the program".into();
@@ -198,6 +205,8 @@ async fn put(
 
 /// Room made for one read, in bytes; what is read shares it until all of it is let go.
 pub(super) const READ_SIZE: usize = 32 * 1024;
+
+/// The same after a read that did not fill it.
 const READ_SIZE_MIN: usize = 4 * 1024;
 
 /// Frames are gathered up to this size, in bytes. A larger frame is written as it is.
