@@ -163,23 +163,10 @@ impl Voice {
     async fn act(&self, acts: Vec<Act>) {
         for act in acts {
             match act {
+                // Over sockets it takes its time anyway.
                 Act::Say {
-                    after,
-                    topic,
-                    name,
-                    args,
-                } => {
-                    let voice = self.clone();
-                    let say = async move { voice.say(&topic, name, args).await };
-                    if after.is_zero() {
-                        say.await;
-                    } else {
-                        tokio::spawn(async move {
-                            tokio::time::sleep(after).await;
-                            say.await;
-                        });
-                    }
-                }
+                    topic, name, args, ..
+                } => self.say(&topic, name, args).await,
                 Act::Start(order) => self.start_node(order).await,
                 Act::Stop(_) => {}
             }
