@@ -68,8 +68,8 @@ fn an_agent_cannot_answer_for_another() {
     let mut rig = Rig::new(MEMBERS);
     let [a, b] = ["sensor-1", "sensor-2"].map(|name| rig.connect(Some(name), &[]));
     rig.says_hello(a, "a");
-    rig.says_hello(b, "b");
-    assert_eq!(rig.instances(), ["a", "b"]);
+    rig.says_hello(b, "b/1");
+    assert_eq!(rig.instances(), ["a", "b/1"]);
     let answer = AgentResponse::Log {
         instance: "a".into(),
         msg: "all is well".into(),
