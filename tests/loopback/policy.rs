@@ -25,7 +25,7 @@ fn a_policy_with_errors_is_told_with_every_line_and_nothing_listens() {
         let known = "node, agent, controller, supervisor, operator, viewer";
         let expected = [
             "zeek-mgmt: argument: Management::Agent::default_port: 70000/tcp is no port, the highest is 65535".to_owned(),
-            "zeek-mgmt: p.toml:1: there is no 'allow_everything'; there are allow_unauthenticated and rule".to_owned(),
+            "zeek-mgmt: p.toml:1: there is no 'allow_everything'; there are allow_unauthenticated, limits and rule".to_owned(),
             format!("zeek-mgmt: p.toml:3: roles: 'boss' is none of {known}"),
             "zeek-mgmt: p.toml:4: address: 10.0.0.0 has 32 bits, not 40".to_owned(),
         ];

@@ -134,7 +134,7 @@ fn everything_wrong_in_a_file_is_told_with_its_line() {
     let roles = "node, agent, controller, supervisor, operator, viewer";
     let expected = [
         "p.toml:1: allow_unauthenticated is true or false, not string",
-        "p.toml:2: there is no 'allow_everything'; there are allow_unauthenticated and rule",
+        "p.toml:2: there is no 'allow_everything'; there are allow_unauthenticated, limits and rule",
         "p.toml:3: ",
         &format!("p.toml:5: roles: 'boss' is none of {roles}"),
         "p.toml:5: roles is a text, not integer",
