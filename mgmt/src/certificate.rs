@@ -1,6 +1,7 @@
 //! Certificates as operators see them: what one says, what is wrong with it, how long it holds, and
 //! the settings that name it. Nothing here reads files or the clock.
 
+pub mod expiry;
 pub mod findings;
 pub mod paste;
 

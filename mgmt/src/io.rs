@@ -7,6 +7,7 @@ pub mod certificates;
 mod descriptors;
 pub mod guard;
 mod kept;
+pub mod keyring;
 pub mod log;
 pub mod migrate;
 pub mod node_script;

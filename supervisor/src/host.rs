@@ -112,6 +112,8 @@ pub enum Signal {
     Term,
     /// SIGKILL.
     Kill,
+    /// SIGHUP.
+    Hangup,
 }
 
 /// What the operating system reports.

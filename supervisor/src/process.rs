@@ -49,6 +49,8 @@ pub enum Input {
     },
     /// The program shall log how its units are.
     LogStatus,
+    /// Our own programs below shall read again what can change while they run.
+    Reload,
     /// The program shall end.
     Shutdown,
 }
@@ -169,6 +171,7 @@ impl SupervisorProcess {
                     .handle(now, supervisor::Input::Lives { request });
             }
             Input::LogStatus => self.supervisor.handle(now, supervisor::Input::LogStatus),
+            Input::Reload => self.supervisor.handle(now, supervisor::Input::Reload),
             Input::Shutdown => self.supervisor.handle(now, supervisor::Input::Shutdown),
         }
         self.settle(now);

@@ -44,6 +44,8 @@ pub enum Input {
     },
     /// Log how every unit is.
     LogStatus,
+    /// Have our own programs read again what can change while they run.
+    Reload,
     /// Stop all units, then report [`Output::Stopped`].
     Shutdown,
 }
@@ -141,6 +143,10 @@ impl Supervisor {
             Input::Lives { request } => self.on_lives(now, request),
             Input::Host { input } => self.on_host(now, input),
             Input::LogStatus => self.units.values().for_each(|unit| unit.log_status(now)),
+            Input::Reload => {
+                let units = self.units.values();
+                units.for_each(|unit| unit.reload(&mut self.out));
+            }
             Input::Shutdown => self.on_shutdown(now),
         }
         self.settle(now);

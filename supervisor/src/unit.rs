@@ -309,6 +309,20 @@ impl Unit {
         }
     }
 
+    /// One of our programs reads again what can change while it runs. Zeek knows no such signal.
+    pub(crate) fn reload(&self, out: &mut VecDeque<Output>) {
+        if let (Control::Absent, State::Running { pid }) = (self.launch.control, self.state) {
+            let (child, target) = (self.child, Target::Process);
+            let signal = HostOutput::Signal {
+                child,
+                pid,
+                target,
+                signal: Signal::Hangup,
+            };
+            push(out, signal);
+        }
+    }
+
     fn act(&mut self, now: Instant, action: Action, out: &mut VecDeque<Output>) {
         let signal = |pid, target, signal| HostOutput::Signal {
             child: self.child,

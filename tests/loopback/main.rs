@@ -11,6 +11,7 @@
 mod adoption;
 mod archival;
 mod broker;
+mod certificates;
 mod load;
 mod log;
 mod migrate;

@@ -78,7 +78,7 @@ impl World {
                     self.later(at, Event::End(child));
                 }
                 (_, Signal::Kill, Some(_)) => self.end(child),
-                (_, _, None) | (Target::Group, Signal::Term, _) => {}
+                (_, _, None) | (_, Signal::Hangup, _) | (Target::Group, Signal::Term, _) => {}
             },
             HostOutput::OpenFiles { .. }
             | HostOutput::WriteLine { .. }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use broker_proto::codec::{self, Limits};
 use broker_proto::io::entropy;
-use broker_proto::io::tls::{TlsError, connector_and_acceptor};
+use broker_proto::io::tls::{TlsErrors, connector_and_acceptor};
 use broker_proto::io::transport::Transport;
 use broker_proto::peering::{Endpoint, Input, Options, Output, PeerAddr, PeerNetwork};
 use broker_proto::tls::Tls;
@@ -158,7 +158,7 @@ async fn live(
     node.serve(sigterm).await
 }
 
-fn transport(tls: &Tls) -> Result<Transport, TlsError> {
+fn transport(tls: &Tls) -> Result<Transport, TlsErrors> {
     let (connector, acceptor) = connector_and_acceptor(tls)?;
     Ok(Transport::new(connector, acceptor))
 }

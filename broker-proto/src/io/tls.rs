@@ -11,15 +11,21 @@
 //! (but for peers on the own machine as long as these are ours, which have a certificate to show),
 //! and takes over where rustls refuses the own certificate, key or CAs; which, is logged at start.
 //!
+//! Files are read when a connector or an acceptor is made. To have a running endpoint use others,
+//! make both again and give them to [`Connector::replace`] and [`Acceptor::replace`].
+//!
 //! What no file is needed for is set up when it is first used: a library costs a program memory from
 //! its first call on, two megabytes in OpenSSL's case, and most programs never call it.
 
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use openssl::error::ErrorStack;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
@@ -43,18 +49,20 @@ mod verify;
 pub use acceptor::Acceptor;
 pub use connector::Connector;
 
-/// Why TLS cannot be set up at all. Whatever the peer does wrong is an [`io::Error`] instead.
+/// One reason why TLS cannot be set up. Whatever the peer does wrong is an [`io::Error`] instead.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// Certificates are wanted, but not all that it takes is given.
-    #[error("TLS with certificates needs {option}")]
+    #[error("{option}: not set, and TLS with certificates needs it")]
     Missing {
         /// Stock's name of what is not set.
         option: &'static str,
     },
     /// A file or directory that an option names cannot be read.
-    #[error("cannot read {}", path.display())]
+    #[error("{option}: {}", path.display())]
     Read {
+        /// Stock's name of the option.
+        option: &'static str,
         /// Which.
         path: PathBuf,
         /// Why not.
@@ -62,41 +70,54 @@ pub enum TlsError {
         source: io::Error,
     },
     /// A file is no PEM, or what is in it no certificate.
-    #[error("cannot read the certificates in {}", path.display())]
+    #[error("{option}: {}: not certificates in PEM", path.display())]
     Unreadable {
+        /// Stock's name of the option.
+        option: &'static str,
         /// Which.
         path: PathBuf,
         /// What OpenSSL says.
         #[source]
-        source: openssl::error::ErrorStack,
+        source: ErrorStack,
     },
     /// A file has no certificate in it.
-    #[error("there is no certificate in {}", path.display())]
+    #[error("{option}: {}: there is no certificate in it", path.display())]
     NoCertificate {
+        /// Stock's name of the option.
+        option: &'static str,
         /// Which.
         path: PathBuf,
     },
     /// No chain could ever end at one of the CAs given.
-    #[error("Broker::ssl_cafile and Broker::ssl_capath have no self-signed CA certificate")]
-    NoRoot,
+    #[error("{option}: no self-signed CA certificate")]
+    NoRoot {
+        /// Stock's name of the option.
+        option: &'static str,
+    },
     /// The key is encrypted and no passphrase is set.
-    #[error("the key in {} is encrypted and Broker::ssl_passphrase is not set", path.display())]
+    #[error("{option}: {}: encrypted, and Broker::ssl_passphrase is not set", path.display())]
     Encrypted {
+        /// Stock's name of the option.
+        option: &'static str,
         /// Where.
         path: PathBuf,
     },
     /// The key does not read, perhaps because the passphrase is another.
-    #[error("cannot read the private key in {} (is Broker::ssl_passphrase right?)", path.display())]
+    #[error("{option}: {}: not a private key in PEM (is Broker::ssl_passphrase right?)", path.display())]
     Key {
+        /// Stock's name of the option.
+        option: &'static str,
         /// Where.
         path: PathBuf,
         /// What OpenSSL says.
         #[source]
-        source: openssl::error::ErrorStack,
+        source: ErrorStack,
     },
     /// Certificate and key do not belong together.
-    #[error("the key in {} is not that of the certificate in {}", keyfile.display(), certificate.display())]
+    #[error("{option}: {}: not the key of the certificate in {}", keyfile.display(), certificate.display())]
     KeyMismatch {
+        /// Stock's name of the option.
+        option: &'static str,
         /// Where the key is.
         keyfile: PathBuf,
         /// Where the certificate is.
@@ -104,14 +125,45 @@ pub enum TlsError {
     },
     /// OpenSSL does not take certificate, key or CAs either.
     #[error("cannot set up TLS with certificates")]
-    OpenSsl(#[source] openssl::error::ErrorStack),
+    OpenSsl(#[source] ErrorStack),
+}
+
+/// Everything that keeps TLS from being set up, each with the option and the file it is about.
+#[derive(Debug)]
+pub struct TlsErrors(pub Vec<TlsError>);
+
+/// A line for each, with its reasons.
+impl fmt::Display for TlsErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{error}")?;
+            let mut source = error.source();
+            while let Some(cause) = source {
+                write!(f, ": {cause}")?;
+                source = cause.source();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Error for TlsErrors {}
+
+impl From<TlsError> for TlsErrors {
+    fn from(error: TlsError) -> Self {
+        Self(vec![error])
+    }
 }
 
 /// Both sides of an endpoint, as its operator wants it. Reads the files that the options name.
 ///
 /// # Errors
-/// If certificates are wanted and a file is missing, does not read or does not fit the others.
-pub fn connector_and_acceptor(options: &Tls) -> Result<(Connector, Acceptor), TlsError> {
+/// If certificates are wanted and a file is missing, does not read or does not fit the others. All
+/// that is wrong is told.
+pub fn connector_and_acceptor(options: &Tls) -> Result<(Connector, Acceptor), TlsErrors> {
     match options {
         Tls::Off => Ok((Connector::cleartext(), Acceptor::self_signed())),
         Tls::Anonymous => Ok((Connector::anonymous(), Acceptor::self_signed())),

@@ -35,6 +35,7 @@ pub struct ControllerProcess {
     /// Hellos of agents whose name is another's, who may turn out to be gone.
     put_off: BTreeMap<EndpointId, (Topic, Event)>,
     ledger: Ledger,
+    ending: Vec<String>,
     outputs: VecDeque<Output>,
 }
 
@@ -52,6 +53,9 @@ pub enum Input {
     },
     /// These rules are in force from now on.
     Policy(Policy),
+    /// Peers whose certificates run out soon, in words, until told otherwise: whoever asks for the
+    /// instances has them logged.
+    Ending(Vec<String>),
     /// Leave clients and peers in good order; [`peering::Output::Stopped`] tells when that is done.
     Shutdown,
 }
@@ -128,6 +132,7 @@ impl ControllerProcess {
             gate: Gate::new(Policy::open(), Station::Controller, None),
             put_off: BTreeMap::new(),
             ledger,
+            ending: Vec::new(),
             outputs: VecDeque::new(),
         };
         process.log(Record::info(live));
@@ -162,6 +167,7 @@ impl ControllerProcess {
                     .handle(now, ControllerInput::Saved { result });
             }
             Input::Policy(policy) => self.on_policy(now, policy),
+            Input::Ending(peers) => self.ending = peers,
             Input::Shutdown => {
                 self.hub.handle(now, hub::Input::Shutdown);
                 self.endpoint.handle(now, peering::Input::Shutdown);
@@ -379,6 +385,12 @@ impl ControllerProcess {
             Err(error) => return self.refuse(now, &event, client, &error),
         };
         info!(event = request.event_name(), client = client.0, "rx");
+        if let ControllerRequest::GetInstances { .. } = request
+            && !self.ending.is_empty()
+        {
+            let certificates = self.ending.join("; ");
+            warn!(certificates, "get-instances: certificates run out");
+        }
         self.log(Record::info(message::from_client(&request)));
         let origin = Some(client);
         self.hub.handle(

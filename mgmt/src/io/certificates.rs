@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use broker_proto::tls::Passphrase;
 use openssl::error::ErrorStack;
+use openssl::x509::X509;
 
 use crate::certificate::Kind;
 use crate::certificate::paste::Files;
@@ -192,6 +193,14 @@ pub fn issue(
         files,
         not_after: lifetime.end,
     })
+}
+
+/// What all certificates of a file say, as far as they read.
+pub(super) fn all_in(path: &Path) -> Vec<crate::certificate::Certificate> {
+    let pem = files::read(path).unwrap_or_default();
+    let found = X509::stack_from_pem(&pem).unwrap_or_default();
+    let found = found.iter().filter_map(|it| read::certificate(it).ok());
+    found.collect()
 }
 
 /// Seconds since 1970.

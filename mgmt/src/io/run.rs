@@ -10,22 +10,22 @@ use std::time::Instant;
 use broker_proto::IdGen;
 use broker_proto::io::entropy;
 use broker_proto::io::gate::Gate;
-use broker_proto::io::tls::{Acceptor, TlsError, connector_and_acceptor};
+use broker_proto::io::tls::{Acceptor, TlsErrors};
 use broker_proto::io::transport::Transport;
 use broker_proto::peering::{self, PeerAddr};
-use broker_proto::tls::ClientPort;
 use supervisor::api::MANAGEMENT_NODE_VARIABLE;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 use zeek_client_compat::hub;
-use zeek_client_compat::io::server::{Server, TLS_REQUIRED};
+use zeek_client_compat::io::server::Server;
 
 use super::archiver::Archiver;
 use super::audit::AuditLog;
 use super::descriptors;
 use super::guard::{self, AuditTo};
 use super::kept::Kept;
+use super::keyring::Keyring;
 use super::log::Log;
 use super::node_script;
 use super::options;
@@ -44,8 +44,8 @@ use crate::settings::{Deploying, Settings};
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// TLS could not be set up.
-    #[error("cannot set up TLS")]
-    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Tls(#[from] TlsErrors),
     /// The signal handlers could not be installed.
     #[error("cannot handle signals")]
     Signals(#[source] io::Error),
@@ -219,11 +219,12 @@ pub async fn controller(
         listen_retry,
         ..
     } = settings;
-    let (connector, acceptor) = connector_and_acceptor(&tls)?;
-    let transport = Transport::new(connector, acceptor).listen_retry(listen_retry);
+    let mut keyring = Keyring::load(tls, websocket_tls)?;
+    let transport = keyring.transport(listen_retry);
     let mut transport = transport.gate(guard::broker(&limits, &audit));
     let addr = settings.listen_websocket.as_ref();
-    let mut server = listen_websocket(addr, &websocket_tls, &limits, &audit).await?;
+    let mut server =
+        listen_websocket(addr, keyring.client_acceptor.clone(), &limits, &audit).await?;
     let mut ids = IdGen::new(entropy::seed());
     let version = concat!("zeek-mgmt-", env!("CARGO_PKG_VERSION"));
     let id = ids.endpoint_id();
@@ -264,6 +265,7 @@ pub async fn controller(
                 Told::Stop => Some(Input::Shutdown),
                 Told::Reload => {
                     audit.reopen();
+                    keyring.reload();
                     tell_counters(&process, &transport);
                     // Whatever is read again keeps what it has if the new is no good.
                     let Some(policy) = rules.reload(protection) else {
@@ -273,10 +275,11 @@ pub async fn controller(
                     Some(Input::Policy(policy))
                 }
             },
+            () = keyring.watch() => continue,
             () = until(deadline) => None,
         };
         match input {
-            Some(input) => process.handle(Instant::now(), input),
+            Some(input) => tell(&mut process, &mut keyring, input),
             None => process.handle_timeout(Instant::now()),
         }
     }
@@ -333,8 +336,8 @@ pub async fn agent(
         listen_retry,
         ..
     } = settings;
-    let (connector, acceptor) = connector_and_acceptor(&tls)?;
-    let transport = Transport::new(connector, acceptor).listen_retry(listen_retry);
+    let mut keyring = Keyring::load(tls, None)?;
+    let transport = keyring.transport(listen_retry);
     let mut transport = transport.gate(Gate::new(limits.capacity(), limits.tls()));
     let mut ids = IdGen::new(entropy::seed());
     let id = ids.endpoint_id();
@@ -373,16 +376,18 @@ pub async fn agent(
             told = signals.next() => match told {
                 Told::Stop => Some(peering::Input::Shutdown),
                 Told::Reload => {
+                    keyring.reload();
                     if let Some(policy) = rules.reload(protection) {
                         process.replace_policy(Instant::now(), policy);
                     }
                     continue;
                 }
             },
+            () = keyring.watch() => continue,
             () = until(deadline) => None,
         };
         match input {
-            Some(input) => process.handle(Instant::now(), input),
+            Some(input) => process.handle(Instant::now(), keyring.seen(input)),
             None => process.handle_timeout(Instant::now()),
         }
     }
@@ -408,13 +413,13 @@ fn log(dir: &Path, node: &str, role: LogRole, settings: &Settings) -> Log {
     Log::start(dir.to_owned(), node, role, settings.log.clone())
 }
 
-/// Without a certificate of its own, the WebSocket port takes cleartext and TLS alike: Broker's
-/// certificates are not for its clients.
-fn client_acceptor(tls: &Option<ClientPort>) -> Result<Acceptor, TlsError> {
-    match tls {
-        Some(port) => Acceptor::for_clients(port, TLS_REQUIRED),
-        None => Ok(Acceptor::self_signed()),
+/// Whoever shows a certificate that ends soon is known before what comes of it.
+fn tell(process: &mut ControllerProcess, keyring: &mut Keyring, input: Input) {
+    keyring.on_input(&input);
+    if let Some(peers) = keyring.ending() {
+        process.handle(Instant::now(), Input::Ending(peers));
     }
+    process.handle(Instant::now(), input);
 }
 
 /// What limits have met until now; those of the WebSocket port are told when it closes.
@@ -427,7 +432,7 @@ fn tell_counters(process: &ControllerProcess, transport: &Transport) {
 /// `None` if there shall be no such port.
 async fn listen_websocket(
     addr: Option<&PeerAddr>,
-    tls: &Option<ClientPort>,
+    acceptor: Acceptor,
     limits: &Limits,
     audit: &AuditLog,
 ) -> Result<Option<Server>, RunError> {
@@ -435,7 +440,7 @@ async fn listen_websocket(
         return Ok(None);
     };
     let limits = guard::server(limits);
-    let (acceptor, gate) = (client_acceptor(tls)?, guard::websocket(&limits, audit));
+    let gate = guard::websocket(&limits, audit);
     let server = Server::bind_behind(addr, acceptor, limits, gate).await;
     let server = server.map_err(|source| RunError::Listen {
         addr: addr.clone(),

@@ -103,6 +103,7 @@ impl Children {
         let number = match signal {
             Signal::Term => rustix::process::Signal::TERM,
             Signal::Kill => rustix::process::Signal::KILL,
+            Signal::Hangup => rustix::process::Signal::HUP,
         };
         let sent = match target {
             Target::Process if !self.orders.contains_key(&child) => return,
@@ -131,6 +132,7 @@ impl Children {
                     self.leave_home(child);
                 }
             }
+            Signal::Hangup => {}
         }
     }
 

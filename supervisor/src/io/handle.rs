@@ -52,7 +52,7 @@ use std::time::Duration;
 
 use broker_proto::IdGen;
 use broker_proto::io::entropy;
-use broker_proto::io::tls::TlsError;
+use broker_proto::io::tls::TlsErrors;
 use broker_proto::tls::Tls;
 use bytes::Bytes;
 use tokio::sync::mpsc::error::TrySendError;
@@ -141,7 +141,7 @@ enum Command {
 ///
 /// # Errors
 /// If TLS cannot be set up.
-pub fn spawn(settings: Settings, tls: &Tls, retry: Duration) -> Result<(Handle, Lines), TlsError> {
+pub fn spawn(settings: Settings, tls: &Tls, retry: Duration) -> Result<(Handle, Lines), TlsErrors> {
     let (commands, orders) = mpsc::channel(COMMANDS);
     let (sender, receiver) = mpsc::channel(LINES);
     let task = Task::new(settings, tls, retry, sender)?;
@@ -305,7 +305,7 @@ impl Task {
         tls: &Tls,
         retry: Duration,
         lines: mpsc::Sender<Line>,
-    ) -> Result<Self, TlsError> {
+    ) -> Result<Self, TlsErrors> {
         Ok(Self {
             pump: Pump::new(settings, tls, retry, Hook::Set, None)?,
             asked: BTreeMap::new(),

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use broker_proto::IdGen;
 use broker_proto::io::entropy;
-use broker_proto::io::tls::{TlsError, connector_and_acceptor};
+use broker_proto::io::tls::{Acceptor, Connector, TlsErrors, connector_and_acceptor};
 use broker_proto::io::transport::Transport;
 use broker_proto::tls::Tls;
 use bytes::Bytes;
 use tokio::time::sleep_until;
+use tracing::{error, info};
 
 use crate::api::{LivesResponse, SupervisorResponse};
 use crate::host::{HostOutput, Stream};
@@ -26,6 +27,9 @@ pub(super) struct Pump {
     transport: Transport,
     host: Host,
     hook: Hook,
+    tls: Tls,
+    connector: Connector,
+    acceptor: Acceptor,
 }
 
 /// Whether somebody wants to see what units print.
@@ -62,9 +66,10 @@ impl Pump {
         retry: Duration,
         hook: Hook,
         door: Option<Arc<dyn Door>>,
-    ) -> Result<Self, TlsError> {
+    ) -> Result<Self, TlsErrors> {
         let (connector, acceptor) = connector_and_acceptor(tls)?;
-        let transport = Transport::new(connector, acceptor).listen_retry(retry);
+        let transport = Transport::new(connector.clone(), acceptor.clone());
+        let transport = transport.listen_retry(retry);
         let host = Host::with(settings.policy.outputs.clone());
         let mut ids = IdGen::new(entropy::seed());
         let id = ids.endpoint_id();
@@ -73,7 +78,29 @@ impl Pump {
             transport,
             host,
             hook,
+            tls: tls.clone(),
+            connector,
+            acceptor,
         })
+    }
+
+    /// Reads certificates, key and CAs again, for the links to come. If they are no good, what was
+    /// read before counts on.
+    pub(super) fn reload(&mut self) {
+        match (&self.tls, connector_and_acceptor(&self.tls)) {
+            (Tls::Off | Tls::Anonymous, _) => {}
+            (Tls::Certificates(_), Ok((connector, acceptor))) => {
+                self.connector.replace(&connector);
+                self.acceptor.replace(&acceptor);
+                info!("certificates are read again");
+            }
+            (Tls::Certificates(_), Err(errors)) => {
+                for error in errors.to_string().lines() {
+                    error!(error, "certificates stay as they were");
+                }
+            }
+        }
+        self.handle(Some(Input::Reload));
     }
 
     /// Does what the program orders, up to the next news. `None`: now something must happen.

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_proto::io::tls::TlsError;
+use broker_proto::io::tls::TlsErrors;
 use broker_proto::tls::Tls;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,15 +19,16 @@ use crate::settings::Settings;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// No TLS for those who connect.
-    #[error("cannot set up TLS")]
-    Tls(#[source] TlsError),
+    #[error(transparent)]
+    Tls(TlsErrors),
     /// Signals cannot be handled.
     #[error("cannot handle signals")]
     Signals(#[source] io::Error),
 }
 
 /// Runs a supervisor until SIGTERM, SIGINT or a stop request has ended all its units. A second
-/// signal does not wait for the order in which they end. SIGHUP logs how each unit is.
+/// signal does not wait for the order in which they end. SIGHUP logs how each unit is, and has
+/// certificates read again, here and in the programs of ours below.
 ///
 /// Peers may connect in cleartext or with TLS; if `tls` has certificates, only with one of their
 /// own; `door` may turn away any of them. An address that is taken is tried again after `retry`. Systemd is told of start and end, and
@@ -79,7 +80,10 @@ pub async fn run(
             input = pump.wait(systemd.deadline()) => input,
             _ = term.recv() => Some(Input::Shutdown),
             _ = int.recv() => Some(Input::Shutdown),
-            _ = hangup.recv() => Some(Input::LogStatus),
+            _ = hangup.recv() => {
+                pump.reload();
+                Some(Input::LogStatus)
+            }
         };
         systemd.on_due(clock());
         if input == Some(Input::Shutdown) {

@@ -317,6 +317,28 @@ fn a_supervisor_without_units_stops_at_once() {
 }
 
 #[test]
+fn a_reload_reaches_our_own_running_programs_and_no_zeek() {
+    let argv = ["zeek-mgmt", "agent"].map(String::from).to_vec();
+    let node = NodeConfig::named("agent");
+    let mut rig = Rig::with_own(vec![OwnUnit { node, argv }]);
+    rig.drain();
+    rig.handle(Input::Reload);
+    assert_eq!(rig.drain(), []);
+    rig.host(spawned(A1, 100));
+    rig.request(create("x", NodeConfig::named("zeek")));
+    rig.drain();
+    let zeek = ChildId {
+        unit: 2,
+        generation: 1,
+    };
+    rig.host(spawned(zeek, 200));
+    rig.drain();
+    rig.handle(Input::Reload);
+    let hangup = signal(A1, 100, Target::Process, Signal::Hangup);
+    assert_eq!(rig.drain(), [hangup]);
+}
+
+#[test]
 fn own_programs_are_started_listed_revived_and_stopped() {
     let mut node = in_directory("agent", "/state/nodes/agent");
     node.env

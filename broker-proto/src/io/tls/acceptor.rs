@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use openssl::ssl::{Ssl, SslContext};
@@ -17,7 +17,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::backend::Backend;
 use super::clients::Speaker;
-use super::{Inner, Stream, TlsError, certificate, explain};
+use super::{Inner, Stream, TlsErrors, certificate, explain};
 use crate::tls::ClientPort;
 
 /// Turns accepted sockets into [`Stream`]s: TLS or not as the client chooses, or only TLS with
@@ -26,7 +26,7 @@ use crate::tls::ClientPort;
 /// Clones share the certificate. A self-signed one is made when the first client asks for TLS.
 #[derive(Clone)]
 pub struct Acceptor {
-    mode: Mode,
+    mode: Arc<RwLock<Mode>>,
 }
 
 #[derive(Clone)]
@@ -55,16 +55,12 @@ impl Acceptor {
     /// asked for one. Sessions are not resumed, and no application protocol is negotiated.
     #[must_use]
     pub fn self_signed() -> Self {
-        Self {
-            mode: Mode::Anyone(Lazily::default()),
-        }
+        Self::new(Mode::Anyone(Lazily::default()))
     }
 
     /// An acceptor that takes only TLS peers with a certificate of a trusted CA (WIRE §7.2).
     pub(super) fn with_certificates(backend: Backend) -> Self {
-        Self {
-            mode: Mode::Certified(backend),
-        }
+        Self::new(Mode::Certified(backend))
     }
 
     /// An acceptor for clients that are no Broker peers, with the operator's certificate. Who does
@@ -72,13 +68,30 @@ impl Acceptor {
     ///
     /// # Errors
     /// If a file does not read or does not fit the others.
-    pub fn for_clients(port: &ClientPort, to_cleartext: &'static [u8]) -> Result<Self, TlsError> {
+    pub fn for_clients(port: &ClientPort, to_cleartext: &'static [u8]) -> Result<Self, TlsErrors> {
         let speaker = Speaker::choose(port)?;
-        let mode = Mode::Clients {
+        Ok(Self::new(Mode::Clients {
             speaker,
             to_cleartext,
-        };
-        Ok(Self { mode })
+        }))
+    }
+
+    fn new(mode: Mode) -> Self {
+        Self {
+            mode: Arc::new(RwLock::new(mode)),
+        }
+    }
+
+    /// Has this one and its clones do what `other` does, from the next socket on. What is accepted
+    /// stays as it is.
+    pub fn replace(&self, other: &Self) {
+        let mode = other.mode();
+        *self.mode.write().unwrap_or_else(PoisonError::into_inner) = mode;
+    }
+
+    fn mode(&self) -> Mode {
+        let mode = self.mode.read().unwrap_or_else(PoisonError::into_inner);
+        mode.clone()
     }
 
     /// Waits for the client's first byte, then does the TLS handshake if it asks for one.
@@ -112,7 +125,7 @@ impl Acceptor {
         }
         // A cleartext Broker frame would have to be over 350 MB to begin like this.
         let is_tls = first == [TLS_HANDSHAKE];
-        match &self.mode {
+        match &self.mode() {
             Mode::Anyone(_) if !is_tls => Ok(Inner::Clear(tcp).into()),
             Mode::Certified(_) if !is_tls => Err(explain::cleartext_refused()),
             Mode::Anyone(lazily) => with_rustls(&lazily.tls()?, tcp).await,

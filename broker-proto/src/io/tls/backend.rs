@@ -15,10 +15,10 @@ use tokio_rustls::rustls::server::NoServerSessionStorage;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
 use tracing::{info, warn};
 
-use super::TlsError;
 use super::explain::Flaw;
 use super::load::{Material, Trust, display_name};
 use super::verify::Verifier;
+use super::{TlsError, TlsErrors};
 use crate::tls::{Certificates, NameCheck};
 
 /// TLS with certificates for both roles.
@@ -34,7 +34,7 @@ pub(super) enum Backend {
 
 impl Backend {
     /// rustls where it takes the own certificate, key and CAs; else OpenSSL. Says which and why.
-    pub(super) fn choose(options: &Certificates) -> Result<Self, TlsError> {
+    pub(super) fn choose(options: &Certificates) -> Result<Self, TlsErrors> {
         let material = Material::load(options)?;
         let certificate = display_name(material.certificate.subject_name());
         let roots = material.trust.roots.len();

@@ -10,9 +10,9 @@ use openssl::x509::store::X509StoreBuilder;
 use tokio_rustls::rustls::ServerConfig;
 use tracing::info;
 
-use super::TlsError;
 use super::backend::{Backend, Refusal};
 use super::load::{Material, display_name};
+use super::{TlsError, TlsErrors};
 use crate::tls::{Admission, ClientPort};
 
 /// Who speaks TLS on such a port.
@@ -24,7 +24,7 @@ pub(super) enum Speaker {
 
 impl Speaker {
     /// rustls, unless only OpenSSL can do what the options say. Says which and why.
-    pub(super) fn choose(port: &ClientPort) -> Result<Self, TlsError> {
+    pub(super) fn choose(port: &ClientPort) -> Result<Self, TlsErrors> {
         let material = Material::load_for_clients(port)?;
         let certificate = display_name(material.certificate.subject_name());
         let refusal = match with_rustls(port, &material) {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
@@ -29,7 +29,7 @@ use crate::tls::NameCheck;
 /// Dials peers, in cleartext or with TLS. There is no negotiation: it must fit the peer (WIRE §7).
 #[derive(Clone, Debug)]
 pub struct Connector {
-    mode: Mode,
+    mode: Arc<RwLock<Mode>>,
     names: Names,
 }
 
@@ -102,8 +102,22 @@ impl Connector {
     }
 
     fn new(mode: Mode) -> Self {
-        let names = Names::System;
-        Self { mode, names }
+        Self {
+            mode: Arc::new(RwLock::new(mode)),
+            names: Names::System,
+        }
+    }
+
+    /// Has this one and its clones dial as `other` does, from the next dial on. What is connected
+    /// stays as it is.
+    pub fn replace(&self, other: &Self) {
+        let mode = other.mode();
+        *self.mode.write().unwrap_or_else(PoisonError::into_inner) = mode;
+    }
+
+    fn mode(&self) -> Mode {
+        let mode = self.mode.read().unwrap_or_else(PoisonError::into_inner);
+        mode.clone()
     }
 
     /// Connects to the first address of `addr` that answers, TLS handshake included.
@@ -143,7 +157,7 @@ impl Connector {
     async fn connect_to(&self, host: &str, remote: SocketAddr) -> io::Result<Stream> {
         let tcp = within(CONNECT_LIMIT, "connecting", open(remote)).await?;
         let what = "the TLS handshake";
-        match &self.mode {
+        match &self.mode() {
             Mode::Cleartext => Ok(Inner::Clear(tcp).into()),
             Mode::Anonymous(libraries) => libraries.connect(remote, tcp).await,
             Mode::Certificates(Backend::Rustls { dialing, .. }, check) => {

@@ -8,7 +8,7 @@ use openssl::pkey::{PKey, Private};
 use openssl::x509::{X509, X509NameRef};
 use tracing::{info, warn};
 
-use super::TlsError;
+use super::{TlsError, TlsErrors};
 use crate::tls::{Admission, Certificates, ClientPort};
 
 /// What all files together say, parsed by OpenSSL whoever speaks TLS in the end.
@@ -30,84 +30,142 @@ pub(super) struct Trust {
     pub(super) intermediates: Vec<X509>,
 }
 
+/// What the operator calls the three files.
+struct Options {
+    certificate: &'static str,
+    keyfile: &'static str,
+    cafile: &'static str,
+}
+
+const BROKER: Options = Options {
+    certificate: "Broker::ssl_certificate",
+    keyfile: "Broker::ssl_keyfile",
+    cafile: "Broker::ssl_cafile",
+};
+
+const CLIENTS: Options = Options {
+    certificate: "Cluster::WebSocketTLSOptions$cert_file",
+    keyfile: "Cluster::WebSocketTLSOptions$key_file",
+    cafile: "Cluster::WebSocketTLSOptions$ca_file",
+};
+
 impl Material {
-    /// Reads all of it once; files that change later have no effect.
-    pub(super) fn load(options: &Certificates) -> Result<Self, TlsError> {
-        let certificate = required(&options.certificate, "Broker::ssl_certificate")?;
-        let keyfile = required(&options.keyfile, "Broker::ssl_keyfile")?;
-        if options.cafile.is_none() && options.capath.is_none() {
-            return Err(TlsError::Missing {
+    /// Reads all of it once; files that change later have no effect on it.
+    pub(super) fn load(options: &Certificates) -> Result<Self, TlsErrors> {
+        let trust = match (&options.cafile, &options.capath) {
+            (None, None) => Err(vec![TlsError::Missing {
                 option: "Broker::ssl_cafile or Broker::ssl_capath",
-            });
-        }
-        Self::read(certificate, keyfile, options, Trust::load)
+            }]),
+            (Some(_), _) | (None, Some(_)) => Trust::load(options, &BROKER),
+        };
+        Self::read(options, trust, &BROKER)
     }
 
     /// The same for a port of clients, which are not always asked for certificates.
-    pub(super) fn load_for_clients(port: &ClientPort) -> Result<Self, TlsError> {
-        let cafile = match &port.admission {
-            Admission::Certified(file) => Some(file.clone()),
-            Admission::Anyone | Admission::CertifiedBySystem => None,
-        };
-        let trust = if cafile.is_some() {
-            Trust::load
-        } else {
-            |_: &Certificates| Ok(Trust::default())
-        };
-        let options = Certificates {
-            cafile,
+    pub(super) fn load_for_clients(port: &ClientPort) -> Result<Self, TlsErrors> {
+        let mut options = Certificates {
+            certificate: Some(port.certificate.clone()),
+            keyfile: Some(port.keyfile.clone()),
             ..Certificates::default()
         };
-        Self::read(&port.certificate, &port.keyfile, &options, trust)
+        let trust = match &port.admission {
+            Admission::Certified(file) => {
+                options.cafile = Some(file.clone());
+                Trust::load(&options, &CLIENTS)
+            }
+            Admission::Anyone | Admission::CertifiedBySystem => Ok(Trust::default()),
+        };
+        Self::read(&options, trust, &CLIENTS)
     }
 
+    /// All that is wrong is told at once: who renews certificates wants to know in one go.
     fn read(
-        certificate_file: &Path,
-        key_file: &Path,
         options: &Certificates,
-        trust: fn(&Certificates) -> Result<Trust, TlsError>,
-    ) -> Result<Self, TlsError> {
-        let mut chain = certificates(certificate_file)?.into_iter();
-        let certificate = chain.next().ok_or_else(|| TlsError::NoCertificate {
-            path: certificate_file.to_owned(),
-        })?;
-        let key = key(key_file, options)?;
+        trust: Result<Trust, Vec<TlsError>>,
+        names: &Options,
+    ) -> Result<Self, TlsErrors> {
+        let certificate = own_certificate(options, names).map_err(|error| vec![error]);
+        let key = own_key(options, names).map_err(|error| vec![error]);
+        let ((certificate, chain), key, trust) = match (certificate, key, trust) {
+            (Ok(certificate), Ok(key), Ok(trust)) => (certificate, key, trust),
+            (certificate, key, trust) => {
+                let problems = [certificate.err(), key.err(), trust.err()];
+                return Err(TlsErrors(
+                    problems.into_iter().flatten().flatten().collect(),
+                ));
+            }
+        };
         let fits = certificate
             .public_key()
             .is_ok_and(|public| key.public_eq(&public));
         if !fits {
-            return Err(TlsError::KeyMismatch {
-                keyfile: key_file.to_owned(),
-                certificate: certificate_file.to_owned(),
-            });
+            return Err(TlsErrors(vec![TlsError::KeyMismatch {
+                option: names.keyfile,
+                keyfile: options.keyfile.clone().unwrap_or_default(),
+                certificate: options.certificate.clone().unwrap_or_default(),
+            }]));
         }
         Ok(Self {
             certificate,
-            chain: chain.collect(),
+            chain,
             key,
-            trust: trust(options)?,
+            trust,
         })
     }
 }
 
+fn own_certificate(options: &Certificates, names: &Options) -> Result<(X509, Vec<X509>), TlsError> {
+    let option = names.certificate;
+    let path = required(&options.certificate, option)?;
+    let mut chain = certificates(path, option)?.into_iter();
+    let own = chain.next().ok_or_else(|| TlsError::NoCertificate {
+        option,
+        path: path.to_owned(),
+    })?;
+    Ok((own, chain.collect()))
+}
+
+fn own_key(options: &Certificates, names: &Options) -> Result<PKey<Private>, TlsError> {
+    let path = required(&options.keyfile, names.keyfile)?;
+    key(path, options, names.keyfile)
+}
+
 impl Trust {
-    fn load(options: &Certificates) -> Result<Self, TlsError> {
-        let mut trust = Self::default();
+    fn load(options: &Certificates, names: &Options) -> Result<Self, Vec<TlsError>> {
+        let (mut trust, mut problems) = (Self::default(), Vec::new());
         if let Some(file) = &options.cafile {
-            trust.extend(certificates(file)?);
-        }
-        if let Some(dir) = &options.capath {
-            for file in ca_files(dir)? {
-                match certificates(&file) {
-                    Ok(found) => trust.extend(found),
-                    Err(error) => warn!(file = %file.display(), %error, "CA file skipped"),
-                }
+            match certificates(file, names.cafile) {
+                Ok(found) => trust.extend(found),
+                Err(problem) => problems.push(problem),
             }
         }
-        if trust.roots.is_empty() {
-            return Err(TlsError::NoRoot);
+        if let Some(dir) = &options.capath {
+            match ca_files(dir) {
+                Ok(files) => trust.extend_from(&files),
+                Err(problem) => problems.push(problem),
+            }
         }
-        Ok(trust)
+        if trust.roots.is_empty() && problems.is_empty() {
+            problems.push(TlsError::NoRoot {
+                option: match &options.cafile {
+                    Some(_) => names.cafile,
+                    None => CAPATH,
+                },
+            });
+        }
+        if problems.is_empty() {
+            return Ok(trust);
+        }
+        Err(problems)
+    }
+
+    fn extend_from(&mut self, files: &[PathBuf]) {
+        for file in files {
+            match certificates(file, CAPATH) {
+                Ok(found) => self.extend(found),
+                Err(error) => warn!(file = %file.display(), %error, "CA file skipped"),
+            }
+        }
     }
 
     fn extend(&mut self, found: Vec<X509>) {
@@ -141,31 +199,40 @@ fn required<'a>(path: &'a Option<PathBuf>, option: &'static str) -> Result<&'a P
     path.as_deref().ok_or(TlsError::Missing { option })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+fn read(path: &Path, option: &'static str) -> Result<Vec<u8>, TlsError> {
     fs::read(path).map_err(|source| TlsError::Read {
+        option,
         path: path.to_owned(),
         source,
     })
 }
 
-fn certificates(path: &Path) -> Result<Vec<X509>, TlsError> {
-    let found = X509::stack_from_pem(&read(path)?).map_err(|source| TlsError::Unreadable {
+fn certificates(path: &Path, option: &'static str) -> Result<Vec<X509>, TlsError> {
+    let pem = read(path, option)?;
+    let found = X509::stack_from_pem(&pem).map_err(|source| TlsError::Unreadable {
+        option,
         path: path.to_owned(),
         source,
     })?;
     if found.is_empty() {
         return Err(TlsError::NoCertificate {
+            option,
             path: path.to_owned(),
         });
     }
     Ok(found)
 }
 
-fn key(path: &Path, options: &Certificates) -> Result<PKey<Private>, TlsError> {
-    let pem = read(path)?;
+fn key(
+    path: &Path,
+    options: &Certificates,
+    option: &'static str,
+) -> Result<PKey<Private>, TlsError> {
+    let pem = read(path, option)?;
     let is_encrypted = String::from_utf8_lossy(&pem).contains("ENCRYPTED");
     if is_encrypted && options.passphrase.is_none() {
         return Err(TlsError::Encrypted {
+            option,
             path: path.to_owned(),
         });
     }
@@ -182,6 +249,7 @@ fn key(path: &Path, options: &Certificates) -> Result<PKey<Private>, TlsError> {
         }))
     })
     .map_err(|source| TlsError::Key {
+        option,
         path: path.to_owned(),
         source,
     })
@@ -190,6 +258,7 @@ fn key(path: &Path, options: &Certificates) -> Result<PKey<Private>, TlsError> {
 /// The files of a directory that look like CA certificates, sorted.
 fn ca_files(dir: &Path) -> Result<Vec<PathBuf>, TlsError> {
     let unreadable = |source| TlsError::Read {
+        option: CAPATH,
         path: dir.to_owned(),
         source,
     };
@@ -216,3 +285,5 @@ fn is_ca_name(path: &Path) -> bool {
         && extension.bytes().all(|byte| byte.is_ascii_digit());
     is_hash || matches!(extension.as_str(), "pem" | "crt" | "cer")
 }
+
+const CAPATH: &str = "Broker::ssl_capath";

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use mgmt::io::run;
+use mgmt::io::{keyring, run};
 use mgmt::settings::Program;
 
 use crate::agent::AgentArgs;
@@ -88,13 +88,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(error) => {
-            let mut text = format!("zeek-mgmt: {error}");
+            let mut text = error.to_string();
             let mut source = error.source();
             while let Some(cause) = source {
                 text.push_str(&format!(": {cause}"));
                 source = cause.source();
             }
-            eprintln!("{text}");
+            // What is wrong with files is told a line for each.
+            for line in text.lines() {
+                eprintln!("zeek-mgmt: {line}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -111,6 +114,10 @@ fn start(command: Command) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
                 Ok(node) => node,
                 Err(end) => return Ok(Err(end)),
             };
+            // Before anything listens: a child that cannot start would be started again and again.
+            if !node.roles.is_empty() {
+                keyring::check(&node.settings.tls, node.websocket_tls())?;
+            }
             let own = own_units(&node, &args.controller, args.agent.choices(&node.zeek))?;
             runtime.block_on(supervise(node, own))?;
         }

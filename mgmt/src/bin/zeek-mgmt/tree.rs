@@ -5,6 +5,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use broker_proto::tls::ClientPort;
 use clap::Args;
 use mgmt::api::{AGENT_SCRIPT, CONTROLLER_SCRIPT};
 use mgmt::io::rules::Rules;
@@ -94,14 +95,23 @@ fn give_up(text: &str) -> Result<GiveUp, String> {
 /// What a supervisor is told, and what it has below it from the start.
 pub(crate) struct Node {
     said: Said,
-    settings: Settings,
+    pub(crate) settings: Settings,
     rules: Rules,
-    roles: BTreeSet<Role>,
+    pub(crate) roles: BTreeSet<Role>,
     pub(crate) zeek: PathBuf,
     policy: Policy,
     below: Below,
     /// The arguments of every node.
     args: Vec<String>,
+}
+
+impl Node {
+    /// The certificate of the WebSocket port, if there is a controller.
+    pub(crate) fn websocket_tls(&self) -> Option<&ClientPort> {
+        let has_controller = self.roles.contains(&Role::Controller);
+        let port = self.settings.websocket_tls.as_ref();
+        port.filter(|_| has_controller)
+    }
 }
 
 /// Whether there are programs of ours below a supervisor.

@@ -5,7 +5,7 @@ use std::fs;
 use super::authority::{Authority, Kind};
 use super::stock::{Stock, hear, say};
 use super::{Inner, LIMIT, listener, within};
-use crate::io::tls::{TlsError, connector_and_acceptor};
+use crate::io::tls::{TlsErrors, connector_and_acceptor};
 use crate::tls::{Certificates, NameCheck, Passphrase, Tls};
 
 /// Which library has a stream.
@@ -168,7 +168,7 @@ fn options_that_do_not_fit_are_refused_with_the_name_of_what_is_wrong() {
         change(&mut options);
         text(options)
     };
-    let needs = |option: &str| format!("TLS with certificates needs {option}");
+    let needs = |option: &str| format!("{option}: not set, and TLS with certificates needs it");
     assert_eq!(
         with(|o| o.certificate = None),
         needs("Broker::ssl_certificate")
@@ -180,28 +180,94 @@ fn options_that_do_not_fit_are_refused_with_the_name_of_what_is_wrong() {
     );
     assert_eq!(
         with(|o| o.cafile = Some("/nonexistent/ca.pem".into())),
-        "cannot read /nonexistent/ca.pem"
+        "Broker::ssl_cafile: /nonexistent/ca.pem: No such file or directory (os error 2)"
     );
     let no_root = with(|o| o.cafile.clone_from(&o.certificate));
     assert!(no_root.contains("no self-signed CA"), "{no_root}");
     let no_pem = with(|o| o.certificate.clone_from(&o.keyfile));
-    assert!(no_pem.contains("certificate"), "{no_pem}");
+    assert!(no_pem.contains("Broker::ssl_certificate: /"), "{no_pem}");
 
     let mut other = good.clone();
     other.keyfile = Some(ca.issue("other", Kind::Version3).keyfile);
-    assert!(text(other).contains("is not that of the certificate in"));
+    assert!(text(other).contains("not the key of the certificate in"));
 
     let mut encrypted = ca.encrypted(&near, "open sesame");
     encrypted.passphrase = None;
     assert!(text(encrypted.clone()).ends_with("Broker::ssl_passphrase is not set"));
     for wrong in ["sesame".to_owned(), "x".repeat(100_000)] {
         encrypted.passphrase = Some(Passphrase::new(wrong));
-        assert!(text(encrypted.clone()).ends_with("(is Broker::ssl_passphrase right?)"));
+        let text = text(encrypted.clone());
+        assert!(
+            text.contains("(is Broker::ssl_passphrase right?)"),
+            "{text}"
+        );
     }
 }
 
+#[test]
+fn all_files_that_do_not_do_are_told_at_once() {
+    let options = Certificates {
+        certificate: Some("/nonexistent/own.pem".into()),
+        keyfile: Some("/dev/null".into()),
+        cafile: Some("/nonexistent/ca.pem".into()),
+        capath: Some("/nonexistent/ca".into()),
+        ..Certificates::default()
+    };
+    let text = text(options);
+    let lines: Vec<&str> = text.lines().collect();
+    let missing = "No such file or directory (os error 2)";
+    assert_eq!(lines.len(), 4, "{text}");
+    assert_eq!(
+        lines[0],
+        format!("Broker::ssl_certificate: /nonexistent/own.pem: {missing}")
+    );
+    assert!(lines[1].starts_with("Broker::ssl_keyfile: /dev/null: not a private key"));
+    assert_eq!(
+        lines[2],
+        format!("Broker::ssl_cafile: /nonexistent/ca.pem: {missing}")
+    );
+    assert_eq!(
+        lines[3],
+        format!("Broker::ssl_capath: /nonexistent/ca: {missing}")
+    );
+}
+
+/// Renewed files: the next link has the certificate of the day, and the one that stands stays.
+#[tokio::test]
+async fn replaced_certificates_count_for_the_next_link_in_both_roles() {
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let tls = |ca: &Authority, name| ca.tls(name, Kind::Version3);
+    let (connector, _) = connector_and_acceptor(&tls(&old, "dialer")).unwrap();
+    let (_, acceptor) = connector_and_acceptor(&tls(&old, "listener")).unwrap();
+    let (listener, addr) = listener().await;
+    let link = async || {
+        let accepting = async {
+            let tcp = listener.accept().await.unwrap().0;
+            acceptor.clone().accept(tcp, LIMIT).await
+        };
+        let dialing = connector.clone();
+        within(async { tokio::join!(accepting, dialing.connect(&addr)) }).await
+    };
+    let (accepted, dialed) = link().await;
+    let (mut standing, mut other_end) = (accepted.unwrap(), dialed.unwrap().0);
+
+    let (_, renewed) = connector_and_acceptor(&tls(&new, "listener")).unwrap();
+    acceptor.replace(&renewed);
+    let (accepted, _) = link().await;
+    assert!(accepted.is_err());
+    let (renewed, _) = connector_and_acceptor(&tls(&new, "dialer")).unwrap();
+    connector.replace(&renewed);
+    let (accepted, dialed) = link().await;
+    let certificate = accepted.unwrap().certificate().unwrap().clone();
+    assert_eq!(certificate.name.as_deref(), Some("dialer"));
+    dialed.unwrap();
+
+    say(&mut other_end, b"ping").await;
+    assert_eq!(hear(&mut standing).await, *b"ping");
+}
+
 fn text(options: Certificates) -> String {
-    let opened: Result<_, TlsError> = connector_and_acceptor(&Tls::Certificates(options));
+    let opened: Result<_, TlsErrors> = connector_and_acceptor(&Tls::Certificates(options));
     opened.unwrap_err().to_string()
 }
 

@@ -396,7 +396,7 @@ impl World {
                     self.stem_ends(pid, Ending::Signal(9));
                 }
             }
-            (Target::Process, Signal::Term | Signal::Kill) => {}
+            (_, Signal::Hangup) | (Target::Process, Signal::Term | Signal::Kill) => {}
         }
     }
 
