@@ -56,6 +56,11 @@ impl ZeekClient {
         Ok(Self { program })
     }
 
+    /// Where it is.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Runs one command against the controller on this port of 127.0.0.1. `settings` are further
     /// options in front of the command.
     ///
