@@ -45,22 +45,27 @@ impl AuditLog {
     /// A log in this file. What is there already stays, and the directory is made if need be.
     ///
     /// # Errors
-    /// If the file cannot be opened: who wants an audit log wants it from the first request on.
+    /// If the file cannot be opened.
     pub fn start(path: PathBuf) -> io::Result<Self> {
         let file = open(&path)?;
-        let (writer, finished) = writer::start("audit", move |queue| {
-            let log = LogFile {
-                path,
-                file: Some(file),
-                hush: Hush::default(),
-                lost: 0,
-                trouble: None,
-            };
-            log.keep(&queue);
-        });
-        Ok(Self {
+        Ok(Self::on(LogFile::new(path, Some(file))))
+    }
+
+    /// The same, but a file that cannot be opened is only told of. It is tried again with the next
+    /// entry.
+    pub fn start_anyway(path: PathBuf) -> Self {
+        let file = open(&path);
+        if let Err(error) = &file {
+            warn!(path = %path.display(), %error, "cannot open the audit log");
+        }
+        Self::on(LogFile::new(path, file.ok()))
+    }
+
+    fn on(log: LogFile) -> Self {
+        let (writer, finished) = writer::start("audit", move |queue| log.keep(&queue));
+        Self {
             kept: Some((AuditWriter(writer), finished)),
-        })
+        }
     }
 
     /// For others who have entries; `None` if the log is off.
@@ -119,6 +124,16 @@ struct Trouble {
 }
 
 impl LogFile {
+    fn new(path: PathBuf, file: Option<File>) -> Self {
+        Self {
+            path,
+            file,
+            hush: Hush::default(),
+            lost: 0,
+            trouble: None,
+        }
+    }
+
     fn keep(mut self, queue: &Queue<Order>) {
         loop {
             match queue.next(QUIET) {

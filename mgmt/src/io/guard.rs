@@ -34,7 +34,8 @@ impl AuditTo {
 
     pub(super) fn start(&self, dir: &Path) -> Result<AuditLog, RunError> {
         let path = match self {
-            Self::Usual => dir.join("audit.log"),
+            // As with the state, a directory that is not to be had yet stops nobody.
+            Self::Usual => return Ok(AuditLog::start_anyway(dir.join("audit.log"))),
             Self::File(path) => path.clone(),
             Self::Off => return Ok(AuditLog::off()),
         };

@@ -64,13 +64,8 @@ fn strangers_without_end_get_few_lines_and_a_count_of_the_others() {
 #[test]
 fn what_could_not_be_written_is_told() {
     let path = PathBuf::from("/dev/full");
-    let mut log = LogFile {
-        file: Some(open(&path).unwrap()),
-        path,
-        hush: Hush::default(),
-        lost: 0,
-        trouble: None,
-    };
+    let file = open(&path).unwrap();
+    let mut log = LogFile::new(path, Some(file));
     log.add(now(), &answered(0));
     log.add(now(), &answered(1));
     assert_eq!(log.lost, 2);
@@ -90,9 +85,16 @@ fn what_could_not_be_written_is_told() {
 }
 
 #[test]
-fn a_log_that_cannot_be_had_is_an_error_at_once() {
-    let error = AuditLog::start(PathBuf::from("/dev/null/audit.log"));
-    assert!(error.is_err());
+fn a_log_that_cannot_be_had_is_an_error_or_waits_until_it_can() {
+    let dir = Dir::new("late");
+    let path = dir.0.join("sub/audit.log");
+    fs::write(dir.0.join("sub"), "in the way").unwrap();
+    assert!(AuditLog::start(path.clone()).is_err());
+    let log = AuditLog::start_anyway(path.clone());
+    fs::remove_file(dir.0.join("sub")).unwrap();
+    log.write(answered(0));
+    log.finish();
+    assert_eq!(requests(&path), ["0"]);
 }
 
 fn answered(n: u64) -> Entry {
