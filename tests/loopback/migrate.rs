@@ -17,7 +17,17 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_running_tree_is_told_with_its_nodes_and_goes_on_undisturbed() {
-    let tree = Tree::start(&Options::default()).unwrap();
+    let own = [
+        "--limit",
+        "clients=9",
+        "--keep-unchanged",
+        "--stop-grace=20",
+    ];
+    let options = Options {
+        flags: own.map(str::to_owned).into(),
+        ..Options::default()
+    };
+    let tree = Tree::start(&options).unwrap();
     let config = tree.write("deployed.ini", &cluster::small()).unwrap();
     let done = tree.client(&["deploy-config".as_ref(), config.as_os_str()]);
     let done = done.unwrap();
@@ -36,6 +46,7 @@ fn a_running_tree_is_told_with_its_nodes_and_goes_on_undisturbed() {
         deployed,
         format!("{}, 1 instance, 2 nodes", id.as_str().unwrap())
     );
+    assert_eq!(found["found"]["options_of_ours"], own.join(" "));
     let state = tree.state_folder().display().to_string();
     assert_eq!(found["found"]["state"], state);
     let back = found["back"].as_array().unwrap();

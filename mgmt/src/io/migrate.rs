@@ -35,8 +35,20 @@ pub struct Wanted {
     pub unauthenticated: Unauthenticated,
     /// The state directory, if it is another one than settings say.
     pub state_dir: Option<PathBuf>,
+    /// The options of `zeek-mgmt run`, to know them in a command line.
+    pub own: OwnOptions,
     /// What stands behind `zeek -j`; whatever runs is looked at if there is nothing.
     pub arguments: Vec<String>,
+}
+
+/// Options of `zeek-mgmt run`, those aside that may stand anywhere among the arguments and say what
+/// Zeek to run and which files to read.
+#[derive(Clone, Debug, Default)]
+pub struct OwnOptions {
+    /// As `--keep-unchanged`.
+    pub flags: Vec<String>,
+    /// As `--stop-grace SECONDS`.
+    pub with_value: Vec<String>,
 }
 
 /// Variables that are no secret and that commands have to repeat.
@@ -64,23 +76,6 @@ const KNOWN: [&str; 19] = [
 
 /// The `PATH` of a service that has no other (systemd.exec(5)).
 const SYSTEMD_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Options of `zeek-mgmt run` that take a value, besides those that may stand anywhere.
-const OWN_WITH_VALUE: [&str; 5] = [
-    "--give-up",
-    "--node-script",
-    "--policy",
-    "--stop-grace",
-    "--zeek-version",
-];
-
-/// Those that take none.
-const OWN_FLAGS: [&str; 4] = [
-    "--adopt-nodes",
-    "--allow-unauthenticated",
-    "--keep-unchanged",
-    "--start-by-role",
-];
 
 /// Looks at what is wanted. What could not be looked at is part of the findings.
 #[must_use]
@@ -247,7 +242,7 @@ fn seen(
             (Vec::new(), root.arguments, found)
         }
         Kind::Ours => {
-            let (own, arguments) = own_options(root.arguments);
+            let (own, arguments) = wanted.own.split(root.arguments);
             (own, arguments, "zeek".into())
         }
     };
@@ -387,25 +382,30 @@ fn variables(standpoint: &Standpoint) -> Vec<Variable> {
     .collect()
 }
 
-/// Options of `zeek-mgmt run` that come before what nodes get, and the rest.
-fn own_options(arguments: Vec<String>) -> (Vec<String>, Vec<String>) {
-    let (mut own, mut rest) = (Vec::new(), Vec::new());
-    let mut words = arguments.into_iter();
-    while let Some(word) = words.next() {
-        let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
-        if OWN_FLAGS.contains(&name) {
-            own.push(word);
-        } else if OWN_WITH_VALUE.contains(&name) {
-            let has_value = word.contains('=');
-            own.push(word);
-            if !has_value {
-                own.extend(words.next());
+impl OwnOptions {
+    /// These with their values, and the rest.
+    fn split(&self, arguments: Vec<String>) -> (Vec<String>, Vec<String>) {
+        let (mut own, mut rest) = (Vec::new(), Vec::new());
+        let mut words = arguments.into_iter();
+        while let Some(word) = words.next() {
+            let (name, has_value) = match word.split_once('=') {
+                Some((name, _)) => (name, true),
+                None => (word.as_str(), false),
+            };
+            let is = |options: &[String]| options.iter().any(|option| option == name);
+            if is(&self.with_value) {
+                own.push(word);
+                if !has_value {
+                    own.extend(words.next());
+                }
+            } else if is(&self.flags) {
+                own.push(word);
+            } else {
+                rest.push(word);
             }
-        } else {
-            rest.push(word);
         }
+        (own, rest)
     }
-    (own, rest)
 }
 
 /// The name of a node, which the system cuts: processes run in directories named after them.

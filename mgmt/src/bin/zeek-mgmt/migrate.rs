@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
-use mgmt::io::migrate::{System, Wanted, look};
+use clap::{Args, CommandFactory};
+use mgmt::io::migrate::{OwnOptions, System, Wanted, look};
 use mgmt::migrate::{Report, show};
 use mgmt::settings::Unauthenticated;
+
+use crate::Cli;
 
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArgs {
@@ -53,6 +55,7 @@ pub(crate) fn migrate(args: MigrateArgs) -> ExitCode {
         },
         zeek: args.zeek,
         state_dir: args.state_dir,
+        own: own_options(),
         arguments: args.args,
     };
     let program = std::env::current_exe();
@@ -68,4 +71,21 @@ pub(crate) fn migrate(args: MigrateArgs) -> ExitCode {
         losses if args.check && losses > 0 => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// Those of `run`, as it is told of them itself.
+fn own_options() -> OwnOptions {
+    let mut options = OwnOptions::default();
+    let program = Cli::command();
+    let run = program.find_subcommand("run");
+    for argument in run.into_iter().flat_map(|run| run.get_arguments()) {
+        let names = match argument.get_long() {
+            // Zeek's arguments may have them among them.
+            None | Some("zeek" | "redef") => continue,
+            Some(_) if argument.get_action().takes_values() => &mut options.with_value,
+            Some(_) => &mut options.flags,
+        };
+        names.extend(argument.get_long().map(|name| format!("--{name}")));
+    }
+    options
 }

@@ -186,7 +186,12 @@ fn what_is_said_to_ours_alone_is_no_argument_of_nodes() {
     let words =
         "--stop-grace 5 --keep-unchanged --zeek /z local --give-up=3/60 -b A::b=1 --policy p";
     let words = words.split(' ').map(str::to_owned).collect();
-    let (own, rest) = own_options(words);
+    let options = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let known = OwnOptions {
+        flags: options(&["--keep-unchanged"]),
+        with_value: options(&["--stop-grace", "--give-up", "--policy"]),
+    };
+    let (own, rest) = known.split(words);
     assert_eq!(
         own.join(" "),
         "--stop-grace 5 --keep-unchanged --give-up=3/60 --policy p"
