@@ -51,6 +51,9 @@ mod tests;
 /// A hello, and a filter of a few topics.
 const HANDSHAKE_LEN: usize = 120;
 
+/// Outputs that memory is kept for when all is done.
+const CALM: usize = 256;
+
 /// One Broker endpoint: all its links, its peers and its subscriptions.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -193,7 +196,12 @@ impl Endpoint {
 
     /// What the caller must do or know next.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.out.pop_front()
+        let output = self.out.pop_front();
+        if output.is_none() {
+            // A hundred messages for as many peers were ten thousand outputs.
+            self.out.shrink_to(CALM);
+        }
+        output
     }
 
     /// When to call [`Self::handle_timeout`].

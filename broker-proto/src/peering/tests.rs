@@ -167,6 +167,16 @@ fn a_failed_dial_is_repeated_after_its_interval() {
 }
 
 #[test]
+fn a_burst_of_outputs_leaves_no_memory_behind() {
+    let id = EndpointId::from_bytes([1; 16]);
+    let mut endpoint = Endpoint::new(id, Options::default(), IdGen::new(1));
+    let link = LinkId::Dialed(0);
+    endpoint.out.resize(10_000, Output::Close { link });
+    while endpoint.poll_output().is_some() {}
+    assert!(endpoint.out.capacity() < 1000);
+}
+
+#[test]
 fn a_lost_peering_is_dialed_again_at_once() {
     let mut c = peered_dialer();
     c.handle(Input::Closed {
