@@ -26,6 +26,9 @@ use crate::policy::gate::Gate;
 use crate::policy::{Policy, Station};
 use crate::settings::AgentSettings;
 
+/// Outputs that memory is kept for when all is done.
+const CALM: usize = 256;
+
 /// A peering endpoint and an [`Agent`], with types made of bytes between them.
 ///
 /// Its inputs are those of the endpoint; [`peering::Output::Stopped`] ends it.
@@ -138,7 +141,12 @@ impl AgentProcess {
 
     /// What the caller must do next.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            // A hundred messages for as many peers were ten thousand outputs.
+            self.outputs.shrink_to(CALM);
+        }
+        output
     }
 
     /// When to call [`Self::handle_timeout`].
