@@ -100,7 +100,8 @@ fn certificates_are_all_or_nothing() {
 
     let lacking = publish(&listener.addr, &trust, &event);
     assert_eq!(lacking.code, Some(1), "{lacking:?}");
-    let text = "broker-cat: TLS with certificates needs Broker::ssl_certificate\n";
+    let text = "broker-cat: Broker::ssl_certificate: not set, and TLS with certificates needs it\n\
+                Broker::ssl_keyfile: not set, and TLS with certificates needs it\n";
     assert_eq!(lacking.stderr, text);
     let both = publish(
         &listener.addr,

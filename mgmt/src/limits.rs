@@ -3,6 +3,7 @@
 //! Every limit is a whole number with a name, a default and a range, all of it in one table below:
 //! the policy file sets them by these names, and whoever prints them finds them here.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -128,6 +129,15 @@ limits! {
     request_burst = 50_000, 1..=10_000_000;
     /// Requests of one client or Broker peer that are not answered yet.
     open_requests = 256, 1..=100_000;
+}
+
+/// As a policy file has them.
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "[limits]")?;
+        let mut entries = self.entries().into_iter();
+        entries.try_for_each(|(name, value)| writeln!(f, "{name} = {value}"))
+    }
 }
 
 impl Limits {

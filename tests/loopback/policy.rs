@@ -64,9 +64,11 @@ fn an_open_address_needs_certificates_or_the_one_setting() {
     assert_eq!(done.code, Some(0), "{done:?}");
     let roles = r#"["node", "agent", "controller", "supervisor", "operator", "viewer"]"#;
     let rules = format!("allow_unauthenticated = true\n\n[[rule]]\nroles = {roles}\n");
-    assert!(done.stdout.ends_with(&rules), "{done:?}");
+    assert!(done.stdout.contains(&rules), "{done:?}");
 
-    let done = run(&["controller", "--show-policy"]);
+    let done = run(&["controller", "--show-policy", "--limit", "clients=7"]);
+    assert!(done.stdout.contains("\n[limits]\n"), "{done:?}");
+    assert!(done.stdout.contains("\nclients = 7\n"), "{done:?}");
     let comments: Vec<&str> = done
         .stdout
         .lines()

@@ -18,6 +18,8 @@ pub struct Access {
     pub file: Option<PathBuf>,
     /// `--allow-unauthenticated`, which counts even if the file says otherwise.
     pub unauthenticated: Unauthenticated,
+    /// Limits by their names (`--limit`), which count before those of the file.
+    pub limits: Vec<(String, u64)>,
 }
 
 impl Access {
@@ -32,6 +34,9 @@ impl Access {
         match self.unauthenticated {
             Unauthenticated::Allowed => arguments.push("--allow-unauthenticated".to_owned()),
             Unauthenticated::Refused => {}
+        }
+        for (name, number) in &self.limits {
+            arguments.extend(["--limit".to_owned(), format!("{name}={number}")]);
         }
         arguments
     }
@@ -55,6 +60,10 @@ impl Rules {
             None => PolicyFile::default(),
         };
         file.allow_unauthenticated |= access.unauthenticated == Unauthenticated::Allowed;
+        for (name, number) in &access.limits {
+            let set = file.limits.set(name, *number);
+            set.map_err(|error| vec![format!("--limit {name}: {error}")])?;
+        }
         Ok(Self { access, file })
     }
 
@@ -64,7 +73,7 @@ impl Rules {
         &self.access
     }
 
-    /// The limits that the file sets, and the usual ones.
+    /// The limits that the command line and the file set, and the usual ones.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.file.limits
@@ -172,17 +181,17 @@ mod tests {
         let access = Access {
             file: Some("p.toml".into()),
             unauthenticated: Unauthenticated::Allowed,
+            limits: vec![("clients".into(), 7)],
         };
-        let arguments = access.arguments(Path::new("/etc/zeek"));
-        assert_eq!(
-            arguments,
-            ["--policy", "/etc/zeek/p.toml", "--allow-unauthenticated"]
-        );
+        let arguments = access.arguments(Path::new("/etc/zeek")).join(" ");
+        let handed_on = "--policy /etc/zeek/p.toml --allow-unauthenticated --limit clients=7";
+        assert_eq!(arguments, handed_on);
         let rules = Rules::read(Access {
             file: None,
             ..access
         });
-        let policy = rules.unwrap().policy(Protection::default());
-        assert_eq!(policy, Policy::open());
+        let rules = rules.unwrap();
+        assert_eq!(rules.policy(Protection::default()), Policy::open());
+        assert_eq!(rules.limits().clients, 7);
     }
 }

@@ -175,23 +175,8 @@ fn outlive_size_limits() -> Result<(), RunError> {
 /// What a controller is told besides stock's settings.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ControllerChoices {
-    /// Limits by their names, which count before those of the policy file.
-    pub limits: Vec<(String, u64)>,
     /// Where requests are kept, with who asked them.
     pub audit: AuditTo,
-}
-
-impl ControllerChoices {
-    /// All limits; those that make no sense are left as they are.
-    fn limits(&self, rules: &Rules) -> Limits {
-        let mut limits = rules.limits().clone();
-        for (name, number) in &self.limits {
-            if let Err(error) = limits.set(name, *number) {
-                warn!(name, %error, "this limit stays as it is");
-            }
-        }
-        limits
-    }
 }
 
 /// Runs a controller until SIGTERM or SIGINT. SIGHUP has it read again what can change meanwhile.
@@ -210,7 +195,7 @@ pub async fn controller(
     let (dir, name) = (&settings.controller_dir, &settings.controller.name);
     let log = log(dir, name, LogRole::Controller, &settings);
     let audit = choices.audit.start(dir)?;
-    let limits = descriptors::fit(choices.limits(&rules));
+    let limits = descriptors::fit(rules.limits().clone());
     let Settings {
         controller: settings,
         tls,
@@ -271,7 +256,7 @@ pub async fn controller(
                     let Some(policy) = rules.reload(protection) else {
                         continue;
                     };
-                    process.set_limits(&choices.limits(&rules));
+                    process.set_limits(rules.limits());
                     Some(Input::Policy(policy))
                 }
             },

@@ -27,6 +27,8 @@ pub struct Arguments {
     pub allow_unauthenticated: bool,
     /// Our own `--show-policy`.
     pub show_policy: bool,
+    /// Our own `--limit`, by name.
+    pub limits: Vec<(String, u64)>,
 }
 
 /// What to do with an option of Zeek's.

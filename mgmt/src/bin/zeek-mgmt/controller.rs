@@ -5,7 +5,6 @@ use std::path::Path;
 use clap::Args;
 use mgmt::io::guard::AuditTo;
 use mgmt::io::run::ControllerChoices;
-use mgmt::limits::Limits;
 
 use crate::settings::{AccessArgs, SettingArgs};
 
@@ -26,30 +25,12 @@ pub(crate) struct ControllerOptions {
     /// its directory.
     #[arg(long, value_name = "FILE|off")]
     audit_log: Option<String>,
-    /// Another number for one of the limits of API.md, section 16, such as clients=100. May be given
-    /// more than once.
-    #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = limit)]
-    limits: Vec<(String, u64)>,
-}
-
-/// One limit, checked by itself.
-fn limit(text: &str) -> Result<(String, u64), String> {
-    let (name, number) = text
-        .split_once('=')
-        .ok_or_else(|| format!("'{text}' is not of the form NAME=NUMBER"))?;
-    let number = number
-        .parse()
-        .map_err(|_| format!("'{number}' is not a whole number"))?;
-    let set = Limits::default().set(name, number);
-    set.map_err(|error| format!("{name}: {error}"))?;
-    Ok((name.to_owned(), number))
 }
 
 impl ControllerOptions {
     pub(crate) fn choices(&self) -> ControllerChoices {
         let audit = self.audit_log.as_deref().map(AuditTo::named);
         ControllerChoices {
-            limits: self.limits.clone(),
             audit: audit.unwrap_or_default(),
         }
     }
@@ -63,9 +44,6 @@ impl ControllerOptions {
                 AuditTo::Usual | AuditTo::Off => text.clone(),
             };
             words.extend(["--audit-log".to_owned(), file]);
-        }
-        for (name, number) in &self.limits {
-            words.extend(["--limit".to_owned(), format!("{name}={number}")]);
         }
         words
     }

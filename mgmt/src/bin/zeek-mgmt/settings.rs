@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use mgmt::io::rules::{Access, Rules};
 use mgmt::io::sources::{Reader, Said};
+use mgmt::limits::Limits;
 use mgmt::settings::arguments::Arguments;
 use mgmt::settings::{Program, SettingError, Settings, Unauthenticated};
 use tracing::warn;
@@ -41,9 +42,26 @@ pub(crate) struct AccessArgs {
     /// stock does.
     #[arg(long)]
     pub(crate) allow_unauthenticated: bool,
-    /// Print who may do what, as a policy file, and end.
+    /// Print who may do what and all limits, as a policy file, and end.
     #[arg(long)]
     pub(crate) show_policy: bool,
+    /// Another number for one of the limits of API.md, section 16, such as clients=100. May be given
+    /// more than once.
+    #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = limit)]
+    pub(crate) limits: Vec<(String, u64)>,
+}
+
+/// One limit, checked by itself.
+fn limit(text: &str) -> Result<(String, u64), String> {
+    let (name, number) = text
+        .split_once('=')
+        .ok_or_else(|| format!("'{text}' is not of the form NAME=NUMBER"))?;
+    let number = number
+        .parse()
+        .map_err(|_| format!("'{number}' is not a whole number"))?;
+    let set = Limits::default().set(name, number);
+    set.map_err(|error| format!("{name}: {error}"))?;
+    Ok((name.to_owned(), number))
 }
 
 /// Settings for controller and agent alone: every argument is a stock option.
@@ -56,6 +74,7 @@ pub(crate) fn own_settings(
         policy: access.policy,
         allow_unauthenticated: access.allow_unauthenticated,
         show_policy: access.show_policy,
+        limits: access.limits,
         ..own_arguments(args)
     };
     let said = Said::read(&arguments, Path::new("zeek"), Reader::Alone);
@@ -97,6 +116,7 @@ pub(crate) fn resolve(
             true => Unauthenticated::Allowed,
             false => Unauthenticated::Refused,
         },
+        limits: arguments.limits.clone(),
     });
     let (mut settings, rules) = match (Settings::resolve(&said.given), rules) {
         (Ok(settings), Ok(rules)) => (settings, rules),
@@ -115,7 +135,11 @@ pub(crate) fn resolve(
             println!("# {remark}");
         }
         match arguments.show_policy {
-            true => print!("{}", rules.policy(settings.protection())),
+            true => print!(
+                "{}\n{}",
+                rules.policy(settings.protection()),
+                rules.limits()
+            ),
             false => print!("{}", said.given.show(programs)),
         }
         return Err(End::Done);

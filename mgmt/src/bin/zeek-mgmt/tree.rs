@@ -131,6 +131,7 @@ pub(crate) fn node_settings(args: NodeArgs, below: Below) -> Result<Node, End> {
     arguments.show_policy |= args.access.show_policy;
     arguments.allow_unauthenticated |= args.access.allow_unauthenticated;
     arguments.policy = arguments.policy.or(args.access.policy);
+    arguments.limits = args.access.limits;
     let zeek = arguments.zeek.clone().map(PathBuf::from).or(args.zeek);
     let zeek = zeek.unwrap_or_else(|| "zeek".into());
 
