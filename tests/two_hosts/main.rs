@@ -72,7 +72,8 @@ fn a_newcomer_secures_two_hosts_by_following_the_page() {
     hosts.stop().unwrap();
 }
 
-/// Neither cleartext nor TLS without a certificate of the CA is answered.
+/// Neither cleartext nor TLS without a certificate of the CA is answered, and the sensor's
+/// certificate is not the operator's.
 fn strangers_stay_outside(hosts: &Hosts) {
     let controller = hosts.address(Host::Controller);
     for enable in ["false", "true"] {
@@ -84,6 +85,15 @@ fn strangers_stay_outside(hosts: &Hosts) {
         assert_ne!(done.code, Some(0), "{done:?}");
         assert!(!done.stdout.contains("sensor"), "{done:?}");
     }
+    let script = format!(
+        "zeek-client --controller {controller} --set ssl.enable=true \
+         --set ssl.cafile=$HOME/zeek-tls/ca.pem \
+         --set ssl.certificate=$HOME/zeek-tls/sensor.pem --set ssl.keyfile=$HOME/zeek-tls/sensor.key \
+         get-instances"
+    );
+    let done = hosts.run(Host::Sensor, &script);
+    assert_ne!(done.code, Some(0), "{done:?}");
+    assert!(done.stderr.contains("client sensor may not"), "{done:?}");
     let own = "zeek-mgmt ca init --dir stranger-ca && \
                zeek-mgmt ca issue sensor --dir stranger-ca >/dev/null";
     hosts.succeeds(Host::Sensor, own);
