@@ -70,7 +70,16 @@ impl Authority {
     /// # Errors
     /// If it cannot be made or written.
     pub fn issue(&self, name: &str) -> io::Result<Identity> {
-        self.write(name, &|key| key.private_key_to_pem_pkcs8())
+        self.write(name, Use::Peering, &|key| key.private_key_to_pem_pkcs8())
+    }
+
+    /// The same, and it has ended long ago.
+    ///
+    /// # Errors
+    /// If it cannot be made or written.
+    pub fn issue_expired(&self, name: &str) -> io::Result<Identity> {
+        let pem = |key: &PKey<_>| key.private_key_to_pem_pkcs8();
+        self.write(name, Use::Expired, &pem)
     }
 
     /// The same with an encrypted key.
@@ -81,13 +90,13 @@ impl Authority {
         let cipher = Cipher::aes_256_cbc();
         let pem =
             |key: &PKey<_>| key.private_key_to_pem_pkcs8_passphrase(cipher, passphrase.as_bytes());
-        self.write(name, &pem)
+        self.write(name, Use::Peering, &pem)
     }
 
-    fn write(&self, name: &str, pem: &ToPem<'_>) -> io::Result<Identity> {
+    fn write(&self, name: &str, purpose: Use, pem: &ToPem<'_>) -> io::Result<Identity> {
         let key = key()?;
         let issuer = self.certificate.subject_name();
-        let issued = certificate(&common_name(name)?, issuer, &key, &self.key, Use::Peering)?;
+        let issued = certificate(&common_name(name)?, issuer, &key, &self.key, purpose)?;
         let identity = Identity {
             certificate: self.folder.join(format!("{name}.crt")),
             keyfile: self.folder.join(format!("{name}.key")),
@@ -111,6 +120,7 @@ type ToPem<'a> = dyn Fn(&PKey<Private>) -> Result<Vec<u8>, ErrorStack> + 'a;
 enum Use {
     Issuing,
     Peering,
+    Expired,
 }
 
 fn certificate(
@@ -129,7 +139,11 @@ fn certificate(
     builder.set_subject_name(name)?;
     builder.set_issuer_name(issuer)?;
     builder.set_not_before(&*Asn1Time::from_str_x509("20000101000000Z")?)?;
-    builder.set_not_after(&*Asn1Time::from_str_x509("99991231235959Z")?)?;
+    let end = match purpose {
+        Use::Issuing | Use::Peering => "99991231235959Z",
+        Use::Expired => "20001231235959Z",
+    };
+    builder.set_not_after(&*Asn1Time::from_str_x509(end)?)?;
     builder.set_pubkey(key)?;
     if purpose == Use::Issuing {
         builder.append_extension(BasicConstraints::new().critical().ca().build()?)?;

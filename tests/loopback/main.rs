@@ -20,6 +20,7 @@ mod nodes;
 mod peer;
 mod plan;
 mod policy;
+mod refusals;
 mod settings;
 mod state;
 mod states;
