@@ -17,9 +17,6 @@ use broker_proto::{Data, IdGen};
 use supervisor::api::{Layout, NodeConfig, SupervisorRequest};
 use tracing::{info, warn};
 
-/// A supervisor that can be reached answers at once; after this time the youngest layout it is.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// The layouts that differ in the record itself; the supervisors of Zeek 6.1 and later read the
 /// youngest. Ours reads all of them, so the best comes first.
 const LAYOUTS: [Layout; 4] = [Layout::V7_0, Layout::V6_0, Layout::V5_1, Layout::V4_1];
@@ -29,6 +26,8 @@ const LAYOUTS: [Layout; 4] = [Layout::V7_0, Layout::V6_0, Layout::V5_1, Layout::
 pub(super) struct Orders {
     layout: Known,
     ids: IdGen,
+    /// A supervisor that can be reached answers at once; after this time the youngest layout it is.
+    patience: Duration,
 }
 
 #[derive(Debug)]
@@ -42,16 +41,22 @@ enum Known {
         deadline: Instant,
         waiting: VecDeque<SupervisorRequest>,
     },
+    /// There was no answer in time, so it is the youngest, unless one comes after all.
+    Assumed {
+        /// As when they were asked.
+        probes: Vec<(String, Layout)>,
+    },
     /// For as long as this supervisor stays.
     Layout(Layout),
 }
 
 impl Orders {
-    /// For a supervisor of which nothing is known.
-    pub(super) fn new(ids: IdGen) -> Self {
+    /// For a supervisor of which nothing is known. It may take this long to answer.
+    pub(super) fn new(ids: IdGen, patience: Duration) -> Self {
         Self {
             layout: Known::Nothing,
             ids,
+            patience,
         }
     }
 
@@ -71,6 +76,7 @@ impl Orders {
         let is_order = matches!(request, SupervisorRequest::Create { .. });
         match &mut self.layout {
             Known::Layout(layout) => vec![event(request, *layout)],
+            Known::Assumed { .. } => vec![event(request, Layout::default())],
             // What follows an order must not overtake it.
             Known::Asked { waiting, .. }
                 if !matches!(request, SupervisorRequest::Status { .. }) =>
@@ -102,13 +108,24 @@ impl Orders {
         warn!(
             "the supervisor does not show how it reads orders, taken for one of Zeek 7.0 or later"
         );
-        self.settle(Layout::default())
+        match std::mem::replace(&mut self.layout, Known::Nothing) {
+            Known::Asked {
+                probes, waiting, ..
+            } => {
+                self.layout = Known::Assumed { probes };
+                in_layout(waiting, Layout::default())
+            }
+            other @ (Known::Nothing | Known::Assumed { .. } | Known::Layout(_)) => {
+                self.layout = other;
+                Vec::new()
+            }
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match &self.layout {
             Known::Asked { deadline, .. } => Some(*deadline),
-            Known::Nothing | Known::Layout(_) => None,
+            Known::Nothing | Known::Assumed { .. } | Known::Layout(_) => None,
         }
     }
 
@@ -126,7 +143,7 @@ impl Orders {
         let events = events.collect();
         self.layout = Known::Asked {
             probes: probes.into(),
-            deadline: now + PATIENCE,
+            deadline: now + self.patience,
             waiting: [request].into(),
         };
         events
@@ -135,11 +152,8 @@ impl Orders {
     fn settle(&mut self, layout: Layout) -> Vec<Event> {
         let before = std::mem::replace(&mut self.layout, Known::Layout(layout));
         match before {
-            Known::Asked { waiting, .. } => {
-                let waiting = waiting.into_iter();
-                waiting.map(|request| event(request, layout)).collect()
-            }
-            Known::Nothing | Known::Layout(_) => Vec::new(),
+            Known::Asked { waiting, .. } => in_layout(waiting, layout),
+            Known::Nothing | Known::Assumed { .. } | Known::Layout(_) => Vec::new(),
         }
     }
 
@@ -162,7 +176,7 @@ impl Orders {
 
     fn probed(&self, reqid: &str) -> Option<Layout> {
         match &self.layout {
-            Known::Asked { probes, .. } => {
+            Known::Asked { probes, .. } | Known::Assumed { probes } => {
                 let mut probes = probes.iter();
                 probes
                     .find(|(id, _)| id == reqid)
@@ -171,6 +185,11 @@ impl Orders {
             Known::Nothing | Known::Layout(_) => None,
         }
     }
+}
+
+fn in_layout(waiting: VecDeque<SupervisorRequest>, layout: Layout) -> Vec<Event> {
+    let waiting = waiting.into_iter();
+    waiting.map(|request| event(request, layout)).collect()
 }
 
 fn event(request: SupervisorRequest, layout: Layout) -> Event {

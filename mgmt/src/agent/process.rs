@@ -87,7 +87,7 @@ impl AgentProcess {
         info!(name = %settings.name, %id, listen = %settings.listen, "agent is live");
         let name = settings.name.clone();
         let supervisor = (settings.supervisor.clone(), None);
-        let orders = Orders::new(IdGen::new(ids.next_u64()));
+        let orders = Orders::new(IdGen::new(ids.next_u64()), settings.request_timeout);
         let agent = Agent::new(settings, id, ids);
         let mut process = Self {
             endpoint,
@@ -266,7 +266,12 @@ impl AgentProcess {
         }
         let status = is_supervisors.then(|| SupervisorResponse::decode_status(payload, &limits));
         if let Some(message) = status.flatten() {
-            trace!(event = message.event_name(), %topic, %from, "rx");
+            let name = message.event_name();
+            trace!(event = name, %topic, %from, "rx");
+            if let Err(refusal) = self.gate.check(from, &topic.to_string(), name) {
+                let event = Event::new(name, Vec::new());
+                return self.turn_down(now, from, topic, &event, refusal);
+            }
             let input = AgentInput::Supervisor { message };
             self.note(&input);
             return self.agent.handle(now, input);

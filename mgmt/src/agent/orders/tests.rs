@@ -63,7 +63,7 @@ fn empty_metadata_are_a_sign_of_the_youngest_layout_whatever_is_listed() {
 #[test]
 fn a_supervisor_that_answers_no_question_is_sent_the_youngest_layout_in_the_end() {
     let (mut orders, now) = (orders(), start());
-    orders.order(now, create("w1"));
+    let probes = orders.order(now, create("w1"));
     let deadline = orders.poll_timeout().unwrap();
     assert_eq!(deadline, now + PATIENCE);
     let stranger = answer("create_response", vec![Data::string("x"), Data::string("")]);
@@ -72,10 +72,18 @@ fn a_supervisor_that_answers_no_question_is_sent_the_youngest_layout_in_the_end(
     let sent = orders.handle_timeout(deadline);
     assert_eq!(fields(&sent[0]).len(), 12);
     assert_eq!(orders.poll_timeout(), None);
+    assert_eq!(fields(&orders.order(deadline, create("w2"))[0]).len(), 12);
+
+    // It was only slow.
+    let args = vec![probes[3].args[0].clone(), Data::string("no name")];
+    assert_eq!(orders.learn(&answer("create_response", args)), []);
+    assert_eq!(fields(&orders.order(deadline, create("w3"))[0]).len(), 10);
 }
 
+const PATIENCE: Duration = Duration::from_secs(5);
+
 fn orders() -> Orders {
-    Orders::new(IdGen::new(1))
+    Orders::new(IdGen::new(1), PATIENCE)
 }
 
 fn create(node: &str) -> SupervisorRequest {

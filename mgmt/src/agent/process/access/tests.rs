@@ -76,6 +76,15 @@ fn only_the_supervisor_answers_as_one() {
     assert_eq!(rig.agent.gate().counters().events, 1);
     rig.hear(3, &topic, response().into());
     assert_eq!(rig.agent.gate().counters().events, 1);
+    let status = || SupervisorResponse::Status {
+        reqid: "r".into(),
+        result: supervisor::api::Status { nodes: [].into() },
+    };
+    let topic = status().topic();
+    rig.hear(2, &topic, status().into());
+    assert_eq!(rig.agent.gate().counters().events, 2);
+    rig.hear(3, &topic, status().into());
+    assert_eq!(rig.agent.gate().counters().events, 2);
     // The same certificate from outside is nobody.
     rig.connect(4, "here", None);
     assert_eq!(rig.agent.gate().counters().connections, 1);
