@@ -102,7 +102,7 @@ pub fn look(system: &System, wanted: &Wanted, program: &str) -> Findings {
     let mut trees: Vec<Tree> = processes::trees(&all)
         .into_iter()
         .filter(|root| wanted.pid.is_none_or(|pid| pid == root.pid))
-        .map(|root| running(system, wanted, root))
+        .map(|root| running(system, wanted, root, &all))
         .collect();
     if let Some(name) = &wanted.unit {
         let name = match name.ends_with(".service") {
@@ -195,7 +195,19 @@ fn named(wanted: &Wanted) -> Tree {
     tree(wanted, seen)
 }
 
-fn running(system: &System, wanted: &Wanted, root: Root) -> Tree {
+/// Whether a tree, with a script that may have started it, has its service for itself. What cron or
+/// a terminal has started is in theirs, which has to go on.
+fn has_for_itself(system: &System, unit: &Unit, root: &Root, all: &[processes::Raw]) -> bool {
+    let own = all.iter().find(|raw| raw.pid == root.pid);
+    let parent = own.map(|raw| raw.parent);
+    let is_own = |pid: u32| {
+        pid == root.pid || Some(pid) == parent || root.members.iter().any(|it| it.pid == pid)
+    };
+    let mut others = all.iter().filter(|raw| !is_own(raw.pid));
+    !others.any(|raw| system.unit(raw.pid).as_ref() == Some(unit))
+}
+
+fn running(system: &System, wanted: &Wanted, root: Root, all: &[processes::Raw]) -> Tree {
     let Details {
         directory,
         env,
@@ -205,6 +217,7 @@ fn running(system: &System, wanted: &Wanted, root: Root) -> Tree {
         unit,
         unseen,
     } = system.details(root.pid);
+    let unit = unit.filter(|unit| has_for_itself(system, unit, &root, all));
     let standpoint = Standpoint {
         env,
         directory: directory.unwrap_or_else(|| "/".into()),

@@ -207,7 +207,15 @@ fn run(tree: &Tree, start: &Start, why: &str) -> Vec<Step> {
         let mut lines = vec![format!("cd {}", shell(&directory))];
         lines.extend(secret);
         lines.push(format!("{variables}{}", shell_line(words)));
-        return vec![step(why, lines)];
+        let why = match &tree.place {
+            Place::Running {
+                user: Some(user), ..
+            } => format!("{why}, as user {}", super::printable(user)),
+            Place::Running { user: None, .. } | Place::Stopped { .. } | Place::Named => {
+                why.to_owned()
+            }
+        };
+        return vec![step(&why, lines)];
     };
     let folder = shell_folder(unit);
     let mut lines = vec![

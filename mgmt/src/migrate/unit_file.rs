@@ -23,6 +23,7 @@ pub struct UnitFile {
 pub fn read(texts: &[String], read: &mut dyn FnMut(&str) -> Result<String, String>) -> UnitFile {
     let mut unit = UnitFile::default();
     let mut command = String::new();
+    let mut files = Vec::new();
     for (name, value) in texts.iter().flat_map(|text| settings(text)) {
         match name.as_str() {
             "ExecStart" => command = value,
@@ -38,9 +39,14 @@ pub fn read(texts: &[String], read: &mut dyn FnMut(&str) -> Result<String, Strin
                 let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
                 unit.env.extend(pairs);
             }
-            "EnvironmentFile" if !value.is_empty() => unit.environment_file(&value, read),
+            "EnvironmentFile" if value.is_empty() => files.clear(),
+            "EnvironmentFile" => files.push(value),
             _ => {}
         }
+    }
+    // They count more than Environment=, wherever either stands (systemd.exec(5)).
+    for file in files {
+        unit.environment_file(&file, read);
     }
     // Marks of how the command is run, not part of its path.
     let command = command.trim_start_matches(['@', '-', ':', '+', '!', '|']);

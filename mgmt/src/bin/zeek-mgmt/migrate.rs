@@ -1,5 +1,6 @@
 //! `zeek-mgmt migrate`.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -61,11 +62,12 @@ pub(crate) fn migrate(args: MigrateArgs) -> ExitCode {
     let program = std::env::current_exe();
     let program = program.map_or_else(|_| "zeek-mgmt".to_owned(), |it| it.display().to_string());
     let report = Report::new(&look(&System::default(), &wanted, &program));
-    if args.as_json {
-        println!("{:#}", show::json(&report));
-    } else {
-        print!("{}", show::text(&report));
-    }
+    let text = match args.as_json {
+        true => format!("{:#}\n", show::json(&report)),
+        false => show::text(&report),
+    };
+    // Who reads may have seen enough; the exit code says the rest.
+    let _ = std::io::stdout().write_all(text.as_bytes());
     match report.losses() {
         _ if !report.is_complete() => ExitCode::from(INCOMPLETE),
         losses if args.check && losses > 0 => ExitCode::FAILURE,

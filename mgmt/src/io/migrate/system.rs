@@ -150,7 +150,7 @@ impl System {
     }
 
     /// The service whose control group it is in.
-    fn unit(&self, pid: u32) -> Option<Unit> {
+    pub(super) fn unit(&self, pid: u32) -> Option<Unit> {
         let groups = self.read(pid, "cgroup").ok()?;
         let groups = String::from_utf8_lossy(&groups);
         // Version 2 has one line, version 1 one for systemd among others (cgroups(7)).

@@ -28,7 +28,13 @@ const MAX_ADDITIONS: usize = 100;
 pub(super) fn read(root: &Path, name: &str) -> io::Result<UnitFile> {
     let places = PLACES.map(|place| root.join(place));
     let mut texts = Vec::new();
-    for file in places.iter().map(|place| place.join(name)) {
+    // An instance has its template's file, unless it has one of its own (systemd.unit(5)).
+    let template = name
+        .split_once('@')
+        .map(|(start, _)| format!("{start}@.service"));
+    let names = std::iter::once(name).chain(template.as_deref());
+    let files = names.flat_map(|name| places.iter().map(move |place| place.join(name)));
+    for file in files {
         match text(&file) {
             Ok(text) => {
                 texts.push(text);
