@@ -142,6 +142,7 @@ impl Hub {
                 | Output::PeerUp { .. }
                 | Output::PeerDown { .. }
                 | Output::PeerUnreachable { .. }
+                | Output::Misbehaved { .. }
                 | Output::Stopped => 0,
             };
         }

@@ -81,6 +81,7 @@ fn drain(endpoint: &mut Endpoint, received: usize) {
                 | Output::PeerUp { .. }
                 | Output::PeerDown { .. }
                 | Output::PeerUnreachable { .. }
+                | Output::Misbehaved { .. }
                 | Output::Stopped,
             ) => {}
             None => return,

@@ -120,6 +120,7 @@ impl From<Audit> for Entry {
     fn from(audit: Audit) -> Self {
         let what = match audit.what {
             What::Connect => "connection".to_owned(),
+            What::Message => "message".to_owned(),
             What::Publish { topic, event } => format!("{event} on {topic}"),
         };
         let reason = match audit.outcome {

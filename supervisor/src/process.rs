@@ -229,6 +229,8 @@ impl SupervisorProcess {
                 self.refused.remove(&id);
                 debug!(peer = %id, reason, "peer lost");
             }
+            // Logged and counted.
+            peering::Output::Misbehaved { .. } => {}
             peering::Output::PeerUnreachable { addr, reason } => {
                 debug!(%addr, reason, "peer unreachable");
             }

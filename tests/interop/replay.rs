@@ -325,6 +325,7 @@ impl<'a, S: Subject> Replay<'a, S> {
             | peering::Output::PeerUp { .. }
             | peering::Output::PeerDown { .. }
             | peering::Output::PeerUnreachable { .. }
+            | peering::Output::Misbehaved { .. }
             | peering::Output::Stopped => {}
         }
     }

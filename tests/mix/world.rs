@@ -312,6 +312,7 @@ impl<O: Ours> World<O> {
             | peering::Output::PeerUp { .. }
             | peering::Output::PeerDown { .. }
             | peering::Output::PeerUnreachable { .. }
+            | peering::Output::Misbehaved { .. }
             | peering::Output::Stopped => {}
         }
     }

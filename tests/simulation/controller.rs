@@ -127,6 +127,7 @@ impl Controller {
                 | Output::Send { .. }
                 | Output::Close { .. }
                 | Output::PeerUnreachable { .. }
+                | Output::Misbehaved { .. }
                 | Output::Stopped
                 | Output::PeerUp { .. }) => self.outputs.push_back(output),
             }

@@ -90,6 +90,7 @@ impl Node {
                 | Output::Send { .. }
                 | Output::Close { .. }
                 | Output::PeerUnreachable { .. }
+                | Output::Misbehaved { .. }
                 | Output::Stopped
                 | Output::PeerDown { .. }) => self.acts.push_back(Act::Broker(output)),
             }

@@ -414,6 +414,7 @@ impl World {
             | peering::Output::PeerUp { .. }
             | peering::Output::PeerDown { .. }
             | peering::Output::PeerUnreachable { .. }
+            | peering::Output::Misbehaved { .. }
             | peering::Output::Stopped => {}
         }
     }

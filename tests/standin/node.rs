@@ -266,6 +266,7 @@ impl Node {
             match &output {
                 Output::Deliver { payload, .. } => self.on_payload(payload),
                 Output::PeerUp { network, .. } if self.is_agent(network) => self.on_agent(),
+                Output::Misbehaved { .. } => {}
                 Output::PeerUnreachable { addr, reason } => {
                     if self.link != AgentLink::Refused {
                         complain(&format!("error: no peering with {addr}: {reason}"));

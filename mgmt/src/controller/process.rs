@@ -291,6 +291,7 @@ impl ControllerProcess {
                 self.ledger.left(Asker::Peer(id));
                 self.on_peer_down(now, id, reason);
             }
+            peering::Output::Misbehaved { id, reason } => self.on_misbehaved(now, id, reason),
             peering::Output::PeerUnreachable { addr, reason } => {
                 info!(%addr, reason, "agent is unreachable");
                 let input = ControllerInput::PeerUnreachable { addr, reason };

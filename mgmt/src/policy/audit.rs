@@ -40,6 +40,8 @@ pub struct Who {
 pub enum What {
     /// Connected.
     Connect,
+    /// Sent a message that was not read any further.
+    Message,
     /// Published an event.
     Publish {
         /// Where.

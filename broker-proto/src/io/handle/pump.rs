@@ -126,6 +126,8 @@ impl Pump {
             } => self.deliver(Message::new(topic, payload, from)),
             Output::PeerUp { id, network } => self.tell(&Status::PeerUp { id, network }),
             Output::PeerDown { id, reason } => self.tell(&Status::PeerDown { id, reason }),
+            // Logged and counted.
+            Output::Misbehaved { .. } => {}
             Output::PeerUnreachable { addr, reason } => {
                 self.tell(&Status::PeerUnreachable { addr, reason });
             }

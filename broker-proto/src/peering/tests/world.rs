@@ -198,7 +198,10 @@ impl World {
             } => {
                 self.nodes[node].delivered.push((topic, payload, from));
             }
-            Output::Listen { .. } | Output::PeerUnreachable { .. } | Output::Stopped => {}
+            Output::Listen { .. }
+            | Output::PeerUnreachable { .. }
+            | Output::Misbehaved { .. }
+            | Output::Stopped => {}
         }
     }
 

@@ -35,7 +35,8 @@ pub(crate) struct ReadArgs {
 /// Who may do what.
 #[derive(Debug, Args)]
 pub(crate) struct AccessArgs {
-    /// Take from this file who may do what; read again at SIGHUP.
+    /// Take from this file who may do what; controller and agent read it again at SIGHUP, a
+    /// supervisor keeps the rules of its start.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<String>,
     /// Let ports without certificates be reached from other hosts, and everybody do everything, as

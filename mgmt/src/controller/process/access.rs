@@ -165,6 +165,12 @@ impl ControllerProcess {
         }
     }
 
+    /// A peer's envelope was dropped before anybody read what is in it.
+    pub(super) fn on_misbehaved(&mut self, now: Instant, id: EndpointId, reason: String) {
+        let who = self.gate.who(id);
+        self.refused(now, who, What::Message, Refusal::Event(reason));
+    }
+
     /// Other rules count from here on, also for who is connected already.
     pub(super) fn on_policy(&mut self, now: Instant, policy: Policy) {
         info!(rules = policy.rules.len(), "other rules are in force");

@@ -1,5 +1,7 @@
 //! Peers and clients of a whole controller, and what the policy makes of them (API §18).
 
+mod forged;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -423,6 +425,7 @@ impl Rig {
                 | peering::Output::PeerUp { .. }
                 | peering::Output::PeerDown { .. }
                 | peering::Output::PeerUnreachable { .. }
+                | peering::Output::Misbehaved { .. }
                 | peering::Output::Stopped => {}
             }
         }
@@ -515,7 +518,7 @@ impl Rig {
     fn refused_events(&self) -> Vec<&str> {
         let events = self.audits.iter().filter_map(|audit| match &audit.what {
             What::Publish { event, .. } => Some(event.as_str()),
-            What::Connect => None,
+            What::Connect | What::Message => None,
         });
         events.collect()
     }
