@@ -163,6 +163,8 @@ impl Network {
             None => (text, None),
         };
         let base: IpAddr = base.parse().map_err(|_| form())?;
+        // As addresses are compared: `::ffff:192.0.2.7` is 192.0.2.7.
+        let base = base.to_canonical();
         let most = match base {
             IpAddr::V4(_) => 32,
             IpAddr::V6(_) => 128,

@@ -100,6 +100,8 @@ fn networks_have_the_addresses_that_begin_as_they_do() {
         ("192.0.2.1", "192.0.2.1"),
         ("::/0", "2001:db8::1"),
         ("2001:db8::/33", "2001:db8:7fff::1"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("::ffff:10.0.0.0/8", "10.1.2.3"),
     ] {
         assert!(has(network, address), "{network} {address}");
     }
@@ -111,6 +113,8 @@ fn networks_have_the_addresses_that_begin_as_they_do() {
     ] {
         assert!(!has(network, address), "{network} {address}");
     }
+    let error = Network::parse("::ffff:192.0.2.0/120").unwrap_err();
+    assert_eq!(error.to_string(), "192.0.2.0 has 32 bits, not 120");
 }
 
 #[test]
