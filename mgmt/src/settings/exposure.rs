@@ -31,8 +31,9 @@ impl Settings {
                 Tls::Off | Tls::Anonymous => false,
             },
             websocket: match admission {
-                Some(Admission::Certified(_) | Admission::CertifiedBySystem) => true,
-                Some(Admission::Anyone) | None => false,
+                Some(Admission::Certified(_)) => true,
+                // Anybody can have a certificate of a public CA.
+                Some(Admission::CertifiedBySystem | Admission::Anyone) | None => false,
             },
         }
     }
@@ -98,7 +99,8 @@ impl Settings {
                 program: Program::Controller,
                 option: "Management::Controller::listen_address_websocket",
                 addr,
-                how: "Management::Controller::tls_options_websocket with enable_peer_verification",
+                how: "Management::Controller::tls_options_websocket with \
+                      enable_peer_verification and ca_file",
             });
         }
         let how = "Broker::ssl_cafile, ssl_certificate, ssl_keyfile";
@@ -263,6 +265,10 @@ mod tests {
         };
         // The clients see a certificate and show none.
         let (settings, _) = confined(&[&tls("")], Unauthenticated::Refused).unwrap();
+        assert_eq!(hosts(&settings)[1], "127.0.0.1");
+        // They show one of any CA that the system trusts.
+        let by_system = tls(", $enable_peer_verification=T");
+        let (settings, _) = confined(&[&by_system], Unauthenticated::Refused).unwrap();
         assert_eq!(hosts(&settings)[1], "127.0.0.1");
         let verifying = tls(", $ca_file=\"/ca\", $enable_peer_verification=T");
         let (settings, _) = confined(&[&verifying], Unauthenticated::Refused).unwrap();
