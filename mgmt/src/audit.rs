@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::api::controller::ControllerResponse;
 use crate::log::ascii::utc;
-use crate::policy::audit::{self as policy, Audit, What, Who};
+use crate::policy::audit::{Audit, What, Who};
 
 pub mod hush;
 #[cfg(test)]
@@ -123,11 +123,7 @@ impl From<Audit> for Entry {
             What::Message => "message".to_owned(),
             What::Publish { topic, event } => format!("{event} on {topic}"),
         };
-        let reason = match audit.outcome {
-            policy::Outcome::Allowed => "allowed".to_owned(),
-            policy::Outcome::Refused { reason } => reason,
-        };
-        let who = audit.who;
+        let Audit { who, reason, .. } = audit;
         Self::Refused { who, what, reason }
     }
 }

@@ -1,4 +1,4 @@
-//! Who did what, and whether it was allowed: for a log that outlives the moment.
+//! Who was refused what, and why: for a log that outlives the moment.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use broker_proto::PeerCertificate;
 
 use super::Listener;
 
-/// One thing that somebody did or wanted to do.
+/// One thing that somebody wanted to do and may not.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Audit {
     /// Who.
     pub who: Who,
     /// What.
     pub what: What,
-    /// What came of it.
-    pub outcome: Outcome,
+    /// Why it came to nothing, for people.
+    pub reason: String,
 }
 
 /// Somebody at the other end of a connection.
@@ -35,41 +35,18 @@ pub struct Who {
     pub roles: String,
 }
 
-/// What somebody did.
+/// What somebody wanted.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum What {
-    /// Connected.
+    /// To connect.
     Connect,
-    /// Sent a message that was not read any further.
+    /// To have a message read.
     Message,
-    /// Published an event.
+    /// To publish an event.
     Publish {
         /// Where.
         topic: String,
         /// Its full name.
         event: String,
     },
-}
-
-/// What came of it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Outcome {
-    /// It was let through.
-    Allowed,
-    /// It came to nothing.
-    Refused {
-        /// Why, for people.
-        reason: String,
-    },
-}
-
-impl Audit {
-    /// Why it was refused; empty if it was not.
-    #[must_use]
-    pub fn reason(&self) -> &str {
-        match &self.outcome {
-            Outcome::Allowed => "",
-            Outcome::Refused { reason } => reason,
-        }
-    }
 }

@@ -1,19 +1,21 @@
 //! The policy of one process against everybody who is connected to it.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker_proto::peering::{PeerNetwork, Readable};
+use broker_proto::source::Source;
 use broker_proto::{EndpointId, PeerCertificate};
 use tracing::{info, warn};
 use zeek_client_compat::hub::{self, ClientId};
 
-use super::audit::{Audit, Outcome, What, Who};
+use super::audit::{Audit, What, Who};
 use super::names::{Claim, Names, Title};
 use super::table::{Station, is_ruled};
 use super::{Grant, Listener, Origin, Policy};
+use crate::api::CONTROLLER_TOPIC;
 
 /// Lets peers in or not, and knows what each of them may do.
 ///
@@ -47,7 +49,7 @@ pub struct Refusals {
 /// Why something is refused.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Refusal {
-    /// No rule fits, or the one that does gives no role.
+    /// No rule fits, or the one that does gives no role that is of use there.
     Connection,
     /// The roles do not allow it.
     Event(String),
@@ -70,7 +72,7 @@ struct Guest {
 }
 
 /// Whose refusals are logged together.
-type Stranger = (IpAddr, Option<[u8; 32]>);
+type Stranger = (Source, Option<[u8; 32]>);
 
 #[derive(Debug)]
 struct Quiet {
@@ -83,8 +85,8 @@ struct Quiet {
 pub enum Change {
     /// It may read this from now on; `None` for everything.
     Restrict(Option<Readable>),
-    /// It has to go.
-    Expel,
+    /// It has to go, for this reason.
+    Expel(Refusal),
 }
 
 impl Gate {
@@ -212,6 +214,12 @@ impl Gate {
         })
     }
 
+    /// Whether a client is let in: only if it may read what the hub gives to everybody.
+    pub fn admits_client(&self, from: &hub::Origin) -> bool {
+        let readable = self.client(from).readable(self.station, None);
+        readable.is_none_or(|readable| readable.has(&CONTROLLER_TOPIC))
+    }
+
     /// A peer says hello as this agent; returns what it may read from now on.
     ///
     /// # Errors
@@ -310,20 +318,27 @@ impl Gate {
     /// Other rules are in force; returns what changes for whom.
     pub fn replace(&mut self, policy: Policy) -> Vec<(EndpointId, Change)> {
         self.policy = policy;
-        let mut changes = Vec::new();
-        for (id, guest) in &mut self.guests {
+        for guest in self.guests.values_mut() {
             guest.grant = self.policy.who(&origin(&guest.network));
-            let own = match self.station {
-                Station::Controller => guest.name.as_deref(),
-                Station::Agent | Station::Supervisor => self.own.as_deref(),
-            };
-            let change = match guest.grant.is_refusal() {
-                true => Change::Expel,
-                false => Change::Restrict(guest.grant.readable(self.station, own)),
-            };
-            changes.push((*id, change));
         }
-        changes
+        let guests = self.guests.iter();
+        guests
+            .map(|(id, guest)| (*id, self.change(*id, guest)))
+            .collect()
+    }
+
+    fn change(&self, id: EndpointId, guest: &Guest) -> Change {
+        if guest.grant.is_refusal() {
+            return Change::Expel(Refusal::Connection);
+        }
+        // Others may be waiting for a name that is not its own any more.
+        if self.station == Station::Controller
+            && let (Some(only), Some(name)) = (&guest.grant.agent, &guest.name)
+            && only != name
+        {
+            return Change::Expel(self.misnamed(id, only, name));
+        }
+        Change::Restrict(self.readable(guest))
     }
 
     /// Who a peer is, for the audit log.
@@ -374,8 +389,7 @@ impl Gate {
                 who = %who.id, address, certificate, total, left_out, "refused: {reason}"
             );
         }
-        let outcome = Outcome::Refused { reason };
-        Audit { who, what, outcome }
+        Audit { who, what, reason }
     }
 
     fn may_log(
@@ -384,8 +398,8 @@ impl Gate {
         address: Option<SocketAddr>,
         certificate: Option<&Arc<PeerCertificate>>,
     ) -> Option<u64> {
-        let address = address.map_or_else(|| IpAddr::from([0, 0, 0, 0]), |address| address.ip());
-        let key = (address, certificate.map(|it| it.fingerprint));
+        let address = address.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip());
+        let key = (Source::of(address), certificate.map(|it| it.fingerprint));
         if self.quiet.len() >= MOST_STRANGERS && !self.quiet.contains_key(&key) {
             self.quiet.retain(|_, quiet| quiet.until > now);
             if self.quiet.len() >= MOST_STRANGERS {
@@ -474,6 +488,8 @@ const MOST_STRANGERS: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     #[test]
@@ -487,6 +503,9 @@ mod tests {
         assert_eq!([at(1, a), at(2, a)], [None, None]);
         assert_eq!(at(2, b), Some(0));
         assert_eq!([at(10, a), at(11, a), at(20, a)], [Some(2), None, Some(1)]);
+        // A host with a network of its own is one stranger.
+        let [c, d] = ["[2001:db8::1]:1", "[2001:db8::2]:2"].map(|it| it.parse().ok());
+        assert_eq!([at(0, c), at(1, d)], [Some(0), None]);
         for n in 0..5000_u32 {
             let address = SocketAddr::new(IpAddr::V4(n.into()), 1);
             gate.may_log(now, Some(address), None);

@@ -23,7 +23,7 @@ impl AgentProcess {
                     let restrict = peering::Input::Restrict { peer, to };
                     self.endpoint.handle(now, restrict);
                 }
-                Change::Expel => self.expel(now, peer, Refusal::Connection),
+                Change::Expel(refusal) => self.expel(now, peer, refusal),
             }
         }
         self.drain(now);
@@ -95,7 +95,7 @@ impl AgentProcess {
 
     fn refused(&mut self, now: Instant, who: Who, what: What, refusal: Refusal) -> String {
         let audit = self.gate.refuse(now, who, what, refusal);
-        audit.reason().to_owned()
+        audit.reason
     }
 }
 

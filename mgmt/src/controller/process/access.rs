@@ -27,11 +27,7 @@ impl ControllerProcess {
                 let input = ControllerInput::PeerUp { id, network };
                 self.controller.handle(now, input);
             }
-            Err(refusal) => {
-                let who = self.gate.who(id);
-                self.refused(now, who, What::Connect, refusal);
-                self.expel(now, id);
-            }
+            Err(refusal) => self.expel(now, id, refusal),
         }
     }
 
@@ -119,7 +115,7 @@ impl ControllerProcess {
         }
     }
 
-    /// A client that may do nothing is let go as soon as it comes.
+    /// A client that may not even look is let go as soon as it comes.
     pub(super) fn on_websocket(&mut self, now: Instant, input: hub::Input) {
         let opened = match &input {
             hub::Input::Opened { client, .. } => Some(*client),
@@ -141,7 +137,7 @@ impl ControllerProcess {
         let Some(from) = self.hub.client(client).cloned() else {
             return;
         };
-        if self.gate.client(&from).is_refusal() {
+        if !self.gate.admits_client(&from) {
             let who = self.gate.who_client(client, &from);
             let reason = self.refused(now, who, What::Connect, Refusal::Connection);
             self.hub.handle(now, hub::Input::Expel { client, reason });
@@ -180,11 +176,7 @@ impl ControllerProcess {
                     let restrict = peering::Input::Restrict { peer, to };
                     self.endpoint.handle(now, restrict);
                 }
-                Change::Expel => {
-                    let who = self.gate.who(peer);
-                    self.refused(now, who, What::Connect, Refusal::Connection);
-                    self.expel(now, peer);
-                }
+                Change::Expel(refusal) => self.expel(now, peer, refusal),
             }
         }
         let clients: Vec<ClientId> = self.hub.ids().collect();
@@ -193,8 +185,9 @@ impl ControllerProcess {
         }
     }
 
-    fn expel(&mut self, now: Instant, peer: EndpointId) {
-        let reason = "no rule of the policy lets it in".to_owned();
+    fn expel(&mut self, now: Instant, peer: EndpointId, refusal: Refusal) {
+        let who = self.gate.who(peer);
+        let reason = self.refused(now, who, What::Connect, refusal);
         self.endpoint
             .handle(now, peering::Input::Expel { peer, reason });
     }
@@ -202,7 +195,7 @@ impl ControllerProcess {
     /// Tells of a refusal wherever it is told; returns the reason.
     fn refused(&mut self, now: Instant, who: Who, what: What, refusal: Refusal) -> String {
         let audit = self.gate.refuse(now, who, what, refusal);
-        let reason = audit.reason().to_owned();
+        let reason = audit.reason.clone();
         self.outputs.push_back(Output::Audit(audit));
         reason
     }
