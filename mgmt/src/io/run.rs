@@ -335,6 +335,7 @@ pub async fn agent(
         while let Some(output) = process.poll_output() {
             match output {
                 AgentOutput::Broker(peering::Output::Stopped) => {
+                    tell_refusals(&process, &transport);
                     archiver.finish(&log).await;
                     kept.finish().await;
                     log.finish();
@@ -365,6 +366,7 @@ pub async fn agent(
                     if let Some(policy) = rules.reload(protection) {
                         process.replace_policy(Instant::now(), policy);
                     }
+                    tell_refusals(&process, &transport);
                     continue;
                 }
             },
@@ -405,6 +407,12 @@ fn tell(process: &mut ControllerProcess, keyring: &mut Keyring, input: Input) {
         process.handle(Instant::now(), Input::Ending(peers));
     }
     process.handle(Instant::now(), input);
+}
+
+/// What limits and policy have met until now.
+fn tell_refusals(process: &AgentProcess, transport: &Transport) {
+    let (links, refused) = (transport.gate_counters(), process.gate().counters());
+    info!(?links, ?refused, "what limits have met");
 }
 
 /// What limits have met until now; those of the WebSocket port are told when it closes.

@@ -398,7 +398,7 @@ impl Gate {
         address: Option<SocketAddr>,
         certificate: Option<&Arc<PeerCertificate>>,
     ) -> Option<u64> {
-        let address = address.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip());
+        let address = address.map_or_else(|| Ipv4Addr::UNSPECIFIED.into(), |address| address.ip());
         let key = (Source::of(address), certificate.map(|it| it.fingerprint));
         if self.quiet.len() >= MOST_STRANGERS && !self.quiet.contains_key(&key) {
             self.quiet.retain(|_, quiet| quiet.until > now);

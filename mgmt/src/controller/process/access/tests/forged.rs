@@ -25,7 +25,7 @@ fn a_forged_sender_is_dropped_counted_and_audited() {
     let audit = rig.audits.pop().unwrap();
     assert_eq!(audit.what, What::Message);
     let reason = format!("envelope claims to be from {forged}");
-    assert_eq!(audit.reason(), reason);
+    assert_eq!(audit.reason, reason);
     let certificate = audit.who.certificate.unwrap();
     assert_eq!(certificate.name.as_deref(), Some("sensor-1"));
     assert_eq!(rig.audits, []);
