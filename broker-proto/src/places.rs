@@ -129,13 +129,17 @@ impl Places {
         Ok((place, gone))
     }
 
-    /// Whoever holds this place is no stranger any more. Nothing happens if it lost the place.
-    pub fn settle(&mut self, place: PlaceId) {
+    /// Whoever holds this place is no stranger any more. Nothing happens if it lost the place, and
+    /// then the answer is `false`.
+    pub fn settle(&mut self, place: PlaceId) -> bool {
         let source = self.held.get(&place);
-        let held = source.and_then(|source| self.sources.get_mut(source));
-        if held.is_some_and(|held| held.strangers.remove(&place)) {
+        let Some(held) = source.and_then(|source| self.sources.get_mut(source)) else {
+            return false;
+        };
+        if held.strangers.remove(&place) {
             self.strangers -= 1;
         }
+        true
     }
 
     /// A link is gone. Nothing happens if it lost its place before.

@@ -7,12 +7,16 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use crate::places::{Capacity, Full, PlaceId, Places};
 use crate::source::Source;
+
+use lines::Lines;
+
+mod lines;
 
 /// Lets links in as long as there are places, and counts those it does not. Clones are the same
 /// gate.
@@ -50,6 +54,10 @@ pub struct Counters {
     pub failed: u64,
 }
 
+/// There were too many lines of late.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LeftOut;
+
 /// Which of [`Counters`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Count {
@@ -64,6 +72,7 @@ struct Shared {
     pushed_out: AtomicU64,
     late: AtomicU64,
     failed: AtomicU64,
+    lines: Mutex<Lines>,
 }
 
 struct State {
@@ -87,6 +96,7 @@ impl Gate {
             pushed_out: AtomicU64::default(),
             late: AtomicU64::default(),
             failed: AtomicU64::default(),
+            lines: Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -138,6 +148,7 @@ impl Gate {
             }
         };
         for stranger in gone {
+            self.shared.pushed_out.fetch_add(1, Ordering::Relaxed);
             // Its task may be at its end already.
             let told = state.strangers.remove(&stranger);
             let _ = told.map(|told| told.send(()));
@@ -162,6 +173,19 @@ impl Gate {
             Count::Failed => &self.shared.failed,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether a line about a link that did not come through may go to the log: there are at most 100
+    /// a minute, as opening links costs nothing. It is to say how many were left out since the one
+    /// before it, if any were.
+    ///
+    /// # Errors
+    /// If this line is left out.
+    #[allow(clippy::disallowed_methods, reason = "this is `io`")]
+    pub fn line(&self) -> Result<Option<u64>, LeftOut> {
+        let lines = self.shared.lines.lock();
+        let mut lines = lines.unwrap_or_else(PoisonError::into_inner);
+        lines.line(Instant::now())
     }
 
     /// Tells who watches this gate of a link that came through, and was refused later by whoever
@@ -218,10 +242,7 @@ impl Pass {
             return Poll::Pending;
         }
         match Pin::new(&mut self.told).poll(cx) {
-            Poll::Ready(Ok(())) => {
-                self.known.shared.pushed_out.fetch_add(1, Ordering::Relaxed);
-                Poll::Ready(())
-            }
+            Poll::Ready(Ok(())) => Poll::Ready(()),
             // The gate forgets whom it knows.
             Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
         }
@@ -245,12 +266,16 @@ pub struct Known {
 }
 
 impl Known {
-    /// From now on nobody pushes this link out.
-    pub fn settle(&self) {
-        self.is_known.store(true, Ordering::Relaxed);
+    /// From now on nobody pushes this link out. `false` if somebody has: then it has no place, and
+    /// has to go.
+    pub fn settle(&self) -> bool {
         let mut state = self.shared.state();
-        state.strangers.remove(&self.place);
-        state.places.settle(self.place);
+        let is_held = state.places.settle(self.place);
+        if is_held {
+            self.is_known.store(true, Ordering::Relaxed);
+            state.strangers.remove(&self.place);
+        }
+        is_held
     }
 
     /// Whether that was told.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
-use crate::io::gate::{Count, Gate, Pass};
+use crate::io::gate::{Count, Gate, LeftOut, Pass};
 use crate::io::tls::{Acceptor, Stream};
 use crate::peering::PeerAddr;
 
@@ -132,15 +132,22 @@ async fn greet(
     if kind == io::ErrorKind::UnexpectedEof {
         // Port scans and health checks do that.
         debug!(%remote, %error, "an incoming link ended before it was open");
-    } else if kind == io::ErrorKind::PermissionDenied {
+        return;
+    }
+    match gate.line() {
+        Err(LeftOut) => debug!(%remote, %error, "an incoming link failed, as many others"),
         // Both sides must be set alike, so somebody has to act.
-        warn!(%remote, %error, "an incoming link was refused");
-    } else {
-        info!(%remote, %error, "an incoming link failed before it was open");
+        Ok(left_out) if kind == io::ErrorKind::PermissionDenied => {
+            warn!(%remote, %error, left_out, "an incoming link was refused");
+        }
+        Ok(left_out) => {
+            info!(%remote, %error, left_out, "an incoming link failed before it was open");
+        }
     }
 }
 
-fn on_pushed_out(gate: &Gate, remote: SocketAddr) {
+/// The gate has counted it already.
+pub(crate) fn on_pushed_out(gate: &Gate, remote: SocketAddr) {
     gate.tell(remote, || "pushed out by others that came later".to_owned());
     debug!(%remote, "too many strangers, one of the oldest had to go");
 }

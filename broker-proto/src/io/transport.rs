@@ -185,7 +185,7 @@ impl Transport {
         loop {
             let input = tokio::select! {
                 Some((link, news)) = self.news.receiver.recv() => self.on_news(link, news),
-                Some(accepted) = self.incoming.receiver.recv() => Some(self.on_accepted(accepted)),
+                Some(accepted) = self.incoming.receiver.recv() => self.on_accepted(accepted),
                 Some(ended) = self.tasks.join_next() => {
                     ended.err().and_then(|failure| self.on_failed_task(&failure))
                 }
@@ -217,14 +217,18 @@ impl Transport {
         }
     }
 
-    fn on_accepted(&mut self, accepted: Accepted) -> Input {
+    /// `None` if it lost its place while it waited.
+    fn on_accepted(&mut self, accepted: Accepted) -> Option<Input> {
         let Accepted {
             stream,
             remote,
             pass,
         } = accepted;
         // From here on the endpoint has limits for those that do not become peers.
-        pass.known().settle();
+        if !pass.known().settle() {
+            listen::on_pushed_out(&self.gate, remote);
+            return None;
+        }
         let link = LinkId::Accepted(self.accepted);
         self.accepted += 1;
         let certificate = stream.certificate().cloned();
@@ -233,11 +237,11 @@ impl Transport {
             drop(pass);
         });
         debug!(%link, %remote, "link accepted");
-        Input::Opened {
+        Some(Input::Opened {
             link,
             remote,
             certificate,
-        }
+        })
     }
 
     /// A task that panicked cannot report the end of its link.

@@ -68,7 +68,7 @@ fn a_place_that_is_lost_is_left_and_settled_without_harm() {
     places.enter(source(1)).unwrap();
     let (_, gone) = places.enter(source(1)).unwrap();
     assert_eq!(gone, [first]);
-    places.settle(first);
+    assert!(!places.settle(first));
     places.leave(first);
     places.leave(first);
     assert_eq!((places.len(), places.strangers()), (2, 2));
@@ -76,7 +76,7 @@ fn a_place_that_is_lost_is_left_and_settled_without_harm() {
 
 fn enter_known(places: &mut Places, n: u8) -> PlaceId {
     let (place, _) = places.enter(source(n)).unwrap();
-    places.settle(place);
+    assert!(places.settle(place) && places.settle(place));
     place
 }
 

@@ -12,7 +12,7 @@ use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use broker_proto::PeerCertificate;
-use broker_proto::io::gate::{self, Gate, Known};
+use broker_proto::io::gate::{self, Gate, Known, LeftOut};
 use broker_proto::io::listen;
 use broker_proto::io::tls::Acceptor;
 use broker_proto::peering::PeerAddr;
@@ -284,7 +284,8 @@ impl Server {
             return;
         };
         if let (Order::Send(_), Some(stranger)) = (&order, known.stranger.take()) {
-            stranger.settle();
+            // One that was pushed out just now is told so by its own task.
+            let _ = stranger.settle();
         }
         if known.outbox.push(order).is_err() {
             self.give_up(client);
@@ -403,7 +404,11 @@ async fn admit(
     let seat = match reception.seats.take(Source::of(visitor.remote.ip())) {
         Ok(seat) => seat,
         Err(refusal) => {
-            warn!(remote = %visitor.remote, %refusal, "client refused");
+            let remote = visitor.remote;
+            match reception.gate.line() {
+                Ok(left_out) => warn!(%remote, %refusal, left_out, "client refused"),
+                Err(LeftOut) => debug!(%remote, %refusal, "client refused, as many others"),
+            }
             reception.tally.add(Count::Refused);
             reception.gate.tell(visitor.remote, || refusal.to_string());
             return refusal.into_response();

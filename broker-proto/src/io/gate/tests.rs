@@ -74,6 +74,23 @@ async fn a_link_that_leaves_gives_its_place_back() {
 }
 
 #[tokio::test]
+async fn a_link_that_lost_its_place_is_not_settled_and_ends() {
+    let capacity = Capacity {
+        strangers_per_source: 1,
+        ..Capacity::default()
+    };
+    let mut rig = Rig::new(capacity).await;
+    let (_first, mut pushed_out) = rig.come_in(HOSTILE).await;
+    let (_second, stays) = rig.come_in(HOSTILE).await;
+    let known = pushed_out.pass.known();
+    assert!(!known.settle() && !known.is_known());
+    timeout(LONG, pushed_out.pass.pushed_out()).await.unwrap();
+    let known = stays.pass.known();
+    assert!(known.settle() && known.is_known());
+    assert_eq!((rig.gate.links(), rig.gate.counters().pushed_out), (1, 1));
+}
+
+#[tokio::test]
 async fn who_takes_too_long_over_tls_is_ended_counted_and_told_of() {
     let rig = Rig::with_timeout(Capacity::default(), Duration::from_millis(10)).await;
     let mut slow = rig.connect(HOSTILE).await;

@@ -6,9 +6,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::Transport;
+use crate::io::gate::Gate;
 use crate::io::listen;
 use crate::io::tls::{Acceptor, Connector};
 use crate::peering::{Endpoint, Input, LinkId, Options, Output, PeerAddr};
+use crate::places::Capacity;
 use crate::{EndpointId, IdGen};
 
 const DIALED: LinkId = LinkId::Dialed(7);
@@ -252,6 +254,47 @@ async fn dropping_the_transport_closes_its_sockets() {
     let (dialer, mut peer) = linked_to_socket().await;
     drop(dialer);
     assert_eq!(within(peer.read(&mut [0])).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_link_that_is_pushed_out_before_anybody_took_it_is_dropped() {
+    let capacity = Capacity {
+        strangers_per_source: 1,
+        ..Capacity::default()
+    };
+    let (tell, told) = std::sync::mpsc::channel();
+    let gate = Gate::new(capacity, Duration::from_secs(60)).watched(move |refused| {
+        tell.send(refused).unwrap();
+    });
+    let mut server = transport(Connector::cleartext()).gate(gate);
+    let addr = listening(&mut server).await.to_string();
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = TcpStream::connect(&addr).await.unwrap();
+        client.write_all(b"x").await.unwrap();
+        clients.push(client);
+        let entered = clients.len() as u64;
+        within(async {
+            while server.incoming.receiver.is_empty() || server.gate_counters().entered < entered {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    let [pushed_out, stays] = &mut clients[..] else {
+        unreachable!("two of them");
+    };
+    let opened = within(server.next()).await;
+    let other = stays.local_addr().unwrap();
+    assert!(
+        matches!(opened, Input::Opened { link: ACCEPTED, remote, .. } if remote == other),
+        "{opened:?}"
+    );
+    assert!(matches!(pushed_out.read(&mut [0]).await, Ok(0) | Err(_)));
+    assert_eq!((server.gate.links(), server.links.len()), (1, 1));
+    assert_eq!(server.gate_counters().pushed_out, 1);
+    let refused = told.try_recv().unwrap();
+    assert_eq!(refused.remote, pushed_out.local_addr().unwrap());
 }
 
 #[tokio::test]
