@@ -51,6 +51,19 @@ pub enum CertificateError {
     /// The name of the CA itself.
     #[error("'{0}' is the name of the CA")]
     OwnName(String),
+    /// A directory for a host has a CA file that would not go with its certificate.
+    #[error(
+        "{} is there already, without the certificate of this CA: add that to it (cat {} >> {0}), \
+         or name another directory",
+        path.display(),
+        authority.display()
+    )]
+    OtherAuthorities {
+        /// Which.
+        path: PathBuf,
+        /// What it lacks.
+        authority: PathBuf,
+    },
     /// There is no CA.
     #[error("there is no CA in {} (`zeek-mgmt ca init` makes one)", .0.display())]
     NoAuthority(PathBuf),
@@ -94,7 +107,8 @@ pub struct Order<'a> {
     pub hosts: &'a [String],
     /// How long it shall be valid, in days.
     pub days: u32,
-    /// Where the files go; beside the CA if `None`.
+    /// Where the files go; beside the CA if `None`. A `ca.pem` that is there stays as it is, and has
+    /// to have the CA's certificate.
     pub out: Option<&'a Path>,
     /// What is there already.
     pub former: Former,
@@ -161,11 +175,25 @@ pub fn issue(
     let lifetime = Lifetime::from(now(), order.days).within(&maker.certificate)?;
     let kept = Files::of(order.name, &dir);
     let files = match order.out {
-        Some(out) => Files::of(order.name, &files::directory(out)?),
+        Some(out) => {
+            let out = files::directory(out)?;
+            // The CA's own directory may have many names.
+            let out = if files::is_same(&out, &dir)? {
+                dir.clone()
+            } else {
+                out
+            };
+            Files::of(order.name, &out)
+        }
         None => kept.clone(),
     };
+    let is_apart = files != kept;
+    let mut lacks_authority = false;
     let pem = match order.former {
         Former::Absent => {
+            if is_apart {
+                lacks_authority = lacks(&files.authority, &maker.certificate, &kept.authority)?;
+            }
             for path in [&files.certificate, &kept.certificate] {
                 files::absent(path, "; --renew issues it again for the same key")?;
             }
@@ -183,15 +211,35 @@ pub fn issue(
         Former::Absent => Writing::Create,
         Former::Renew => Writing::Replace,
     };
-    if order.out.is_some() {
+    if lacks_authority {
         let authority = maker.certificate.to_pem()?;
-        files::write(&files.authority, &authority, Readers::All, Writing::Replace)?;
+        files::write(&files.authority, &authority, Readers::All, Writing::Create)?;
+    }
+    if is_apart {
         files::write(&files.certificate, &pem, Readers::All, writing)?;
     }
     files::write(&kept.certificate, &pem, Readers::All, writing)?;
     Ok(Issued {
         files,
         not_after: lifetime.end,
+    })
+}
+
+/// Whether a host's CA file has yet to be made.
+///
+/// # Errors
+/// If there is one that lacks this CA.
+fn lacks(path: &Path, own: &X509, authority: &Path) -> Result<bool, CertificateError> {
+    if path.symlink_metadata().is_err() {
+        return Ok(true);
+    }
+    let found = X509::stack_from_pem(&files::read(path)?).unwrap_or_default();
+    if found.contains(own) {
+        return Ok(false);
+    }
+    Err(CertificateError::OtherAuthorities {
+        path: path.to_owned(),
+        authority: authority.to_owned(),
     })
 }
 

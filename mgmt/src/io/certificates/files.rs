@@ -125,6 +125,17 @@ pub(super) fn absolute(dir: &Path) -> Result<PathBuf, CertificateError> {
     })
 }
 
+/// Whether both names are those of one directory that is there.
+pub(super) fn is_same(one: &Path, other: &Path) -> Result<bool, CertificateError> {
+    let real = |dir: &Path| {
+        fs::canonicalize(dir).map_err(|source| CertificateError::Read {
+            path: dir.to_owned(),
+            source,
+        })
+    };
+    Ok(real(one)? == real(other)?)
+}
+
 /// At most a megabyte, which no certificate has.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     let failed = |source| CertificateError::Read {

@@ -90,6 +90,67 @@ fn nothing_that_is_there_is_overwritten() {
 }
 
 #[test]
+fn a_hosts_ca_file_stays_as_it_is_and_has_to_have_this_ca() {
+    let (folder, other) = (Folder::new("bundle"), Folder::new("bundled"));
+    let out = folder.0.join("out");
+    let bundle = out.join("ca.pem");
+    fs::create_dir(&out).unwrap();
+    let foreign = fs::read_to_string(other.ca().join("ca.pem")).unwrap();
+    fs::write(&bundle, &foreign).unwrap();
+    let before = folder.contents();
+    let error = folder.issue(&order("a", &[], Some(&out))).unwrap_err();
+    let (own, there) = (folder.ca().join("ca.pem"), bundle.display());
+    let command = format!("(cat {} >> {there})", own.display());
+    assert!(error.to_string().contains(&command), "{error}");
+    assert_eq!(names(&out), ["ca.pem"]);
+    assert_eq!(folder.contents(), before);
+    // As the text says.
+    let both = foreign + &fs::read_to_string(own).unwrap();
+    fs::write(&bundle, &both).unwrap();
+    for name in ["a", "b"] {
+        folder.issue(&order(name, &[], Some(&out))).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&bundle).unwrap(), both);
+    assert_eq!(names(&out), ["a.key", "a.pem", "b.key", "b.pem", "ca.pem"]);
+}
+
+#[test]
+fn the_cas_own_directory_may_be_named_for_the_files() {
+    let folder = Folder::new("own-directory");
+    let authority = fs::read(folder.ca().join("ca.pem")).unwrap();
+    let again = folder.0.join("again");
+    std::os::unix::fs::symlink(folder.ca(), &again).unwrap();
+    for (name, out) in [("a", &folder.ca()), ("b", &again)] {
+        let order = order(name, &[], Some(out));
+        let files = folder.issue(&order).unwrap().files;
+        assert_eq!(files, Files::of(name, &folder.ca()));
+        let former = Former::Renew;
+        folder.issue(&Order { former, ..order }).unwrap();
+        assert_eq!(folder.entry(name).findings(now()), []);
+    }
+    let all = ["a.key", "a.pem", "b.key", "b.pem", "ca.key", "ca.pem"];
+    assert_eq!(names(&folder.ca()), all);
+    assert_eq!(fs::read(folder.ca().join("ca.pem")).unwrap(), authority);
+}
+
+#[test]
+fn renewing_for_a_directory_changes_one_file_in_it() {
+    let folder = Folder::new("renew-out");
+    let out = folder.0.join("out");
+    let former = folder.issue(&order("a", &[], Some(&out))).unwrap().files;
+    let key = fs::read(&former.key).unwrap();
+    fs::write(&former.authority, "of somebody else").unwrap();
+    let renewed = folder.issue(&Order {
+        former: Former::Renew,
+        ..order("a", &[], Some(&out))
+    });
+    let certificate = fs::read(renewed.unwrap().files.certificate).unwrap();
+    assert_eq!(certificate, fs::read(folder.ca().join("a.pem")).unwrap());
+    assert_eq!(fs::read(&former.key).unwrap(), key);
+    assert_eq!(fs::read(&former.authority).unwrap(), b"of somebody else");
+}
+
+#[test]
 fn a_key_without_its_certificate_is_not_overwritten_either() {
     let folder = Folder::empty("lone");
     fs::create_dir_all(folder.ca()).unwrap();
