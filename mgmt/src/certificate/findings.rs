@@ -193,11 +193,15 @@ impl Entry {
         });
         let unknown = certificate.algorithm.unknown_to_rustls();
         found.extend(unknown.map(Finding::UnknownToRustls));
-        found.extend(match self.issuer {
-            Issuer::Itself | Issuer::Known(_) => None,
-            Issuer::Unknown => Some(Finding::UnknownIssuer {
-                issuer: certificate.issuer.clone(),
-            }),
+        found.extend(match (certificate.kind, &self.issuer) {
+            (Kind::Authority | Kind::Peer, Issuer::Known(_))
+            | (Kind::Authority, Issuer::Itself) => None,
+            // A peer that signed its own certificate is vouched for by nobody.
+            (Kind::Peer, Issuer::Itself) | (Kind::Authority | Kind::Peer, Issuer::Unknown) => {
+                Some(Finding::UnknownIssuer {
+                    issuer: certificate.issuer.clone(),
+                })
+            }
         });
         found.extend(key(&self.key));
         found

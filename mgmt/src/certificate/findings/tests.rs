@@ -67,6 +67,8 @@ fn what_peers_refuse_is_wrong() {
     let issuer = wrong(&|entry| entry.issuer = Issuer::Unknown);
     let text = issuer[0].to_string();
     assert!(text.contains("it says: CA"), "{text}");
+    let own = wrong(&|entry| entry.issuer = Issuer::Itself);
+    assert_eq!(own, issuer, "no peer vouches for itself");
     let key = wrong(&|entry| entry.key = Key::Foreign("a.key".into(), Readers::All));
     let file = PathBuf::from("a.key");
     let both = [Finding::ForeignKey(file.clone()), Finding::KeyForAll(file)];
