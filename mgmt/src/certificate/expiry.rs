@@ -149,15 +149,12 @@ impl Watch {
         news
     }
 
-    /// All peers whose certificates end within 30 days, told before or not.
+    /// All certificates that end within 30 days, the program's own first, told before or not.
     #[must_use]
-    pub fn peers_ending(&self, now: i64) -> Vec<Ending> {
+    pub fn all_ending(&self, now: i64) -> Vec<Ending> {
         let left = |seen: &Seen| seen.not_after.saturating_sub(now);
         let seen = self.seen.iter();
-        let ending_peers = seen.filter(|(holder, seen)| {
-            matches!(holder, Holder::Peer(_)) && Stage::of(left(seen)) > Stage::Far
-        });
-        ending_peers
+        seen.filter(|(_, seen)| Stage::of(left(seen)) > Stage::Far)
             .map(|(holder, seen)| ending(holder, left(seen)))
             .collect()
     }
@@ -226,7 +223,32 @@ mod tests {
         assert_eq!(text, "the certificate of the peer 'a' ends within a day");
         watch.peer("a".into(), NOW + DAY / 2);
         assert_eq!(watch.news(NOW), []);
-        assert_eq!(watch.peers_ending(NOW), news);
+        assert_eq!(watch.all_ending(NOW), news);
+    }
+
+    #[test]
+    fn what_ends_soon_is_listed_whosever_it_is_and_however_often() {
+        let mut watch = Watch::default();
+        let authority = Holder::Authority("/x/ca.pem".into(), "CA".into());
+        watch.peer("a".into(), NOW + DAY);
+        watch.own([(own(), NOW + 3 * DAY), (authority, NOW - 1)]);
+        watch.peer("b".into(), NOW + 100 * DAY);
+        for _ in 0..2 {
+            let texts: Vec<String> = watch
+                .all_ending(NOW)
+                .iter()
+                .map(Ending::to_string)
+                .collect();
+            let expected = [
+                "the own certificate in /x/a.pem ends in 3 days",
+                "the certificate of the CA 'CA' in /x/ca.pem has expired",
+                "the certificate of the peer 'a' ends in 1 days",
+            ];
+            assert_eq!(texts, expected);
+            watch.daily(NOW);
+        }
+        watch.own([(own(), NOW + 100 * DAY)]);
+        assert_eq!(watch.all_ending(NOW).len(), 1);
     }
 
     #[test]
@@ -235,7 +257,7 @@ mod tests {
         for number in 0..2 * PEERS {
             watch.peer(number.to_string(), NOW);
         }
-        assert_eq!(watch.peers_ending(NOW).len(), PEERS);
+        assert_eq!(watch.all_ending(NOW).len(), PEERS);
     }
 
     #[test]

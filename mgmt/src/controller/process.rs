@@ -53,7 +53,7 @@ pub enum Input {
     },
     /// These rules are in force from now on.
     Policy(Policy),
-    /// Peers whose certificates run out soon, in words, until told otherwise: whoever asks for the
+    /// Certificates that run out soon, in words, until told otherwise: whoever asks for the
     /// instances has them logged.
     Ending(Vec<String>),
     /// Leave clients and peers in good order; [`peering::Output::Stopped`] tells when that is done.

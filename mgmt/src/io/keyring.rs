@@ -28,7 +28,7 @@ pub(super) struct Keyring {
     pub(super) client_acceptor: Acceptor,
     watch: Watch,
     next_look: Instant,
-    /// Something was shown, or a day has passed, since [`Self::ending`].
+    /// Something was shown, or the own ones were read, or a day has passed, since [`Self::ending`].
     has_news: bool,
     /// What [`Self::ending`] said last.
     said: Vec<String>,
@@ -123,12 +123,12 @@ impl Keyring {
         }
     }
 
-    /// The peers whose certificates run out, if that is not what was said last.
+    /// The certificates that run out, the own ones and those of peers, if that is not what was said last.
     pub(super) fn ending(&mut self) -> Option<Vec<String>> {
         if !std::mem::take(&mut self.has_news) {
             return None;
         }
-        let ending = self.watch.peers_ending(certificates::now());
+        let ending = self.watch.all_ending(certificates::now());
         let ending: Vec<String> = ending.iter().map(ToString::to_string).collect();
         let is_news = ending != self.said;
         self.said.clone_from(&ending);
@@ -174,6 +174,7 @@ impl Keyring {
             .flat_map(|(file, part)| ends(file, part))
             .collect();
         self.watch.own(own);
+        self.has_news = true;
         tell(self.watch.news(certificates::now()));
     }
 }
