@@ -242,6 +242,11 @@ impl LogFile {
     }
 }
 
+/// Whether a log can be kept in this file.
+pub(super) fn check(path: &Path) -> io::Result<()> {
+    open(path).map(drop)
+}
+
 /// Readable for the group, for who collects logs; requests are nobody else's business.
 fn open(path: &Path) -> io::Result<File> {
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {

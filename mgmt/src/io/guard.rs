@@ -6,7 +6,7 @@ use std::time::Duration;
 use broker_proto::io::gate::{Gate, Refused};
 use zeek_client_compat::io::server;
 
-use super::audit::AuditLog;
+use super::audit::{self, AuditLog};
 use super::run::RunError;
 use crate::audit::Entry;
 use crate::limits::Limits;
@@ -29,6 +29,20 @@ impl AuditTo {
         match text {
             "off" => Self::Off,
             file => Self::File(file.into()),
+        }
+    }
+
+    /// Whether a controller can keep it there: a file that is named has to open, and is made.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn check(&self) -> Result<(), RunError> {
+        match self {
+            Self::Usual | Self::Off => Ok(()),
+            Self::File(path) => audit::check(path).map_err(|source| RunError::Audit {
+                path: path.clone(),
+                source,
+            }),
         }
     }
 
@@ -94,6 +108,17 @@ mod tests {
     #[test]
     fn the_usual_limits_are_the_servers_own() {
         assert_eq!(server(&Limits::default()), server::Limits::default());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_known_before_anything_starts() {
+        let there = std::env::current_exe().unwrap();
+        let below_a_file = AuditTo::File(there.join("audit.log"));
+        let error = below_a_file.check().unwrap_err();
+        assert!(matches!(error, RunError::Audit { .. }), "{error}");
+        let folder = AuditTo::File(there.parent().unwrap().to_owned());
+        assert!(folder.check().is_err());
+        assert!(AuditTo::Usual.check().is_ok() && AuditTo::Off.check().is_ok());
     }
 
     #[test]

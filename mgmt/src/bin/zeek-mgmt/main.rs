@@ -15,12 +15,15 @@ mod settings;
 mod tree;
 
 use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mgmt::io::{keyring, run};
-use mgmt::settings::Program;
+use mgmt::settings::{Program, Role};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::agent::AgentArgs;
 use crate::ca::CaArgs;
@@ -109,6 +112,12 @@ fn start(command: Command) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
         .enable_all()
         .build()?;
     match command {
+        Command::Run(_) | Command::Supervisor(_) | Command::Controller(_) | Command::Agent(_) => {
+            outlive_hangups(&runtime)?;
+        }
+        Command::Plan(_) | Command::Ca(_) | Command::Migrate(_) => {}
+    }
+    match command {
         Command::Run(args) => {
             let node = match node_settings(args.node, Below::OwnPrograms) {
                 Ok(node) => node,
@@ -117,6 +126,9 @@ fn start(command: Command) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
             // Before anything listens: a child that cannot start would be started again and again.
             if !node.roles.is_empty() {
                 keyring::check(&node.settings.tls, node.websocket_tls())?;
+            }
+            if node.roles.contains(&Role::Controller) {
+                args.controller.choices().audit.check()?;
             }
             let own = own_units(&node, &args.controller, args.agent.choices(&node.zeek))?;
             runtime.block_on(supervise(node, own))?;
@@ -149,4 +161,12 @@ fn start(command: Command) -> Result<Result<ExitCode, End>, Box<dyn Error>> {
         Command::Migrate(args) => return Ok(Ok(migrate::migrate(args))),
     }
     Ok(Ok(ExitCode::SUCCESS))
+}
+
+/// A supervisor that is told to reload hangs up on all programs below it, also on one that has just
+/// started. Nothing is reloaded before everything is read, but it must not end the program.
+fn outlive_hangups(runtime: &Runtime) -> io::Result<()> {
+    let _inside = runtime.enter();
+    // The handler stays for good.
+    signal(SignalKind::hangup()).map(drop)
 }
