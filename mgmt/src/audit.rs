@@ -278,7 +278,7 @@ fn put_outcome(line: &mut String, outcome: &Outcome) {
 }
 
 /// The start of a text that may be of any length.
-fn cut(text: &str) -> &str {
+pub(crate) fn cut(text: &str) -> &str {
     let end = text.char_indices().nth(MAX_TEXT).map(|(at, _)| at);
     text.get(..end.unwrap_or(text.len())).unwrap_or_default()
 }

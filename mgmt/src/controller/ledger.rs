@@ -13,7 +13,7 @@ use broker_proto::EndpointId;
 use zeek_client_compat::hub::ClientId;
 
 use crate::api::controller::{ControllerRequest, ControllerResponse};
-use crate::audit::{Asked, Entry, Outcome};
+use crate::audit::{Asked, Entry, Outcome, cut};
 use crate::limits::Limits;
 use crate::policy::audit::Who;
 use crate::quota::{Quota, Rate};
@@ -296,10 +296,11 @@ impl Request {
 /// The line of a request that was refused unopened.
 pub(super) fn refused(who: Who, event: &str, reqid: &str, reason: String) -> Entry {
     let asked = Asked {
-        event: event.to_owned(),
-        reqid: reqid.to_owned(),
+        event: cut(event).to_owned(),
+        reqid: cut(reqid).to_owned(),
         config: None,
     };
+    let reason = cut(&reason).to_owned();
     Entry::Request {
         who,
         asked,

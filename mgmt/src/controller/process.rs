@@ -17,7 +17,7 @@ use super::{Controller, Input as ControllerInput, Output as ControllerOutput};
 use crate::api::agent::AgentResponse;
 use crate::api::controller::{ControllerRequest, ControllerResponse};
 use crate::api::{AGENT_TOPIC_PREFIX, CONTROLLER_TOPIC, agent_topic};
-use crate::audit::Entry;
+use crate::audit::{Entry, cut};
 use crate::log::{Record, message};
 use crate::policy::audit::Audit;
 use crate::policy::gate::Gate;
@@ -342,11 +342,9 @@ impl ControllerProcess {
             Err(error) => error,
         };
         warn!(peer = %from, %topic, %error, "message dropped");
-        if CONTROLLER_TOPIC.is_prefix_of(topic)
-            && let Some(response) = refusal(&event, &error.to_string())
-        {
+        if CONTROLLER_TOPIC.is_prefix_of(topic) && refusal(&event, "").is_some() {
             self.refused_request(Asker::Peer(from), &event, error.to_string());
-            self.respond(now, response);
+            self.decline(now, Asker::Peer(from), &event, error.to_string());
         }
     }
 
@@ -408,17 +406,14 @@ impl ControllerProcess {
     /// A request that says which answer it waits for gets that answer, with the reason; anything
     /// else an error message (CLIENT §A8).
     fn refuse(&mut self, now: Instant, event: &Event, client: ClientId, error: &EventError) {
-        warn!(client = client.0, %error, "request refused");
-        let text = format!("refused a client's {}: {error}", event.name);
+        // It may name the event, which may be as long as a message.
+        let error = cut(&error.to_string()).to_owned();
+        warn!(client = client.0, error, "request refused");
+        let text = format!("refused a client's {}: {error}", cut(&event.name));
         self.log(Record::warning(text));
-        self.refused_request(Asker::Client(client), event, error.to_string());
-        match refusal(event, &error.to_string()) {
-            Some(response) => self.respond(now, response),
-            None => {
-                let reason = error.to_string();
-                self.hub.handle(now, hub::Input::Reject { client, reason });
-            }
-        }
+        let asker = Asker::Client(client);
+        self.refused_request(asker, event, error.clone());
+        self.decline(now, asker, event, error);
     }
 }
 

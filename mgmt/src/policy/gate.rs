@@ -16,6 +16,7 @@ use super::names::{Claim, Names, Title};
 use super::table::{Station, is_ruled};
 use super::{Grant, Listener, Origin, Policy};
 use crate::api::CONTROLLER_TOPIC;
+use crate::audit::cut;
 
 /// Lets peers in or not, and knows what each of them may do.
 ///
@@ -198,7 +199,8 @@ impl Gate {
         let who = match (&from.certificate, &from.application) {
             (Some(certificate), _) => certificate.to_string(),
             (None, Some(application)) => {
-                format!("{client} ({}, {})", application.escape_debug(), from.remote)
+                let application = cut(application).escape_debug();
+                format!("{client} ({application}, {})", from.remote)
             }
             (None, None) => format!("{client} ({})", from.remote),
         };
@@ -376,7 +378,7 @@ impl Gate {
                 "no rule of the policy lets it in".to_owned(),
             ),
             Refusal::Event(reason) => (&mut self.counters.events, reason),
-            Refusal::Name { reason, .. } => (&mut self.counters.names, reason),
+            Refusal::Name { reason, .. } => (&mut self.counters.names, cut(&reason).to_owned()),
         };
         *counter += 1;
         let total = *counter;
@@ -461,7 +463,7 @@ impl Policy {
 
 fn forbidden(who: &str, event: &str, grant: &Grant) -> String {
     let short = event.rsplit("::").next().unwrap_or(event);
-    let short = short.strip_suffix("_request").unwrap_or(short);
+    let short = cut(short.strip_suffix("_request").unwrap_or(short));
     format!("client {who} may not {short}: {grant}")
 }
 

@@ -8,9 +8,11 @@ use broker_proto::{EndpointId, Topic};
 use tracing::{debug, info};
 use zeek_client_compat::hub::{self, ClientId};
 
-use super::{ControllerInput, ControllerProcess, Output, refusal};
+use super::{ControllerInput, ControllerProcess, Output};
 use crate::api::CONTROLLER_TOPIC;
 use crate::api::agent::AgentResponse;
+use crate::audit::cut;
+use crate::controller::ledger::Asker;
 use crate::policy::Policy;
 use crate::policy::audit::{What, Who};
 use crate::policy::gate::{Change, Refusal};
@@ -91,10 +93,8 @@ impl ControllerProcess {
         }
         let who = self.gate.who(from);
         let reason = self.refused(now, who, published(topic, event), refusal_);
-        if CONTROLLER_TOPIC.is_prefix_of(topic)
-            && let Some(response) = refusal(event, &reason)
-        {
-            self.respond(now, response);
+        if CONTROLLER_TOPIC.is_prefix_of(topic) {
+            self.decline(now, Asker::Peer(from), event, reason);
         }
     }
 
@@ -109,10 +109,7 @@ impl ControllerProcess {
         why: Refusal,
     ) {
         let reason = self.refused(now, who, published(topic, event), why);
-        match refusal(event, &reason) {
-            Some(response) => self.respond(now, response),
-            None => self.hub.handle(now, hub::Input::Reject { client, reason }),
-        }
+        self.decline(now, Asker::Client(client), event, reason);
     }
 
     /// A client that may not even look is let go as soon as it comes.
@@ -155,9 +152,11 @@ impl ControllerProcess {
     ) {
         if let Some(from) = self.hub.client(client) {
             let who = self.gate.who_client(client, from);
-            let (topic, event) = (topic.to_string(), event.unwrap_or_default());
-            let what = What::Publish { topic, event };
-            self.refused(now, who, what, Refusal::Event(reason));
+            let what = What::Publish {
+                topic: cut(&topic.to_string()).to_owned(),
+                event: cut(&event.unwrap_or_default()).to_owned(),
+            };
+            self.refused(now, who, what, Refusal::Event(cut(&reason).to_owned()));
         }
     }
 
@@ -203,8 +202,8 @@ impl ControllerProcess {
 
 fn published(topic: &Topic, event: &Event) -> What {
     What::Publish {
-        topic: topic.to_string(),
-        event: event.name.clone(),
+        topic: cut(&topic.to_string()).to_owned(),
+        event: cut(&event.name).to_owned(),
     }
 }
 

@@ -5,14 +5,15 @@ use std::time::Instant;
 use broker_proto::Data;
 use broker_proto::peering;
 use broker_proto::zeek::Event;
-use tracing::warn;
+use tracing::{info, warn};
 use zeek_client_compat::hub;
 
-use super::{ControllerInput, ControllerProcess, Output};
+use super::{ControllerInput, ControllerProcess, Output, refusal};
 use crate::api::CONTROLLER_TOPIC;
 use crate::api::controller::{ControllerRequest, ControllerResponse};
+use crate::audit::cut;
 use crate::controller::ledger::{self, Asker, Counters};
-use crate::log::Record;
+use crate::log::{Record, message};
 use crate::policy::Listener;
 use crate::policy::audit::Who;
 
@@ -44,11 +45,35 @@ impl ControllerProcess {
         let refused = self.ledger.counters().all();
         if refused.is_power_of_two() {
             warn!(?asker, reason, refused, "request refused");
-            let text = format!("refused a client's {}: {reason}", event.name);
+            let text = format!("refused a client's {}: {reason}", cut(&event.name));
             self.log(Record::warning(text));
         }
         self.refused_request(asker, event, reason.clone());
         let response = ControllerResponse::refusal(&event.name, reqid, &reason);
+        self.answer_only(now, asker, response, reason);
+        false
+    }
+
+    /// A request comes to nothing: the answer, if it can be told which one it waits for, and its line
+    /// in the management log.
+    pub(super) fn decline(&mut self, now: Instant, asker: Asker, event: &Event, reason: String) {
+        let response = refusal(event, &reason);
+        if let Some(response) = &response {
+            self.log(Record::info(message::to_client(response)));
+            info!(event = response.event_name(), "tx");
+        }
+        self.answer_only(now, asker, response, reason);
+    }
+
+    /// Others may wait for an answer under the id that a refused request has, so they do not hear of
+    /// this one. Broker's peers share a topic: they hear what is for one of them.
+    fn answer_only(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        response: Option<ControllerResponse>,
+        reason: String,
+    ) {
         match (asker, response) {
             (Asker::Client(client), Some(response)) => {
                 let (topic, event) = (CONTROLLER_TOPIC, Event::from(response));
@@ -62,15 +87,11 @@ impl ControllerProcess {
             (Asker::Client(client), None) => {
                 self.hub.handle(now, hub::Input::Reject { client, reason });
             }
-            (Asker::Peer(_), Some(response)) => {
-                let topic = CONTROLLER_TOPIC;
-                let payload = Event::from(response).encode();
-                let publish = peering::Input::Publish { topic, payload };
-                self.endpoint.handle(now, publish);
+            (Asker::Peer(_), Some(response)) if self.endpoint.is_wanted(&CONTROLLER_TOPIC) => {
+                self.publish(now, CONTROLLER_TOPIC, response.into());
             }
-            (Asker::Peer(_), None) => {}
+            (Asker::Peer(_), Some(_) | None) => {}
         }
-        false
     }
 
     /// Hands a request to the controller.

@@ -42,3 +42,77 @@ fn an_agent_that_other_rules_give_another_name_leaves_the_one_it_has() {
     };
     assert!(audit.reason.contains("may be agent a and says it is b"));
 }
+
+#[test]
+fn a_refusal_reaches_nobody_but_who_asked() {
+    let mut rig = Rig::new(MEMBERS);
+    let [alice, bob] = ["alice", "bob"].map(|name| rig.client(Some(name)));
+    let ops = rig.connect(Some("ops"), &["zeek/management/controller"]);
+    let yes = r#",{"@data-type":"boolean","data":true}"#;
+    rig.asks(alice, "test_timeout_request", yes);
+    for client in [alice, bob] {
+        rig.texts(client);
+    }
+    // Under the same id, but not to be read; the second not to be done either.
+    for request in ["test_timeout_request", "deploy_request"] {
+        rig.asks(bob, request, "");
+        let texts = rig.texts(bob);
+        assert!(
+            texts.len() == 1 && texts[0].contains("_response"),
+            "{texts:?}"
+        );
+        assert_eq!(rig.texts(alice), [""; 0]);
+        assert_eq!(rig.heard(ops), []);
+    }
+    let name = "Management::Controller::API::test_timeout_request";
+    rig.publish(
+        ops,
+        &CONTROLLER_TOPIC,
+        Event::new(name, vec![Data::string("r")]),
+    );
+    let answers = rig.heard(ops);
+    let [answer] = &answers[..] else {
+        panic!("{answers:?}")
+    };
+    assert_eq!(
+        answer.name,
+        "Management::Controller::API::test_timeout_response"
+    );
+    for client in [alice, bob] {
+        assert_eq!(rig.texts(client), [""; 0]);
+    }
+    rig.pass(Duration::from_secs(11));
+    let texts = rig.texts(alice);
+    assert!(
+        texts.len() == 1 && texts[0].contains("request timed out"),
+        "{texts:?}"
+    );
+}
+
+#[test]
+fn what_is_told_of_an_event_is_short_however_long_its_name_is() {
+    let mut rig = Rig::new(MEMBERS);
+    let [alice, bob] = ["alice", "bob"].map(|name| rig.client(Some(name)));
+    let agent = rig.connect(Some("sensor-1"), &[]);
+    let name = format!(
+        "Management::Controller::API::{}_request",
+        "ä".repeat(1 << 19)
+    );
+    rig.longest = 0;
+    for (topic, client) in [
+        ("zeek/management/controller", alice),
+        ("zeek/management/controller", bob),
+        ("zeek/supervisor", alice),
+    ] {
+        rig.asks_on(topic, client, &name, "");
+        let texts = rig.texts(client);
+        assert_eq!(texts.len(), 1, "{topic} {client}");
+    }
+    rig.publish(
+        agent,
+        &CONTROLLER_TOPIC,
+        Event::new(&name, vec![Data::string("r")]),
+    );
+    assert_eq!(rig.audits.len(), 3);
+    assert!(rig.longest < 8192, "{}", rig.longest);
+}
