@@ -12,6 +12,7 @@ use super::{Controller, Sender, TIMED_OUT};
 use crate::api::ApiResult;
 use crate::api::agent::AgentRequest;
 use crate::api::controller::ControllerResponse;
+use crate::audit::cut;
 use crate::log::Record;
 use crate::model::{NodeStatus, Role, State};
 use crate::request::Requests;
@@ -230,7 +231,8 @@ impl Controller {
         }
         self.fanouts.parents.remove(child);
         fanout.awaited.remove(child);
-        let results = results.into_iter().flat_map(|result| match query {
+        let results = in_own_name(results, instance).into_iter();
+        let results = results.flat_map(|result| match query {
             Query::GetNodes => with_its_list(result),
             Query::GetIdValue | Query::Restart => vec![result],
         });
@@ -423,6 +425,21 @@ impl Controller {
         let results = vec![ApiResult::failed(&reqid, error)];
         self.respond(query.response(reqid, results));
     }
+}
+
+/// An agent answers for itself, whomever its Results name.
+pub(super) fn in_own_name(results: Vec<ApiResult>, instance: &str) -> Vec<ApiResult> {
+    let mut names = results.iter().filter_map(|it| it.instance.as_deref());
+    if let Some(other) = names.find(|name| *name != instance) {
+        let other = cut(other);
+        warn!(instance, other, "agent answered in the name of another");
+    }
+    let results = results.into_iter();
+    let results = results.map(|result| ApiResult {
+        instance: result.instance.map(|_| instance.to_owned()),
+        ..result
+    });
+    results.collect()
 }
 
 /// Of a failed result clients show no data, so what our agents know all the same is one of its own.

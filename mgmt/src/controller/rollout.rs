@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::configs::Change;
 use super::deploy::LAUNCH;
+use super::fanout::in_own_name;
 use super::{Controller, Sender};
 use crate::api::ApiResult;
 use crate::api::agent::AgentRequest;
@@ -246,7 +247,7 @@ impl Controller {
             debug!(instance = name, reqid, "ignored a deployment's answer");
             return;
         }
-        let results: Vec<ApiResult> = results
+        let results: Vec<ApiResult> = in_own_name(results, name)
             .into_iter()
             .map(|result| self.with_printable_outputs(result, name))
             .collect();

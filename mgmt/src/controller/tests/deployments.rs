@@ -318,6 +318,16 @@ fn d01_a_deployment_waits_for_a_standby_that_its_agent_overhears() {
 }
 
 #[test]
+fn an_agent_cannot_deploy_in_the_name_of_another() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.request(deploy("d1"));
+    rig.lines();
+    rig.agent("a", deployed(&rig.id(1), came_up("b", &["w-b"])));
+    rig.agent("b", deployed(&rig.id(2), came_up("b", &["w-b"])));
+    assert_eq!(rig.lines(), ["deploy d1: ok @a /w-b; ok @b /w-b; ok = c0"]);
+}
+
+#[test]
 fn data_that_is_no_output_is_not_passed_on() {
     let mut rig = Rig::deployed(&["a"]);
     rig.request(deploy("d1"));

@@ -57,6 +57,20 @@ fn nodes_of_all_connected_agents_are_listed() {
 }
 
 #[test]
+fn an_agent_cannot_list_nodes_in_the_name_of_another() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.request(get_nodes("r"));
+    rig.lines();
+    let AgentResponse::GetNodes { reqid, result } = nodes(&rig.id(1), Some(vec![row()])) else {
+        panic!("a list of nodes")
+    };
+    let result = result.on_instance("b");
+    rig.agent("a", AgentResponse::GetNodes { reqid, result });
+    rig.agent("b", nodes(&rig.id(2), Some(vec![])));
+    assert_eq!(rig.lines(), ["nodes r: ok @a = 1 items; ok @b = 0 items"]);
+}
+
+#[test]
 fn d18_an_answer_without_node_list_is_a_failure_of_that_agent() {
     let mut rig = Rig::deployed(&["a", "b"]);
     rig.request(get_nodes("r"));
