@@ -13,7 +13,7 @@ use harness::binaries;
 use harness::certificates::Authority;
 use harness::client::ZeekClient;
 use harness::command;
-use harness::tree::{Options, Transport, Tree};
+use harness::tree::{CONTROLLER, Options, Transport, Tree};
 use serde_json::Value;
 
 use session::Session;
@@ -133,6 +133,28 @@ fn deployments_work_over_stocks_default_encryption() {
         &["--set", "ssl.enable=true", "get-instances"],
         "get-instances.json",
     );
+    let config = session.config();
+    session.succeeds(&["deploy-config", &config], "deploy.json");
+    session.succeeds(&["get-nodes"], "get-nodes.json");
+    tree.stop().unwrap();
+}
+
+/// On every address, without certificates, as stock's ports are (API §18.1).
+#[test]
+fn the_compatible_setting_leaves_stocks_clients_and_ports_as_they_were() {
+    let open =
+        ["Controller", "Agent"].map(|who| format!("Management::{who}::listen_address=0.0.0.0"));
+    let websocket = "Management::Controller::listen_address_websocket=0.0.0.0".to_owned();
+    let tree = Tree::start(&Options {
+        flags: vec!["--allow-unauthenticated".to_owned()],
+        args: [open.to_vec(), vec![websocket]].concat(),
+        ..Options::default()
+    })
+    .unwrap();
+    let told = ["0.0.0.0", "takes everybody", "allow_unauthenticated"];
+    assert_eq!(tree.lines_of(CONTROLLER, &told).len(), 2);
+    let mut session = Session::new(&tree, "a2c");
+    session.succeeds(&["get-instances"], "get-instances.json");
     let config = session.config();
     session.succeeds(&["deploy-config", &config], "deploy.json");
     session.succeeds(&["get-nodes"], "get-nodes.json");
