@@ -50,7 +50,13 @@ fn in_manifest(manifest: &str) -> Vec<String> {
 }
 
 /// Names that a member may write as `name.workspace = true`.
-const OWN: [&str; 4] = ["broker-proto", "supervisor", "zeek-client-compat", "mgmt"];
+const OWN: [&str; 5] = [
+    "broker-proto",
+    "supervisor",
+    "zeek-client-compat",
+    "mgmt",
+    "world",
+];
 
 /// The first cells of the table, which may name several crates and how they are used.
 fn explained() -> BTreeSet<String> {

@@ -3,6 +3,91 @@
 //! what an operator may see meanwhile.
 //!
 //! Used by the simulation tests, with scenarios from seeds, and by a fuzz target, with scenarios
-//! from the fuzzer's bytes.
+//! from the fuzzer's bytes. [`run`] runs one: the bytes say which hosts there are, what goes wrong by
+//! chance, and what happens step by step; behind the last step faults stop, and what must then come
+//! to be is checked. The same bytes have the same course, to the microsecond.
+//!
+//! | module | is |
+//! | --- | --- |
+//! | [`seen`] | what is seen from outside |
+//! | `script`, `scenario` | scenarios as bytes, and what their steps do |
+//! | `world` | the clock, the hosts and what they keep, all programs |
+//! | `world::net` | links that delay, chop, stall and break |
+//! | `world::controller`, `world::clients` | the controller's host, and who asks |
+//! | `world::sensor`, `node` | hosts of agents: stems, and nodes that come and go |
+//! | `world::faults` | what goes wrong |
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what is not as expected here is a finding"
+)]
+
+mod chance;
+mod node;
+mod record;
+mod scenario;
+mod script;
 pub mod seen;
+mod world;
+
+use std::time::Duration;
+
+pub use record::Telling;
+
+use chance::Chance;
+use scenario::Scenario;
+use seen::Seen;
+use world::World;
+
+/// What came of a scenario.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was seen from outside, and when since the start.
+    pub seen: Vec<(Duration, Seen)>,
+    /// All that happened, a line each, if that is wanted.
+    pub text: Option<String>,
+    /// What was wrong first; nothing happens after it.
+    pub violation: Option<String>,
+    /// How long it took in the world.
+    pub simulated: Duration,
+}
+
+/// Runs a scenario to its end, or until something is wrong.
+pub fn run(script: &[u8], telling: Telling) -> Outcome {
+    let (header, steps) = script::read(script);
+    let mut scenario = Scenario::new(World::new(header, telling));
+    for step in steps {
+        scenario.step(step);
+    }
+    scenario.finish();
+    let world = scenario.world;
+    Outcome {
+        simulated: world.since_start(),
+        seen: world.record.seen,
+        text: world.record.text,
+        violation: world.record.violation,
+    }
+}
+
+/// The scenario of a seed.
+pub fn script_of(seed: u64) -> Vec<u8> {
+    let mut chance = Chance::new(seed);
+    let steps = 20 + usize::try_from(chance.below(40)).unwrap_or_default();
+    let mut script = Vec::new();
+    while script.len() < script::HEADER + steps * script::STEP {
+        script.extend(chance.next().to_be_bytes());
+    }
+    script
+}
+
+/// The shortest beginning of a script that has any violation, if the script has one.
+pub fn shrink(script: &[u8]) -> Option<&[u8]> {
+    let steps = script::steps(script);
+    let beginnings = (0..=steps).map(|steps| script::first_steps(script, steps));
+    let mut failing = beginnings.filter(|script| run(script, Telling::Off).violation.is_some());
+    failing.next()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! Clients of the controller's WebSocket port: each a connection that asks, and may vanish.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use broker_proto::zeek::Event as ZeekEvent;
+use mgmt::api::CONTROLLER_TOPIC;
+use mgmt::api::controller::{ControllerRequest, ControllerResponse};
+use mgmt::controller::process::Input;
+use zeek_client_compat::hub::{self, ClientId};
+use zeek_client_compat::message::{self, DataMessage};
+
+use super::{Event, Who, World};
+use crate::seen::{Client, Seen};
+
+/// Those that are connected, and who asked what.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    connected: BTreeMap<Client, Connection>,
+    /// Whose each request is.
+    asked: BTreeMap<String, Client>,
+    pub(crate) answers: BTreeMap<String, ControllerResponse>,
+    /// Requests that have no answer.
+    silent: BTreeSet<String>,
+    last_client: u32,
+    last_request: u32,
+    /// How many shall come back when the controller does.
+    returning: usize,
+    /// What was read last: the same text goes to everybody.
+    last_text: Option<(Arc<str>, Option<ControllerResponse>)>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    /// When what is sent next arrives at the earliest.
+    free: Instant,
+    /// Nobody is there any more, and the controller does not know yet.
+    is_leaving: bool,
+}
+
+/// What the controller's program hears of a client.
+#[derive(Clone, Debug)]
+pub(crate) enum News {
+    Opened(Client),
+    Text(Client, String),
+    /// With the request that it is.
+    Request(Client, String, Box<ControllerRequest>),
+    Closed(Client, &'static str),
+}
+
+impl World {
+    /// Those that do not know yet that they are gone aside.
+    pub(crate) fn present_clients(&self) -> Vec<Client> {
+        let clients = self.clients.connected.iter();
+        let here = clients.filter(|(_, connection)| !connection.is_leaving);
+        here.map(|(client, _)| *client).collect()
+    }
+
+    /// Somebody connects and subscribes.
+    pub(crate) fn connect_client(&mut self) -> Option<Client> {
+        let who = self.controller?;
+        self.clients.last_client += 1;
+        let client = Client(self.clients.last_client);
+        let connection = Connection {
+            free: self.now,
+            is_leaving: false,
+        };
+        self.clients.connected.insert(client, connection);
+        self.news(who, client, News::Opened(client));
+        let topics = format!("[\"{CONTROLLER_TOPIC}\"]");
+        self.news(who, client, News::Text(client, topics));
+        Some(client)
+    }
+
+    /// Sends a request under an id of its own, and returns that.
+    pub(crate) fn ask(&mut self, client: Client, request: ControllerRequest) -> String {
+        self.clients.last_request += 1;
+        let reqid = format!("r{}", self.clients.last_request);
+        let request = request.with_reqid(reqid.clone());
+        let is_never_answered = matches!(
+            request,
+            ControllerRequest::TestTimeout {
+                with_state: false,
+                ..
+            }
+        );
+        if is_never_answered {
+            self.clients.silent.insert(reqid.clone());
+        }
+        self.clients.asked.insert(reqid.clone(), client);
+        let event = ZeekEvent::from(request.clone());
+        let text = message::data(&CONTROLLER_TOPIC, &event.into_data());
+        if let Some(who) = self.controller {
+            self.news(who, client, News::Request(client, text, Box::new(request)));
+        }
+        reqid
+    }
+
+    /// Sends what is no request.
+    pub(crate) fn babble(&mut self, client: Client, text: String) {
+        if let Some(who) = self.controller {
+            self.news(who, client, News::Text(client, text));
+        }
+    }
+
+    /// Somebody goes away, perhaps in the middle of everything.
+    pub(crate) fn disconnect_client(&mut self, client: Client) {
+        if let Some(connection) = self.clients.connected.get_mut(&client) {
+            connection.is_leaving = true;
+            if let Some(who) = self.controller {
+                self.news(who, client, News::Closed(client, "gone"));
+            }
+        }
+    }
+
+    fn news(&mut self, who: Who, client: Client, news: News) {
+        let wait = match self.is_network_bad() {
+            true => self.chance.micros(100..300_000),
+            false => self.chance.micros(100..2000),
+        };
+        let Some(connection) = self.clients.connected.get_mut(&client) else {
+            return;
+        };
+        connection.free = connection.free.max(self.now + wait);
+        let at = connection.free;
+        self.later(at, Event::Client(who, news));
+    }
+
+    pub(super) fn on_client_news(&mut self, who: Who, news: News) {
+        let (News::Opened(client)
+        | News::Text(client, _)
+        | News::Request(client, ..)
+        | News::Closed(client, _)) = &news;
+        let client = *client;
+        if self.controller != Some(who) || !self.clients.connected.contains_key(&client) {
+            return;
+        }
+        let id = ClientId(u64::from(client.0));
+        let input = match news {
+            News::Opened(_) => hub::Input::Opened {
+                client: id,
+                remote: SocketAddr::from(([10, 0, 1, 1], 40_000)),
+                application: None,
+                certificate: None,
+            },
+            News::Text(_, text) => {
+                self.tell(format_args!("{client:?} says {text}"));
+                hub::Input::Text { client: id, text }
+            }
+            News::Request(_, text, request) => {
+                self.see(Seen::Asked {
+                    client,
+                    request: *request,
+                });
+                hub::Input::Text { client: id, text }
+            }
+            News::Closed(_, reason) => {
+                self.clients.connected.remove(&client);
+                self.client_gone(client);
+                let reason = reason.to_owned();
+                hub::Input::Closed { client: id, reason }
+            }
+        };
+        self.tell_controller(who, Input::WebSocket(input));
+    }
+
+    pub(super) fn obey_hub(&mut self, order: hub::Output) {
+        match order {
+            hub::Output::Send { client, text } => self.on_text(client, &text),
+            hub::Output::Close { client, .. } => {
+                let client = Client(u32::try_from(client.0).unwrap());
+                if let (Some(connection), Some(who)) =
+                    (self.clients.connected.get_mut(&client), self.controller)
+                {
+                    connection.is_leaving = true;
+                    self.news(who, client, News::Closed(client, "told to go"));
+                }
+            }
+            hub::Output::Deliver { .. } | hub::Output::Refused { .. } => {
+                panic!("the process keeps these to itself")
+            }
+        }
+    }
+
+    /// Answers go to everybody; they count for whoever asked. One that nobody asked for counts for
+    /// each that gets it.
+    fn on_text(&mut self, client: ClientId, text: &Arc<str>) {
+        let client = Client(u32::try_from(client.0).unwrap());
+        let known = self.clients.last_text.as_ref();
+        let response = match known.filter(|(known, _)| Arc::ptr_eq(known, text)) {
+            Some((_, response)) => response.clone(),
+            None => {
+                let response = read_response(text);
+                self.clients.last_text = Some((Arc::clone(text), response.clone()));
+                response
+            }
+        };
+        let Some(response) = response else {
+            return;
+        };
+        let owner = self.clients.asked.get(response.reqid());
+        if owner.is_some_and(|owner| *owner != client) {
+            return;
+        }
+        let reqid = response.reqid().to_owned();
+        self.clients.answers.insert(reqid, response.clone());
+        self.see(Seen::Answered { client, response });
+    }
+
+    /// The controller is gone, and their connections with it.
+    pub(super) fn lose_clients(&mut self) {
+        let here = self.present_clients().len();
+        self.clients.returning = here;
+        self.clients.connected.clear();
+    }
+
+    pub(super) fn reconnect_clients(&mut self) {
+        for _ in 0..std::mem::take(&mut self.clients.returning) {
+            self.connect_client();
+        }
+    }
+
+    /// Requests of clients that are still there, and that have no answer.
+    pub(crate) fn unanswered(&self) -> BTreeSet<&str> {
+        let asked = self.clients.asked.iter();
+        let open = asked.filter(|(reqid, client)| {
+            self.clients.connected.contains_key(client)
+                && !self.clients.answers.contains_key(*reqid)
+                && !self.clients.silent.contains(*reqid)
+        });
+        open.map(|(reqid, _)| reqid.as_str()).collect()
+    }
+}
+
+fn read_response(text: &str) -> Option<ControllerResponse> {
+    // Acks, errors and what other clients say is no answer.
+    if !text.contains("_response") {
+        return None;
+    }
+    let message = DataMessage::parse(text).ok()?;
+    let event = ZeekEvent::from_data(message.data).ok()?;
+    ControllerResponse::try_from(event).ok()
+}

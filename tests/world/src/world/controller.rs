@@ -1,0 +1,111 @@
+//! The controller's host: its program, and the disk that it saves to.
+
+use std::time::Duration;
+
+use broker_proto::peering::PeerAddr;
+use mgmt::controller::configs::Saved;
+use mgmt::controller::process::{ControllerProcess, Input};
+
+use super::net::Loss;
+use super::{Event, Host, Kind, Process, Who, World, settings};
+use crate::seen::{Program, Seen};
+
+/// What a controller keeps over its death.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    /// What is there for good.
+    pub(crate) stored: Saved,
+    /// What is being written.
+    saving: Option<Saved>,
+}
+
+impl World {
+    pub(super) fn boot_controller(&mut self) {
+        if self.controller.is_some() {
+            return;
+        }
+        let mut settings = settings("unused").controller;
+        let listen = |port| PeerAddr {
+            host: "0.0.0.0".to_owned(),
+            port,
+        };
+        settings.listen = Some(listen(2150));
+        settings.listen_websocket = Some(listen(2149));
+        let mut ids = self.ids();
+        let id = ids.endpoint_id();
+        let saved = self.disk.stored.clone();
+        self.see(Seen::Started {
+            program: Program::Controller,
+        });
+        let process = ControllerProcess::new(settings, "simulated", id, ids, saved, self.now);
+        let who = self.start(Host::CONTROLLER, Process::Controller(Box::new(process)));
+        self.controller = Some(who);
+        self.obey(who);
+        self.reconnect_clients();
+    }
+
+    pub(super) fn save(&mut self, who: Who, state: Saved) {
+        if self.disk.saving.is_some() {
+            self.violate("the controller saves before the last save has ended".to_owned());
+        }
+        self.disk.saving = Some(state);
+        let is_bad = self.header.chances.disk && !self.is_calm;
+        let (wait, result) = match self.chance.below(12) {
+            0 | 1 if is_bad => {
+                let reason = ["no space left on device", "sync failed"];
+                let reason = reason[usize::from(self.chance.is_one_in(2))];
+                let wait = self.chance.millis(1..3000);
+                (wait, Err(reason.to_owned()))
+            }
+            2 if is_bad => (self.chance.millis(3000..40_000), Ok(())),
+            3 if is_bad => (self.chance.millis(200..3000), Ok(())),
+            _ => (self.chance.millis(1..40), Ok(())),
+        };
+        self.tell(format_args!(
+            "{} saves until {wait:?}: {result:?}",
+            Host::CONTROLLER
+        ));
+        self.later(self.now + wait, Event::Saved(who, result));
+    }
+
+    pub(super) fn on_saved(&mut self, who: Who, result: Result<(), String>) {
+        if self.controller != Some(who) {
+            return;
+        }
+        let state = self.disk.saving.take();
+        if let (Ok(()), Some(state)) = (&result, state) {
+            self.store(state);
+        }
+        self.tell_controller(who, Input::Saved { result });
+    }
+
+    fn store(&mut self, state: Saved) {
+        let (deployed, staged) = (state.deployed.clone(), state.staged.clone());
+        self.disk.stored = state;
+        self.see(Seen::Stored { deployed, staged });
+    }
+
+    /// A save that is under way has come to its end, or is as if it had never begun: a torn one is
+    /// rolled back by the journal.
+    pub(crate) fn kill_controller(&mut self, how: Loss, back_in: Option<Duration>) {
+        let Some(who) = self.controller.take() else {
+            return;
+        };
+        if let Some(state) = self.disk.saving.take()
+            && self.chance.is_one_in(2)
+        {
+            self.store(state);
+        }
+        self.see(Seen::Killed {
+            program: Program::Controller,
+        });
+        self.kill(who, how);
+        self.lose_clients();
+        if let Some(wait) = back_in {
+            self.later(
+                self.now + wait,
+                Event::Boot(Host::CONTROLLER, Kind::Controller),
+            );
+        }
+    }
+}
