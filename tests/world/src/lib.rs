@@ -24,6 +24,7 @@
 )]
 
 mod chance;
+pub mod model;
 mod node;
 mod record;
 mod scenario;

@@ -34,7 +34,8 @@ pub enum Seen {
         /// With an id that is used once.
         request: ControllerRequest,
     },
-    /// The controller's program sent an answer to a client.
+    /// The controller's program sent an answer to a client: to who asked, and copies to others that
+    /// are connected.
     Answered {
         /// To whom.
         client: Client,
@@ -56,7 +57,8 @@ pub enum Seen {
         /// Which.
         program: Program,
     },
-    /// A controller's save has reached its disk for good.
+    /// A controller's save has reached its disk for good; if a crash came between, this is seen
+    /// before it starts again.
     Stored {
         /// What is deployed.
         deployed: Option<Configuration>,
