@@ -203,6 +203,7 @@ impl Controller {
             deployment,
             self.configs.next_deadline(),
             self.instances.next_welcome(),
+            self.next_repetition(),
         ]
         .into_iter()
         .flatten()

@@ -2,11 +2,13 @@
 //!
 //! Every agent that becomes ready is sent the configuration in force, because it may have lost its
 //! nodes; agents that run it say so at once. The others are left alone (API §4.4 C16, §12.1 D03).
+//! An agent that refuses it as a whole, because it has no supervisor or a silent one, has done nothing
+//! about it, and is asked again after a while: it may not have left when its supervisor is back.
 //! An agent is told to take it in any case (`force`) if it may have it without all of its nodes
 //! running: stock agents take the id for the thing (API §5.3 A6, §12.1 D08).
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use broker_proto::zeek::{FromData, ToData};
 use broker_proto::{Address, ByteString};
@@ -41,7 +43,12 @@ enum Stage {
     Taken,
     /// It has answered that not all is well.
     Failed,
+    /// It has answered that it does nothing about it, and is sent it again at that time.
+    Refused { again: Instant },
 }
+
+/// Before an agent that has refused is asked again.
+const PAUSE: Duration = Duration::from_secs(10);
 
 impl Rollout {
     /// Everybody gets the configuration of a controller that was restarted.
@@ -71,7 +78,7 @@ impl Rollout {
             let force = match stage {
                 Stage::Due { force } => *force,
                 Stage::Sent { .. } => true,
-                Stage::Taken | Stage::Failed => false,
+                Stage::Taken | Stage::Failed | Stage::Refused { .. } => false,
             };
             *stage = Stage::Due { force };
         }
@@ -91,6 +98,7 @@ impl Rollout {
             Some(Stage::Due { force }) => Stage::Due { force: *force },
             Some(Stage::Taken) => Stage::Due { force: !is_same },
             Some(Stage::Failed) => Stage::Due { force: true },
+            Some(Stage::Refused { .. }) => Stage::Due { force: false },
             Some(Stage::Sent { child, at }) if is_same && now < *at + LAUNCH => Stage::Sent {
                 child: child.clone(),
                 at: *at,
@@ -156,7 +164,7 @@ impl Controller {
     /// Sends the configuration in force to agents that are ready and lack it, unless a deployment is
     /// about to put another one in force.
     pub(super) fn deliver_due(&mut self, now: Instant) {
-        if self.deployment.as_ref().is_some_and(|d| !d.is_launching()) {
+        if self.is_about_to_deploy() {
             return;
         }
         self.learn_hosts();
@@ -164,7 +172,8 @@ impl Controller {
         let due: Vec<(String, bool)> = stages
             .filter_map(|(name, stage)| match stage {
                 Stage::Due { force } => Some((name.clone(), *force)),
-                Stage::Sent { .. } | Stage::Taken | Stage::Failed => None,
+                Stage::Refused { again } if *again <= now => Some((name.clone(), false)),
+                Stage::Refused { .. } | Stage::Sent { .. } | Stage::Taken | Stage::Failed => None,
             })
             .filter(|(name, _)| self.instances.is_ready(name))
             .collect();
@@ -194,6 +203,25 @@ impl Controller {
                 .stages
                 .insert(name, Stage::Sent { child, at: now });
         }
+    }
+
+    /// When an agent that has refused is asked again.
+    pub(super) fn next_repetition(&self) -> Option<Instant> {
+        let stages = self
+            .rollout
+            .stages
+            .iter()
+            .filter(|_| !self.is_about_to_deploy());
+        let ready = stages.filter(|(name, _)| self.instances.is_ready(name));
+        let times = ready.filter_map(|(_, stage)| match stage {
+            Stage::Refused { again } => Some(*again),
+            Stage::Due { .. } | Stage::Sent { .. } | Stage::Taken | Stage::Failed => None,
+        });
+        times.min()
+    }
+
+    fn is_about_to_deploy(&self) -> bool {
+        self.deployment.as_ref().is_some_and(|d| !d.is_launching())
     }
 
     /// Agents that were away when the configuration was deployed are there for the first time.
@@ -241,7 +269,8 @@ impl Controller {
         let is_genuine = self.instances.is_genuine(sender);
         let is_awaited = match self.rollout.stages.get(name) {
             Some(Stage::Sent { child, .. }) => child == reqid,
-            Some(Stage::Due { .. } | Stage::Taken | Stage::Failed) | None => false,
+            Some(Stage::Due { .. } | Stage::Taken | Stage::Failed | Stage::Refused { .. })
+            | None => false,
         };
         if !is_genuine || !is_awaited {
             debug!(instance = name, reqid, "ignored a deployment's answer");
@@ -254,7 +283,12 @@ impl Controller {
         // Without nodes, a stock agent fails by timeout (API §12.1 D02).
         let has_nodes = self.rollout.nodes_of(name).next().is_some();
         let is_well = !has_nodes || results.iter().all(|result| result.success);
-        let stage = if is_well { Stage::Taken } else { Stage::Failed };
+        let is_about_nodes = results.iter().any(|result| result.node.is_some());
+        let stage = match is_well {
+            true => Stage::Taken,
+            false if is_about_nodes => Stage::Failed,
+            false => Stage::Refused { again: now + PAUSE },
+        };
         self.rollout.stages.insert(name.to_owned(), stage);
         let is_running = is_well && has_nodes && results.iter().any(|r| r.node.is_none());
         let is_awaited = self.deployment.as_ref().is_some_and(|d| d.is_awaited(name));

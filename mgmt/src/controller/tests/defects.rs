@@ -211,6 +211,45 @@ fn d08_a_deployment_that_failed_is_forced_when_it_is_tried_again() {
     );
 }
 
+/// An agent that has lost its supervisor, or whose supervisor does not answer, refuses as a whole.
+#[test]
+fn d46_an_agent_that_has_refused_everything_is_asked_again_until_it_takes_it() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.stage(config("c1", &["a", "b"], &["a", "b"]));
+    rig.request(deploy("d1"));
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), vec![]));
+    let refusal = || {
+        let refusal = ApiResult::failed("", "agent has no connection to its supervisor");
+        vec![refusal.on_instance("b")]
+    };
+    rig.agent("b", deployed(&rig.last_id("deploy", "b"), refusal()));
+    rig.lines();
+    rig.pass(secs(9));
+    assert_eq!(rig.lines(), [""; 0]);
+    rig.pass(secs(1));
+    assert_eq!(rig.lines(), ["b <- deploy #3 c1"]);
+    rig.agent("b", deployed(&rig.id(3), refusal()));
+    rig.pass(secs(10));
+    assert_eq!(rig.lines(), ["b <- deploy #4 c1"]);
+    rig.agent("b", deployed(&rig.id(4), came_up("b", &["w-b"])));
+    rig.pass(secs(3600));
+    assert_eq!(rig.lines(), [""; 0]);
+}
+
+/// It has taken the configuration, and sees to its nodes itself.
+#[test]
+fn an_agent_with_a_failed_node_is_not_asked_again() {
+    let mut rig = Rig::deployed(&["a"]);
+    rig.stage(config("c1", &["a"], &["a"]));
+    rig.request(deploy("d1"));
+    let mut failed = came_up("a", &["w-a"]);
+    failed[0].success = false;
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), failed));
+    rig.lines();
+    rig.pass(secs(3600));
+    assert_eq!(rig.lines(), [""; 0]);
+}
+
 #[test]
 fn d08_the_same_configuration_with_other_addresses_is_forced() {
     let mut rig = Rig::deployed(&["a", "b"]);
