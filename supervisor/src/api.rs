@@ -5,6 +5,7 @@ mod cluster;
 mod exit;
 mod layout;
 mod lives;
+mod short;
 mod status;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ pub use cluster::Cluster;
 pub use exit::{NodeEnd, NodeExit};
 pub use layout::Layout;
 pub use lives::{LivesRequest, LivesResponse, NodeLife};
+pub use short::accept_short;
+pub(crate) use short::{accepts_short, short_topic};
 
 /// Requests travel on exactly this topic (`SupervisorControl::topic_prefix`).
 pub const TOPIC: Topic = Topic::from_static("zeek/supervisor");

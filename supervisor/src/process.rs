@@ -16,7 +16,7 @@ use tracing::{debug, info, trace, warn};
 
 use crate::api::{
     EXIT_TOPIC, Layout, LivesRequest, LivesResponse, NODE_STATUS_TOPIC, SupervisorRequest,
-    SupervisorResponse, TOPIC,
+    SupervisorResponse, TOPIC, accepts_short, short_topic,
 };
 use crate::host::{HostInput, HostOutput};
 use crate::settings::Settings;
@@ -106,6 +106,8 @@ pub struct SupervisorProcess {
     layout: LayoutKnown,
     /// Requests of the program itself that have no answer yet.
     asked: BTreeSet<String>,
+    /// Status requests that have no answer yet, and whose answer may be short.
+    short: BTreeSet<String>,
     door: Option<Arc<dyn Door>>,
     /// Who was turned away and is not gone yet.
     refused: BTreeSet<EndpointId>,
@@ -139,6 +141,7 @@ impl SupervisorProcess {
                 None => LayoutKnown::Seen(Layout::default()),
             },
             asked: BTreeSet::new(),
+            short: BTreeSet::new(),
             door: None,
             refused: BTreeSet::new(),
             out: VecDeque::new(),
@@ -262,7 +265,7 @@ impl SupervisorProcess {
 
     fn on_message(&mut self, now: Instant, payload: &[u8], from: EndpointId) {
         let event = Event::decode(payload, &self.limits);
-        let mut creation = None;
+        let (mut creation, mut is_short) = (None, false);
         if let Ok(event) = &event {
             if event.name == LivesRequest::EVENT {
                 self.on_lives(now, event.clone(), from);
@@ -270,10 +273,14 @@ impl SupervisorProcess {
             }
             self.look_at_layout(event);
             creation = creation_id(event);
+            is_short = accepts_short(event);
         }
         match event.and_then(SupervisorRequest::try_from) {
             Ok(request) => {
                 trace!(peer = %from, event = request.event_name(), "request");
+                if is_short {
+                    self.note_short(&request);
+                }
                 let input = supervisor::Input::Request { request };
                 self.supervisor.handle(now, input);
             }
@@ -295,6 +302,15 @@ impl SupervisorProcess {
                 | EventError::OtherMessage(_)
                 | EventError::UnknownName(_)),
             ) => trace!(peer = %from, %error, "message is none of ours"),
+        }
+    }
+
+    /// What is not answered is not noted either.
+    fn note_short(&mut self, request: &SupervisorRequest) {
+        if let SupervisorRequest::Status { reqid, .. } = request
+            && self.supervisor.takes_requests()
+        {
+            self.short.insert(reqid.clone());
         }
     }
 
@@ -337,6 +353,11 @@ impl SupervisorProcess {
         match output {
             supervisor::Output::Respond { response } if self.asked.remove(response.reqid()) => {
                 self.out.push_back(Output::Answer { response });
+            }
+            supervisor::Output::Respond {
+                response: SupervisorResponse::Status { reqid, result },
+            } if self.short.remove(&reqid) => {
+                self.publish(now, short_topic(&reqid), result.encode_short(&reqid));
             }
             supervisor::Output::Respond { response } => {
                 self.publish(now, response.topic(), self.answer(response));

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use broker_proto::zeek::{Event, ToData};
 use broker_proto::{Data, IdGen};
-use supervisor::api::{Layout, NodeConfig, SupervisorRequest};
+use supervisor::api::{Layout, NodeConfig, SupervisorRequest, accept_short};
 use tracing::{info, warn};
 
 /// The layouts that differ in the record itself; the supervisors of Zeek 6.1 and later read the
@@ -47,7 +47,17 @@ enum Known {
         probes: Vec<(String, Layout)>,
     },
     /// For as long as this supervisor stays.
-    Layout(Layout),
+    Layout(Layout, Metadata),
+}
+
+/// What the supervisor makes of metadata in requests.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Metadata {
+    /// Unknown, so it is sent none.
+    Unknown,
+    /// It ignores what it does not know, being of Zeek 8.0 or later, or it is ours, and gives
+    /// shorter answers.
+    Tolerated,
 }
 
 impl Orders {
@@ -68,14 +78,14 @@ impl Orders {
 
     /// Whether the supervisor's messages are to be shown to [`Self::learn`].
     pub(super) fn is_curious(&self) -> bool {
-        !matches!(self.layout, Known::Layout(_))
+        !matches!(self.layout, Known::Layout(..))
     }
 
     /// What to publish for a request, perhaps nothing for the time being.
     pub(super) fn order(&mut self, now: Instant, request: SupervisorRequest) -> Vec<Event> {
         let is_order = matches!(request, SupervisorRequest::Create { .. });
         match &mut self.layout {
-            Known::Layout(layout) => vec![event(request, *layout)],
+            Known::Layout(layout, metadata) => vec![asked(request, *layout, *metadata)],
             Known::Assumed { .. } => vec![event(request, Layout::default())],
             // What follows an order must not overtake it.
             Known::Asked { waiting, .. }
@@ -92,9 +102,9 @@ impl Orders {
     /// Looks at a message of the supervisor's; returns what can be ordered by now.
     pub(super) fn learn(&mut self, message: &Event) -> Vec<Event> {
         match self.layout_in(message) {
-            Some(layout) => {
+            Some((layout, metadata)) => {
                 info!(?layout, "the supervisor's version of Zeek is seen");
-                self.settle(layout)
+                self.settle(layout, metadata)
             }
             None => Vec::new(),
         }
@@ -115,7 +125,7 @@ impl Orders {
                 self.layout = Known::Assumed { probes };
                 in_layout(waiting, Layout::default())
             }
-            other @ (Known::Nothing | Known::Assumed { .. } | Known::Layout(_)) => {
+            other @ (Known::Nothing | Known::Assumed { .. } | Known::Layout(..)) => {
                 self.layout = other;
                 Vec::new()
             }
@@ -125,7 +135,7 @@ impl Orders {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match &self.layout {
             Known::Asked { deadline, .. } => Some(*deadline),
-            Known::Nothing | Known::Assumed { .. } | Known::Layout(_) => None,
+            Known::Nothing | Known::Assumed { .. } | Known::Layout(..) => None,
         }
     }
 
@@ -149,15 +159,16 @@ impl Orders {
         events
     }
 
-    fn settle(&mut self, layout: Layout) -> Vec<Event> {
-        let before = std::mem::replace(&mut self.layout, Known::Layout(layout));
+    fn settle(&mut self, layout: Layout, metadata: Metadata) -> Vec<Event> {
+        let known = Known::Layout(layout, metadata);
+        let before = std::mem::replace(&mut self.layout, known);
         match before {
             Known::Asked { waiting, .. } => in_layout(waiting, layout),
-            Known::Nothing | Known::Assumed { .. } | Known::Layout(_) => Vec::new(),
+            Known::Nothing | Known::Assumed { .. } | Known::Layout(..) => Vec::new(),
         }
     }
 
-    fn layout_in(&self, message: &Event) -> Option<Layout> {
+    fn layout_in(&self, message: &Event) -> Option<(Layout, Metadata)> {
         let kind = message.name.strip_prefix("SupervisorControl::")?;
         if !kind.ends_with("_response") && kind != "node_status" {
             return None;
@@ -165,13 +176,14 @@ impl Orders {
         // Only Zeek 8.0 and later, and ours, leave metadata empty (WIRE §8.2). What our supervisor
         // lists may still be laid out for the agent before this one.
         if message.metadata.as_ref().is_some_and(Vec::is_empty) {
-            return Some(Layout::default());
+            return Some((Layout::default(), Metadata::Tolerated));
         }
-        match (kind, message.args.as_slice()) {
+        let layout = match (kind, message.args.as_slice()) {
             ("status_response", [_, status]) => Layout::seen_in_status(status),
             ("create_response", [Data::String(reqid), _]) => self.probed(reqid.to_str()?),
             _ => None,
-        }
+        };
+        layout.map(|layout| (layout, Metadata::Unknown))
     }
 
     fn probed(&self, reqid: &str) -> Option<Layout> {
@@ -182,7 +194,7 @@ impl Orders {
                     .find(|(id, _)| id == reqid)
                     .map(|(_, layout)| *layout)
             }
-            Known::Nothing | Known::Layout(_) => None,
+            Known::Nothing | Known::Layout(..) => None,
         }
     }
 }
@@ -190,6 +202,16 @@ impl Orders {
 fn in_layout(waiting: VecDeque<SupervisorRequest>, layout: Layout) -> Vec<Event> {
     let waiting = waiting.into_iter();
     waiting.map(|request| event(request, layout)).collect()
+}
+
+/// A status without every node's cluster is enough, if this supervisor knows how.
+fn asked(request: SupervisorRequest, layout: Layout, metadata: Metadata) -> Event {
+    let is_status = matches!(request, SupervisorRequest::Status { .. });
+    let mut event = event(request, layout);
+    if is_status && metadata == Metadata::Tolerated {
+        accept_short(&mut event);
+    }
+    event
 }
 
 fn event(request: SupervisorRequest, layout: Layout) -> Event {

@@ -374,7 +374,7 @@ fn read_supervisor(event: Event) -> Result<AgentInput, EventError> {
         let message = NodeStatusEvent::try_from(event)?;
         return Ok(AgentInput::NodeStatus { message });
     }
-    let message = SupervisorResponse::try_from(event)?;
+    let message = SupervisorResponse::of_event(event)?;
     Ok(AgentInput::Supervisor { message })
 }
 

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use broker_proto::Data;
-use broker_proto::zeek::{ConvertError, FromData};
+use broker_proto::zeek::{ConvertError, FromData, ToData};
 
 use super::{ClusterEndpoint, Layout};
 
@@ -46,6 +46,12 @@ impl Cluster {
 impl FromData for Cluster {
     fn from_data(data: Data) -> Result<Self, ConvertError> {
         BTreeMap::from_data(data).map(Self::from)
+    }
+}
+
+impl ToData for Cluster {
+    fn into_data(self) -> Data {
+        self.to_data_as(Layout::default())
     }
 }
 

@@ -61,6 +61,38 @@ fn empty_metadata_are_a_sign_of_the_youngest_layout_whatever_is_listed() {
 }
 
 #[test]
+fn only_a_supervisor_with_empty_metadata_is_asked_for_a_short_status() {
+    let asked = |orders: &mut Orders| {
+        let (reqid, node) = ("s".to_owned(), String::new());
+        let sent = orders.order(start(), SupervisorRequest::Status { reqid, node });
+        let [event] = sent.as_slice() else {
+            panic!("not one event: {sent:?}");
+        };
+        event.metadata.clone()
+    };
+    let (plain, short) = (Some(vec![]), Some(vec![(2149, Data::Boolean(true))]));
+    let mut orders = orders();
+    assert_eq!(asked(&mut orders), plain);
+
+    let probes = orders.order(start(), create("w1"));
+    assert_eq!(asked(&mut orders), plain);
+    let args = vec![probes[0].args[0].clone(), Data::string("no name")];
+    orders.learn(&answer("create_response", args));
+    assert_eq!(asked(&mut orders), plain, "as from Zeek 7");
+
+    orders.forget();
+    let mut status = answer("status_response", vec![]);
+    status.metadata = Some(vec![]);
+    orders.learn(&status);
+    assert_eq!(asked(&mut orders), short);
+    let destroy = orders.order(start(), destroy("w1"));
+    assert_eq!(destroy[0].metadata, plain);
+
+    orders.forget();
+    assert_eq!(asked(&mut orders), plain, "another one may come");
+}
+
+#[test]
 fn a_supervisor_that_answers_no_question_is_sent_the_youngest_layout_in_the_end() {
     let (mut orders, now) = (orders(), start());
     let probes = orders.order(now, create("w1"));

@@ -79,6 +79,33 @@ fn who_asks_a_supervisor_that_stops_is_told_so() {
 }
 
 #[test]
+fn who_reads_a_short_status_gets_one_and_nobody_else() {
+    let recorded = recorded();
+    let mut rig = Rig::connected(&recorded);
+    let mut topic_for = |key| {
+        let args = vec![Data::string("r1"), Data::string("")];
+        let mut request = Event::new("SupervisorControl::status_request", args);
+        request.metadata = Some(vec![(key, Data::Boolean(true))]);
+        rig.feed(&data_frame(&recorded, request.encode()));
+        let answer = Envelope::decode(&rig.sent.last().unwrap().slice(4..)).unwrap();
+        let event = Event::decode(&answer.payload, &Limits::default()).unwrap();
+        (answer.topic.to_string(), event.name)
+    };
+    let long = (
+        "zeek/supervisor/status_response/r1".to_owned(),
+        "SupervisorControl::status_response".to_owned(),
+    );
+    let short = (
+        "zeek/supervisor/short_status_response/r1".to_owned(),
+        "SupervisorControl::short_status_response".to_owned(),
+    );
+    assert_eq!(
+        [2148, 2149, 2150].map(&mut topic_for),
+        [long.clone(), short, long]
+    );
+}
+
+#[test]
 fn malformed_questions_about_lives_are_survived() {
     let recorded = recorded();
     let mut rig = Rig::connected(&recorded);
