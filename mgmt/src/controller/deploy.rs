@@ -452,6 +452,7 @@ impl Controller {
             .then(|| ApiResult::failed(&reqid, TIMED_OUT));
         let mut results = deployment.results;
         results.extend(timeout.into_iter().chain(success));
+        self.dismiss_returned();
         self.respond(ControllerResponse::Deploy { reqid, results });
     }
 }

@@ -9,6 +9,7 @@ use broker_proto::zeek::ToData;
 use broker_proto::{Address, EndpointId, Port};
 use tracing::{debug, info, warn};
 
+use super::deploy::Deployment;
 use super::rollout::Rollout;
 use super::{Controller, Output, Sender};
 use crate::api::agent::AgentRequest;
@@ -34,8 +35,9 @@ pub(super) struct Instances {
     candidates: BTreeMap<String, Instance>,
     /// Where peerings are kept up, and why there is none the last time that failed.
     dialed: BTreeMap<PeerAddr, Option<String>>,
-    /// Dropped while they were away; they have to stand by when they return.
-    absent: BTreeSet<String>,
+    /// Dropped while they were away; they have to stand by when they return, and are dialed for that
+    /// if they do not dial themselves.
+    absent: BTreeMap<String, Instance>,
     /// Why agents that are connected cannot be ready.
     troubles: BTreeMap<String, Trouble>,
     ready: BTreeMap<String, EndpointId>,
@@ -232,14 +234,28 @@ impl Controller {
             }
         }
         let name = &sender.instance;
-        let was_absent = self.instances.absent.remove(name);
-        if self.instances.is_expected(name) {
-            if !self.instances.is_ready(name) {
-                self.welcome(now, name);
-            }
-        } else if was_absent {
+        let deployment = self.deployment.as_ref();
+        if deployment.is_none_or(Deployment::is_launching) {
+            self.dismiss_returned();
+        }
+        if self.instances.is_expected(name) && !self.instances.is_ready(name) {
+            self.welcome(now, name);
+        }
+    }
+
+    /// Agents that were dropped while they were away, and are there, stand by. Not as long as a
+    /// deployment under way may want them; if it comes to nothing, they run what they ran before.
+    pub(super) fn dismiss_returned(&mut self) {
+        let Instances { known, absent, .. } = &self.instances;
+        let returned = absent.keys().filter(|name| known.contains_key(*name));
+        let returned: Vec<String> = returned.cloned().collect();
+        for name in &returned {
             info!(instance = %name, "agent was dropped while it was away");
             self.stand_by(name);
+            self.instances.absent.remove(name);
+        }
+        if !returned.is_empty() {
+            self.redial();
         }
     }
 
@@ -324,7 +340,7 @@ impl Controller {
     /// Makes the instances of a configuration those in force (API §4.4 C13).
     pub(super) fn want(&mut self, now: Instant, diff: &InstanceDiff, config: &Configuration) {
         for instance in &diff.drop {
-            self.drop_instance(&instance.name);
+            self.drop_instance(instance);
         }
         for moved in &diff.reconnect {
             self.drop_moved_instance(moved);
@@ -343,7 +359,10 @@ impl Controller {
         let instances = &mut self.instances;
         instances.ready.retain(|name, _| expected.contains(name));
         instances.welcomes.retain(|name, _| expected.contains(name));
-        instances.absent.retain(|name| !expected.contains(name));
+        let wanted = &instances.wanted;
+        instances
+            .absent
+            .retain(|name, _| !wanted.contains_key(name));
         self.redial();
         for name in expected {
             let instances = &self.instances;
@@ -354,12 +373,13 @@ impl Controller {
         }
     }
 
-    /// Keeps up the peerings that the expected instances need, and no others: stock never ends one
-    /// (API §12.1 D15).
+    /// Keeps up the peerings that the expected instances need and those that have yet to hear that
+    /// they are dropped, and no others: stock never ends one (API §12.1 D15).
     fn redial(&mut self) {
         let instances = &mut self.instances;
         let expected = instances.wanted.values();
         let expected = expected.chain(instances.candidates.values());
+        let expected = expected.chain(instances.absent.values());
         let needed: BTreeSet<PeerAddr> = expected.filter_map(agent_addr).collect();
         let mut former = std::mem::take(&mut instances.dialed);
         let (mut kept, mut added) = (BTreeMap::new(), Vec::new());
@@ -382,12 +402,14 @@ impl Controller {
 
     /// Takes an instance out of the configuration in force (API §4.5). One that is away is told when
     /// it returns.
-    fn drop_instance(&mut self, name: &str) {
+    fn drop_instance(&mut self, instance: &Instance) {
+        let name = instance.name.as_str();
         info!(instance = name, "dropped instance");
         if self.instances.is_known(name) {
             self.stand_by(name);
         } else if self.instances.absent.len() < MAX_NOTED {
-            self.instances.absent.insert(name.to_owned());
+            let instance = instance.clone();
+            self.instances.absent.insert(name.to_owned(), instance);
         }
         self.instances.ready.remove(name);
         self.instances.welcomes.remove(name);
@@ -400,7 +422,7 @@ impl Controller {
         let name = moved.to.name.as_str();
         let is_dialed = moved.from.listen_port.is_some();
         if is_dialed && self.instances.is_known(name) && !self.instances.is_at(name, &moved.to) {
-            self.drop_instance(name);
+            self.drop_instance(&moved.from);
             self.forget(name);
         }
     }

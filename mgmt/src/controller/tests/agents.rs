@@ -257,3 +257,53 @@ fn d04_an_agent_that_dials_from_another_address_keeps_its_peering() {
     rig.request(deploy("d1"));
     assert_eq!(rig.lines(), ["a <- deploy #1 c1"]);
 }
+
+#[test]
+fn an_agent_that_returns_for_a_deployment_in_vain_stands_by_all_the_same() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.peer_down("b");
+    rig.stage(config("c1", &["a"], &["a"]));
+    rig.request(deploy("d1"));
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), vec![]));
+    // It needs one that never comes, so b returns to a cluster that it is not of.
+    rig.stage(config("c2", &["b", "c"], &["c"]));
+    rig.request(deploy("d2"));
+    rig.lines();
+    rig.join("b");
+    let welcome = rig.last_id("welcome", "b");
+    rig.agent("b", welcomed(&welcome));
+    assert_eq!(rig.lines().len(), 1);
+    rig.pass(secs(10));
+    let lines = rig.lines();
+    assert_eq!(lines[0], "b <- standby -", "{lines:?}");
+}
+
+#[test]
+fn an_agent_that_is_dialed_hears_that_it_was_dropped_while_it_was_away() {
+    let mut rig = Rig::new();
+    let mut both = config("c0", &["a", "b"], &["a", "b"]);
+    let dialed = Instance {
+        name: "b".into(),
+        host: "10.0.0.7".parse().unwrap(),
+        listen_port: Some(Port::tcp(2151)),
+    };
+    both.instances.retain(|instance| instance.name != "b");
+    both.instances.insert(dialed);
+    rig.join("a");
+    rig.stage(both);
+    rig.request(deploy("d0"));
+    rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+    rig.pass(secs(10));
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), vec![]));
+    rig.lines();
+    rig.stage(config("c1", &["a"], &["a"]));
+    rig.request(deploy("d1"));
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), vec![]));
+    let dialing = rig.lines();
+    assert!(
+        !dialing.iter().any(|line| line.contains("unpeer")),
+        "{dialing:?}"
+    );
+    rig.join("b");
+    assert_eq!(rig.lines(), ["b <- standby -", "unpeer 10.0.0.7:2151"]);
+}
