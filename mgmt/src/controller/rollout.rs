@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 use super::configs::Change;
 use super::deploy::LAUNCH;
 use super::fanout::in_own_name;
-use super::{Controller, Sender};
+use super::{Controller, Sender, TIMED_OUT};
 use crate::api::ApiResult;
 use crate::api::agent::AgentRequest;
 use crate::log::Record;
@@ -282,7 +282,11 @@ impl Controller {
             .collect();
         // Without nodes, a stock agent fails by timeout (API §12.1 D02).
         let has_nodes = self.rollout.nodes_of(name).next().is_some();
-        let is_well = !has_nodes || results.iter().all(|result| result.success);
+        let mut failures = results.iter().filter(|result| !result.success);
+        let is_well = match has_nodes {
+            true => failures.next().is_none(),
+            false => failures.all(|failure| failure.error.as_deref() == Some(TIMED_OUT)),
+        };
         let is_about_nodes = results.iter().any(|result| result.node.is_some());
         let stage = match is_well {
             true => Stage::Taken,

@@ -307,3 +307,24 @@ fn an_agent_that_is_dialed_hears_that_it_was_dropped_while_it_was_away() {
     rig.join("b");
     assert_eq!(rig.lines(), ["b <- standby -", "unpeer 10.0.0.7:2151"]);
 }
+
+#[test]
+fn an_agent_without_nodes_that_could_not_end_its_former_ones_is_asked_again() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.stage(config("c1", &["a", "b"], &["a"]));
+    rig.request(deploy("d1"));
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), vec![]));
+    let child = rig.last_id("deploy", "b");
+    let failed = |error| vec![ApiResult::failed("x", error).on_instance("b")];
+    rig.lines();
+    rig.agent(
+        "b",
+        deployed(&child, failed("agent has no connection to its supervisor")),
+    );
+    rig.pass(secs(10));
+    let child = rig.last_id("deploy", "b");
+    // All that a stock agent ever says then (API §12.1 D02).
+    rig.agent("b", deployed(&child, failed("request timed out")));
+    rig.pass(secs(100));
+    assert_eq!(rig.lines(), ["b <- deploy #3 c1"]);
+}
