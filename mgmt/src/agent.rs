@@ -34,7 +34,7 @@ mod restart;
 mod tests;
 mod watch;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ use supervisor::api::{ExitEvent, NodeStatusEvent, Status, SupervisorRequest, Sup
 use self::deploy::Deployment;
 use self::dispatch::Dispatch;
 use self::memory::Memory;
-use self::nodes::Nodes;
+use self::nodes::{LocalNode, Nodes};
 use self::restart::Restarts;
 use crate::api::agent::{AgentRequest, AgentResponse};
 use crate::api::node::{NodeRequest, NodeResponse};
@@ -193,6 +193,8 @@ pub struct Agent {
     /// another one takes its place.
     current: Option<String>,
     nodes: Nodes,
+    /// Names of nodes that were ordered to end: their processes may be there for a while.
+    ended: BTreeSet<String>,
     deployment: Option<Deployment>,
     memory: Memory,
     /// Numbers deployments.
@@ -220,6 +222,7 @@ impl Agent {
             greet_again: BTreeMap::new(),
             current: None,
             nodes: Nodes::default(),
+            ended: BTreeSet::new(),
             deployment: None,
             memory: Memory::default(),
             round: 0,
@@ -392,7 +395,12 @@ impl Agent {
                 self.forget_former_nodes();
             }
             // The deployment or restart they belong to has answered for them.
-            Waiting::Create { node, .. } | Waiting::Restart { node, .. } => {
+            Waiting::Create { node, .. } => {
+                tracing::warn!(node, "supervisor did not answer");
+                // Its starts do not count, so its hello has to.
+                self.change(&node, LocalNode::on_unanswered);
+            }
+            Waiting::Restart { node, .. } => {
                 tracing::warn!(node, "supervisor did not answer");
             }
             Waiting::Destroy { node } => {

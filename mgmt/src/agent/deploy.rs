@@ -25,6 +25,9 @@ use crate::log::Record;
 use crate::model::{Configuration, Node, NodeOutputs, State};
 use crate::settings::{StartOrder, Unchanged};
 
+/// Most names of ended nodes that are remembered.
+const MAX_ENDED: usize = 4096;
+
 const SUPERSEDED: &str = "superseded by a later deployment";
 const SUPERSEDED_BY_STANDBY: &str = "superseded by a standby request";
 
@@ -363,6 +366,9 @@ impl Agent {
             self.change(node, LocalNode::on_ended);
             ended.insert(node.clone());
         }
+        if self.ended.len() < MAX_ENDED {
+            self.ended.extend(ended.iter().cloned());
+        }
         ended
     }
 
@@ -392,6 +398,9 @@ impl Agent {
                 continue;
             }
             let mut node = LocalNode::pending(config.clone());
+            if self.ended.contains(&config.name) {
+                node.on_former();
+            }
             if let Some(why) = plan::refusal(&config) {
                 tracing::warn!(node = config.name, "{why}");
                 node.on_refused();

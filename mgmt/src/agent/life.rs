@@ -33,15 +33,18 @@ impl Agent {
     pub(super) fn on_node_status(&mut self, now: Instant, message: &NodeStatusEvent) {
         let NodeStatusEvent::NodeStatus { node: name, pid } = message;
         let ended = self.nodes.get(name).and_then(LocalNode::ending);
-        if self.change(name, LocalNode::on_started).is_none() {
+        let Some(is_up) = self.change(name, LocalNode::on_started) else {
             return;
-        }
+        };
         tracing::info!(name, pid, "node started");
         if ended.is_some() {
             let msg = format!("cluster node {name} was started again");
             self.notify_log(name, msg);
         }
         self.on_node_started(now, name);
+        if is_up {
+            self.on_node_up(now, name);
+        }
         self.check_hope(now, name);
     }
 
@@ -99,7 +102,9 @@ impl Agent {
                 continue;
             }
             if status.nodes.contains_key(&name) {
-                self.change(&name, LocalNode::on_found);
+                if self.change(&name, LocalNode::on_found) == Some(true) {
+                    self.on_node_up(now, &name);
+                }
             } else if is_same {
                 self.change(&name, LocalNode::on_missing);
             } else {

@@ -34,6 +34,8 @@ pub(super) struct LocalNode {
     /// Whether the supervisor has taken it on. What that says of the name before is about a former
     /// node.
     is_created: bool,
+    /// A process that was ordered before may still have its name, until it starts.
+    has_former: bool,
     /// It shall end and start again, and has not started yet.
     is_restarting: bool,
     /// How often the supervisor started it.
@@ -53,6 +55,9 @@ pub(super) struct LocalNode {
     peer: Option<EndpointId>,
     /// Whether that one is peered.
     is_linked: bool,
+    /// That one's hello came when a start was still to be told. Was it of a former process of this
+    /// name, it ends before.
+    is_early: bool,
 }
 
 impl Nodes {
@@ -130,6 +135,7 @@ impl LocalNode {
             },
             outputs: None,
             is_created: false,
+            has_former: false,
             is_restarting: false,
             starts: 0,
             greeted: 0,
@@ -139,7 +145,18 @@ impl LocalNode {
             is_hopeless: false,
             peer: None,
             is_linked: false,
+            is_early: false,
         }
+    }
+
+    /// Another process was ordered to end under its name.
+    pub(super) fn on_former(&mut self) {
+        self.has_former = true;
+    }
+
+    /// Whether the supervisor has taken it on is not known.
+    pub(super) fn on_unanswered(&mut self) {
+        self.has_former = false;
     }
 
     /// One that the supervisor has started once, for a former life of the agent.
@@ -209,6 +226,10 @@ impl LocalNode {
     }
 
     /// It said hello; `false` if that is no news of the life that somebody may wait for.
+    ///
+    /// A process that was ordered to end may say its first hello on its way out, perhaps to an agent
+    /// that has ordered another one of the same name by then. Its peering ends with it, before the
+    /// other one can start.
     pub(super) fn on_hello(&mut self, from: EndpointId) -> bool {
         let is_known = self.peer == Some(from);
         if is_known && self.is_restarting {
@@ -216,10 +237,14 @@ impl LocalNode {
         }
         self.peer = Some(from);
         self.is_linked = true;
+        if self.is_restarting || (self.has_former && self.starts == 0) {
+            self.is_early = true;
+            return false;
+        }
         self.config.state = State::Running;
         if !is_known {
             self.ending = None;
-            let is_next = self.is_restarting || self.dead.is_some() || self.greeted >= self.starts;
+            let is_next = self.dead.is_some() || self.greeted >= self.starts;
             self.greeted = self.starts.saturating_add(u32::from(is_next));
         }
         true
@@ -228,6 +253,7 @@ impl LocalNode {
     /// Its peering ended. A supervisor of ours tells why soon; until then nobody knows.
     pub(super) fn on_lost(&mut self) {
         self.is_linked = false;
+        self.is_early = false;
         if self.state() == State::Running {
             self.config.state = self.dead.unwrap_or(State::Unknown);
         }
@@ -238,13 +264,15 @@ impl LocalNode {
     }
 
     /// A life that has not said hello is pending, also if the node was running before. Stock keeps
-    /// it RUNNING while the supervisor revives it (API §12.2 D36).
-    pub(super) fn on_started(&mut self) {
+    /// it RUNNING while the supervisor revives it (API §12.2 D36). `true` if it has said hello
+    /// already.
+    pub(super) fn on_started(&mut self) -> bool {
         if !self.is_created {
-            return;
+            return false;
         }
         let is_expected = self.starts == 0 || self.is_restarting || self.dead.is_some();
         self.starts = self.starts.saturating_add(1);
+        let is_up = self.take_early();
         if self.greeted < self.starts {
             self.config.state = State::Pending;
             // Stock's supervisor tells of no death.
@@ -256,6 +284,18 @@ impl LocalNode {
         self.is_restarting = false;
         self.is_hopeless = false;
         self.dead = None;
+        is_up
+    }
+
+    /// Takes an early hello for one of the life that is known by now.
+    fn take_early(&mut self) -> bool {
+        let is_up = std::mem::take(&mut self.is_early) && self.is_linked;
+        if is_up {
+            self.greeted = self.starts;
+            self.ending = None;
+            self.config.state = State::Running;
+        }
+        is_up
     }
 
     /// The supervisor tells how a life ended, or what one wrote; `true` if that is the news of a
@@ -316,6 +356,7 @@ impl LocalNode {
     pub(super) fn on_restart(&mut self) {
         self.config.state = State::Pending;
         self.is_restarting = true;
+        self.is_early = false;
         self.is_hopeless = false;
         self.deaths = 0;
         self.ending = None;
@@ -329,12 +370,15 @@ impl LocalNode {
         }
     }
 
-    /// A supervisor that was away knows it.
-    pub(super) fn on_found(&mut self) {
+    /// A supervisor that was away knows it, and may have told of its start meanwhile. `true` if it
+    /// has said hello already.
+    pub(super) fn on_found(&mut self) -> bool {
         self.is_created = true;
         if self.state() == State::Unknown {
             self.config.state = State::Pending;
         }
+        self.starts = self.starts.max(1);
+        self.take_early()
     }
 
     /// The supervisor does not know it any more.

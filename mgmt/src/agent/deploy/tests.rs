@@ -201,6 +201,7 @@ fn a_later_deployment_takes_an_earlier_ones_place() {
         [error("w1", "failed to create node w1: no")]
     );
     assert_eq!(rig.pass(secs(4)), []);
+    rig.started("w1");
     assert_eq!(
         rig.node_hello("w1", peer(10)),
         [deployed("r2", vec![on("w1", ok("r2"))])]
@@ -253,6 +254,9 @@ fn standby_takes_an_open_deployments_place_and_the_next_deployment_is_not_distur
     rig.now += secs(4);
     rig.deploy("r2", recorded(), status(NAMES));
     assert_eq!(rig.pass(secs(3)), []);
+    for name in NAMES {
+        rig.started(name);
+    }
     for (i, name) in (10..).zip(["logger-01", "manager", "worker-01", "proxy-01"]) {
         assert_eq!(rig.node_hello(name, peer(i)), []);
     }

@@ -116,6 +116,52 @@ fn a_hello_that_overtakes_the_news_of_the_start_counts() {
     assert_eq!(rig.state("manager"), State::Pending);
 }
 
+/// A process may take its time for its first hello, and be ordered to end before.
+#[test]
+fn a_former_processs_late_hello_is_not_its_successors() {
+    let mut rig = Rig::new();
+    let nodes = || vec![node("w1", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes()), status(["w1"]));
+    assert_eq!(rig.node_hello("w1", peer(50)), []);
+    assert_eq!(rig.state("w1"), State::Pending);
+    rig.peer_down(peer(50));
+    rig.started("w1");
+    assert_eq!(rig.state("w1"), State::Pending);
+    let up = respond(AgentResponse::Deploy {
+        reqid: "r1".into(),
+        results: vec![on("w1", ok("r1"))],
+    });
+    assert_eq!(rig.node_hello("w1", peer(51)), [up]);
+
+    // Its own, ahead of the news of its start.
+    rig.deploy("r2", config("c2", nodes()), status(["w1"]));
+    rig.peer_down(peer(51));
+    assert_eq!(rig.node_hello("w1", peer(52)), []);
+    let up = respond(AgentResponse::Deploy {
+        reqid: "r2".into(),
+        results: vec![on("w1", ok("r2"))],
+    });
+    assert_eq!(rig.started_again("w1"), [up]);
+    assert_eq!(rig.state("w1"), State::Running);
+}
+
+#[test]
+fn a_late_hello_is_not_that_of_a_restarted_node() {
+    let mut rig = Rig::deployed();
+    rig.died("manager", "", 3);
+    rig.started("manager");
+    let restart = AgentRequest::Restart {
+        reqid: "r1".into(),
+        nodes: names(["manager"]),
+    };
+    rig.ask(restart);
+    rig.node_hello("manager", peer(50));
+    assert_eq!(rig.state("manager"), State::Pending);
+    rig.peer_down(peer(50));
+    rig.started("manager");
+    assert_eq!(rig.state("manager"), State::Pending);
+}
+
 #[test]
 fn a_node_that_only_reconnected_has_said_nothing_about_its_next_life() {
     let mut rig = Rig::deployed();
