@@ -224,13 +224,21 @@ impl Controller {
         let Some(Open::Fanout(fanout)) = self.fanouts.open.get_mut(&parent) else {
             return;
         };
-        let asked = fanout.awaited.get(child);
-        if fanout.query != query || asked.is_none_or(|asked| asked.instance != instance) {
+        let asked = fanout.awaited.get(child).cloned();
+        let asked = asked.filter(|it| fanout.query == query && it.instance == instance);
+        let Some(mut asked) = asked else {
             debug!(instance, reqid = child, "ignored an answer");
             return;
-        }
+        };
         self.fanouts.parents.remove(child);
         fanout.awaited.remove(child);
+        let named: BTreeSet<&String> = results.iter().filter_map(|it| it.node.as_ref()).collect();
+        asked.nodes.retain(|node| !named.contains(node));
+        let unnamed = if results.iter().all(|it| it.node.is_some()) {
+            query.failures(&fanout.reqid, &asked, "does not run it")
+        } else {
+            Vec::new()
+        };
         let results = in_own_name(results, instance).into_iter();
         let results = results.flat_map(|result| match query {
             Query::GetNodes => with_its_list(result),
@@ -238,6 +246,7 @@ impl Controller {
         });
         let results = results.map(|result| query.checked(result, instance));
         fanout.results.extend(results);
+        fanout.results.extend(unnamed);
         if fanout.awaited.is_empty()
             && let Some(Open::Fanout(fanout)) = self.fanouts.open.finish(&parent)
         {

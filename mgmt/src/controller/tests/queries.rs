@@ -178,6 +178,29 @@ fn values_are_asked_of_valid_names_and_unknown_ones_come_first() {
 }
 
 #[test]
+fn an_agent_without_the_nodes_that_it_was_asked_for_is_told_of() {
+    let mut rig = Rig::deployed(&["a"]);
+    rig.request(get_value("v", &["w-a"]));
+    rig.request(restart("r", &[]));
+    rig.lines();
+    rig.agent("a", dispatched(&rig.id(1), vec![]));
+    rig.agent("a", restarted(&rig.id(2), vec![]));
+    assert_eq!(
+        rig.lines(),
+        [
+            "value v: failed /w-a (instance a does not run it)",
+            "restart r: failed /w-a (instance a does not run it)"
+        ]
+    );
+    // A failure of the whole agent says enough.
+    rig.request(get_value("v", &["w-a"]));
+    rig.lines();
+    let failure = ApiResult::failed("", "no supervisor").on_instance("a");
+    rig.agent("a", dispatched(&rig.id(3), vec![failure]));
+    assert_eq!(rig.lines(), ["value v: failed @a (no supervisor)"]);
+}
+
+#[test]
 fn unknown_names_alone_are_answered_at_once() {
     let mut rig = Rig::deployed(&["a"]);
     rig.request(get_value("v", &["x"]));

@@ -4,6 +4,9 @@
 use super::*;
 use crate::model::CpuAffinity;
 
+/// In the order in which the agent answers.
+const NODES: [&str; 5] = ["worker-01", "manager", "logger-01", "proxy-01", "worker-02"];
+
 #[test]
 fn session_in_which_the_agent_dials() {
     let mut rig = Rig::new();
@@ -63,8 +66,7 @@ fn session_in_which_the_agent_dials() {
     for _ in 0..5 {
         session.says(hello_as(id, true));
     }
-    let nodes = ["worker-01", "manager", "logger-01", "proxy-01", "worker-02"];
-    session.says(deployed(&session.rig.id(3), came_up("instance-1", &nodes)));
+    session.says(deployed(&session.rig.id(3), came_up("instance-1", &NODES)));
     session.came(&[
         "deploy r6: ok @instance-1 /worker-01; ok @instance-1 /manager; \
          ok @instance-1 /logger-01; ok @instance-1 /proxy-01; ok @instance-1 /worker-02; \
@@ -151,9 +153,12 @@ impl Session<'_> {
         self.expect(restart("r9", &[]), &["instance-1 <- restart #6 []"]);
         self.says(AgentResponse::Restart {
             reqid: self.rig.id(6),
-            results: came_up("instance-1", &["worker-01", "manager"]),
+            results: came_up("instance-1", &NODES),
         });
-        self.came(&["restart r9: ok @instance-1 /worker-01; ok @instance-1 /manager"]);
+        self.came(&[
+            "restart r9: ok @instance-1 /worker-01; ok @instance-1 /manager; \
+             ok @instance-1 /logger-01; ok @instance-1 /proxy-01; ok @instance-1 /worker-02",
+        ]);
     }
 
     /// The agent answers twice (API §12.2 D31).
