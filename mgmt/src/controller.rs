@@ -169,7 +169,7 @@ impl Controller {
     /// Takes in one thing that happened.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Request { request } => self.on_request(now, request),
+            Input::Request { request } => self.on_request(now, now, request),
             Input::Agent {
                 from,
                 topic_instance: instance,
@@ -210,19 +210,20 @@ impl Controller {
         .min()
     }
 
-    fn on_request(&mut self, now: Instant, request: ControllerRequest) {
-        let Some(request) = self.hold(now, request) else {
+    /// What was held behind a save has been asked before; its time is counted from then.
+    fn on_request(&mut self, now: Instant, asked: Instant, request: ControllerRequest) {
+        let Some(request) = self.hold(asked, request) else {
             return;
         };
         match request {
             ControllerRequest::GetInstances { reqid } => self.on_get_instances(reqid),
             ControllerRequest::StageConfiguration { reqid, config } => {
-                self.on_stage_configuration(now, reqid, config);
+                self.on_stage_configuration(asked, reqid, config);
             }
             ControllerRequest::GetConfiguration { reqid, deployed } => {
                 self.on_get_configuration(reqid, deployed);
             }
-            ControllerRequest::Deploy { reqid } => self.on_deploy(now, reqid),
+            ControllerRequest::Deploy { reqid } => self.on_deploy(now, asked, reqid),
             ControllerRequest::GetNodes { reqid } => self.on_get_nodes(now, reqid),
             ControllerRequest::GetIdValue { reqid, id, nodes } => {
                 self.on_get_id_value(now, reqid, id, &nodes);

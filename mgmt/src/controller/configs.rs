@@ -85,6 +85,7 @@ pub(super) struct Asker {
 /// A request that waits for a save.
 #[derive(Debug)]
 struct Held {
+    asked: Instant,
     deadline: Instant,
     bytes: usize,
     request: ControllerRequest,
@@ -165,7 +166,7 @@ impl Controller {
     /// Whether a request must wait for the save under way; if so, it is kept or refused.
     pub(super) fn hold(
         &mut self,
-        now: Instant,
+        asked: Instant,
         request: ControllerRequest,
     ) -> Option<ControllerRequest> {
         if !self.configs.is_saving() || reqid_about_configs(&request).is_none() {
@@ -178,7 +179,8 @@ impl Controller {
             return None;
         }
         self.configs.held.push_back(Held {
-            deadline: now + self.settings.request_timeout,
+            asked,
+            deadline: asked + self.settings.request_timeout,
             bytes,
             request,
         });
@@ -205,7 +207,7 @@ impl Controller {
         while !self.configs.is_saving()
             && let Some(held) = self.configs.held.pop_front()
         {
-            self.on_request(now, held.request);
+            self.on_request(now, held.asked, held.request);
         }
     }
 

@@ -146,7 +146,7 @@ fn awaited_instances(config: &Configuration) -> BTreeSet<String> {
 impl Controller {
     pub(super) fn on_stage_configuration(
         &mut self,
-        now: Instant,
+        asked: Instant,
         reqid: String,
         config: Configuration,
     ) {
@@ -169,7 +169,7 @@ impl Controller {
             let text = format!("staged configuration {}: {warning}", config.id);
             self.log(Record::warning(text));
         }
-        let deadline = now + self.settings.request_timeout;
+        let deadline = asked + self.settings.request_timeout;
         self.change(Change::Staged {
             asker: Some(Asker { reqid, deadline }),
             ready,
@@ -177,7 +177,7 @@ impl Controller {
         });
     }
 
-    pub(super) fn on_deploy(&mut self, now: Instant, reqid: String) {
+    pub(super) fn on_deploy(&mut self, now: Instant, asked: Instant, reqid: String) {
         let Some(config) = self.configs.to_deploy().cloned() else {
             self.refuse_deployment(reqid, "no configuration available to deploy");
             return;
@@ -193,9 +193,9 @@ impl Controller {
             reqid,
             awaited: awaited_instances(&config),
             config,
-            started: now,
+            started: asked,
             phase: Phase::Gathering {
-                until: now + self.settings.request_timeout,
+                until: asked + self.settings.request_timeout,
             },
             results: Vec::new(),
             checks: BTreeMap::new(),
@@ -265,7 +265,8 @@ impl Controller {
             reqid: deployment.reqid.clone(),
             config: deployment.config.clone(),
         };
-        let until = now + self.settings.request_timeout;
+        // What the disk takes longer, agents have less.
+        let until = launch_deadline(deployment.started, now, self.settings.request_timeout);
         deployment.phase = Phase::Storing { until };
         self.deployment = Some(deployment);
         self.change(change);

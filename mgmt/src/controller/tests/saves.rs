@@ -198,6 +198,46 @@ fn who_waits_for_the_disk_too_long_is_told() {
 }
 
 #[test]
+fn the_time_behind_a_save_counts() {
+    let mut rig = Rig::new();
+    rig.hold_disk();
+    rig.request(stage("s1", "c1"));
+    rig.pass(secs(1));
+    rig.request(stage("s2", "c2"));
+    rig.pass(secs(8));
+    rig.saved(Ok(()));
+    assert_eq!(rig.lines(), ["stage s1: ok = c1"]);
+    let slow = "cannot store the staged configuration: the disk has not answered in time";
+    rig.pass(secs(2));
+    assert_eq!(rig.lines(), [format!("stage s2: failed ({slow})")]);
+}
+
+#[test]
+fn a_deployment_behind_a_slow_disk_is_answered_within_nineteen_seconds() {
+    let mut rig = Rig::deployed(&["a"]);
+    rig.hold_disk();
+    rig.request(stage("s1", "c1"));
+    rig.request(deploy("d1"));
+    rig.pass(secs(9));
+    rig.saved(Ok(()));
+    assert_eq!(rig.lines(), ["stage s1: ok = c1"]);
+    rig.pass(secs(8));
+    rig.saved(Ok(()));
+    assert_eq!(rig.lines(), ["a <- deploy #1 c1"]);
+    rig.pass(Duration::from_millis(1999));
+    assert_eq!(rig.lines(), [""; 0]);
+    rig.pass(Duration::from_millis(1));
+    let silent = "failed @a (instance a did not answer)";
+    let node = "failed @a /w-a = 2 items (instance a did not answer)";
+    assert_eq!(
+        rig.lines(),
+        [format!(
+            "deploy d1: {silent}; {node}; failed (request timed out); ok = c1"
+        )]
+    );
+}
+
+#[test]
 fn a_deployment_that_waits_for_the_disk_too_long_says_so() {
     let mut rig = storing();
     rig.pass(secs(10));
