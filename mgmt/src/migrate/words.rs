@@ -15,20 +15,28 @@ pub(super) fn is_secret(text: &str) -> bool {
 /// The text without what nobody must see, and without anything a terminal would obey.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    let concealed = match text.split_once(SECRET) {
-        Some((_, rest)) if rest.is_empty() || rest.starts_with(CONCEALED) => text.to_owned(),
-        Some((start, rest)) => {
-            let shown = if rest.starts_with('=') {
-                CONCEALED
-            } else {
-                " (not shown)"
-            };
-            format!("{start}{SECRET}{shown}")
-        }
-        None => text.to_owned(),
-    };
+    let concealed = concealed(text);
     let plain = |c: char| if is_plain(c) { c } else { '\u{fffd}' };
     concealed.chars().map(plain).collect()
+}
+
+/// The text up to its first passphrase. It may be put together of texts that went through here.
+fn concealed(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((start, after)) = rest.split_once(SECRET) {
+        shown.extend([start, SECRET]);
+        rest = match after.strip_prefix(CONCEALED) {
+            Some(behind) => {
+                shown.push_str(CONCEALED);
+                behind
+            }
+            None if after.is_empty() => "",
+            None if after.starts_with('=') => return shown + CONCEALED,
+            None => return shown + " (not shown)",
+        };
+    }
+    shown + rest
 }
 
 /// Neither a control character nor one that turns the direction of what follows.
@@ -131,6 +139,7 @@ mod tests {
         let line = systemd_line(["/bin/x", "a$b", "50%", "say \"hi\"\\", ";", "", "'"]);
         assert_eq!(line, r#"/bin/x a$$b "50%%" "say \"hi\"\\" \; "" "'""#);
         assert_eq!(systemd("A=b c$d"), "\"A=b c$d\"");
+        assert_eq!(systemd("a\u{1b}\n"), r#""a\x1b\x0a""#);
     }
 
     #[test]
@@ -141,6 +150,14 @@ mod tests {
         assert_eq!(printable(code), "redef Broker::ssl_passphrase (not shown)");
         assert!(is_secret(argument) && is_secret(code));
         assert!(!is_secret("Broker::ssl_passphrase"));
+        for told in [printable(argument), printable(code)] {
+            assert_eq!(printable(&told), told, "told of by somebody else");
+        }
+        assert_eq!(printable("set ssl_passphrase"), "set ssl_passphrase");
+        let two = format!("{}, {code}", printable(argument));
+        let expected =
+            "Broker::ssl_passphrase=(not shown), redef Broker::ssl_passphrase (not shown)";
+        assert_eq!(printable(&two), expected);
         assert_eq!(printable("a\u{1b}]0;b\u{202e}"), "a\u{fffd}]0;b\u{fffd}");
     }
 }
