@@ -489,34 +489,4 @@ const BETWEEN_LINES: Duration = Duration::from_secs(10);
 const MOST_STRANGERS: usize = 1024;
 
 #[cfg(test)]
-mod tests {
-    use std::net::IpAddr;
-
-    use super::*;
-
-    #[test]
-    fn a_strangers_refusals_are_logged_once_in_a_while_with_what_was_left_out() {
-        let mut gate = Gate::new(Policy::open(), Station::Controller, None);
-        let now = start();
-        let [a, b] = [1, 2].map(|n| Some(SocketAddr::from(([192, 0, 2, n], 1))));
-        let mut at =
-            |seconds, address| gate.may_log(now + Duration::from_secs(seconds), address, None);
-        assert_eq!(at(0, a), Some(0));
-        assert_eq!([at(1, a), at(2, a)], [None, None]);
-        assert_eq!(at(2, b), Some(0));
-        assert_eq!([at(10, a), at(11, a), at(20, a)], [Some(2), None, Some(1)]);
-        // A host with a network of its own is one stranger.
-        let [c, d] = ["[2001:db8::1]:1", "[2001:db8::2]:2"].map(|it| it.parse().ok());
-        assert_eq!([at(0, c), at(1, d)], [Some(0), None]);
-        for n in 0..5000_u32 {
-            let address = SocketAddr::new(IpAddr::V4(n.into()), 1);
-            gate.may_log(now, Some(address), None);
-        }
-        assert!(gate.quiet.len() <= MOST_STRANGERS);
-    }
-
-    #[allow(clippy::disallowed_methods, reason = "any starting point will do")]
-    fn start() -> Instant {
-        Instant::now()
-    }
-}
+mod tests;

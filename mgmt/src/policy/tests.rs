@@ -1,5 +1,7 @@
 use std::net::IpAddr;
 
+use broker_proto::peering::PeerNetwork;
+
 use super::file::PolicyFile;
 use super::*;
 
@@ -175,6 +177,7 @@ fn a_file_that_is_no_toml_is_an_error_wherever_it_breaks() {
     }
     for text in [
         "rule = 1",
+        "limits = 1",
         "rule = [1]",
         "[rule]\nroles = []",
         "= = =",
@@ -309,6 +312,26 @@ fn agents_read_their_own_topic_and_no_other() {
             .readable(Station::Controller, None),
         None
     );
+}
+
+#[test]
+fn a_supervisor_lets_in_agents_and_controllers_and_nobody_else() {
+    let network = PeerNetwork {
+        remote: ([192, 0, 2, 1], 1).into(),
+        dialed: None,
+        certificate: None,
+    };
+    for role in Role::ALL {
+        let door = policy(&format!("[[rule]]\nroles = \"{}\"\n", role.as_str())).door();
+        let expected = match role {
+            Role::Agent | Role::Controller => Ok(()),
+            Role::Node | Role::Supervisor | Role::Operator | Role::Viewer => Err(format!(
+                "the policy gives it role {}, not agent or controller",
+                role.as_str()
+            )),
+        };
+        assert_eq!(door.admits(&network), expected, "{role:?}");
+    }
 }
 
 fn policy(text: &str) -> Policy {
