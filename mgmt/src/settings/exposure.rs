@@ -206,6 +206,15 @@ mod tests {
     }
 
     #[test]
+    fn a_port_that_is_off_needs_no_certificates() {
+        let off = "Management::Controller::listen_port_websocket=0/unknown";
+        let (settings, remarks) = confined(&[off], Unauthenticated::Refused).unwrap();
+        assert_eq!(settings.controller.listen_websocket, None);
+        let about_it = remarks.iter().filter(|it| it.contains("websocket"));
+        assert_eq!(about_it.count(), 0, "{remarks:?}");
+    }
+
+    #[test]
     fn ports_without_certificates_are_on_loopback_unless_it_is_allowed() {
         let (settings, remarks) = confined(&[], Unauthenticated::Refused).unwrap();
         assert_eq!(hosts(&settings), ["127.0.0.1"; 4]);

@@ -111,7 +111,7 @@ impl Given {
             return;
         };
         match self.read_argument(option, text) {
-            Ok(value) => self.assign(name, operator, value, Origin::Argument),
+            Ok(value) => self.assign(option, name, operator, value, Origin::Argument),
             Err(problem) => self.error(Origin::Argument, format!("{name}: {problem}")),
         }
     }
@@ -156,19 +156,24 @@ impl Given {
         };
         // Nobody looks at it, so it need not be understood.
         if option.kind == Kind::Any {
-            self.assign(name, operator, Value::Flag(true), origin);
+            self.assign(option, name, operator, Value::Flag(true), origin);
             return;
         }
         match script::evaluate(value, self) {
-            Ok(value) => self.assign(name, operator, value, origin),
+            Ok(value) => self.assign(option, name, operator, value, origin),
             Err(problem) => self.error(origin, format!("{name}: {problem}")),
         }
     }
 
-    fn assign(&mut self, name: &str, operator: Operator, value: Value, origin: Origin) {
-        let Some(option) = find(name) else {
-            return;
-        };
+    /// `name` is how the option was called; older names count too.
+    fn assign(
+        &mut self,
+        option: &Opt,
+        name: &str,
+        operator: Operator,
+        value: Value,
+        origin: Origin,
+    ) {
         if let Readers::Nobody(why) = option.readers {
             let text = format!("{name} has no effect here: {why}");
             self.remarks.push(Remark {

@@ -191,6 +191,14 @@ fn the_websocket_port_has_a_certificate_of_its_own() {
         })
     );
     assert_eq!(tls("Cluster::WebSocketTLSOptions()"), None);
+    assert_eq!(tls("[]"), None);
+    assert_eq!(
+        errors(&[&format!("{option}[1]")], &[]),
+        [
+            "argument: Management::Controller::tls_options_websocket: {1} is not a record such as \
+             [$cert_file=\"/etc/zeek/cert.pem\", $key_file=\"/etc/zeek/key.pem\"]"
+        ]
+    );
     assert_eq!(
         errors(&[&format!("{option}[$key_file=\"k.pem\"]")], &[]),
         [
@@ -432,4 +440,92 @@ fn nodes_are_told_where_their_agent_is_unless_they_look_there_anyway() {
     assert_eq!(settings(&elsewhere, &[]).agent.node_env, expected);
     let default = ["Management::Agent::default_port=2251/tcp"];
     assert_eq!(settings(&default, &[]).agent.node_env, expected[1..]);
+}
+
+#[test]
+fn ports_are_assigned_and_logs_archived_only_if_options_say_so() {
+    let off = settings(
+        &[
+            "Management::Controller::auto_assign_broker_ports=F",
+            "Management::Controller::auto_assign_metrics_ports=F",
+            "Management::Agent::archive_logs=F",
+        ],
+        &[],
+    );
+    assert_eq!(off.controller.broker_ports, AutoAssign::Off);
+    assert_eq!(off.controller.metrics_ports, AutoAssign::Off);
+    assert_eq!(off.archive, None);
+    let own = settings(&["Management::Agent::archive_interval=5min"], &[]);
+    assert_eq!(own.archive.unwrap().interval, Duration::from_secs(300));
+    assert_eq!(own.log.rotation, Some(Duration::from_secs(3600)));
+}
+
+#[test]
+fn a_controllers_port_may_be_a_text_that_is_one() {
+    let at = |port: &str| {
+        let argument =
+            format!("Management::Agent::controller=[$address=\"c\", $bound_port={port}]");
+        settings(&[&argument], &[]).agent.controller
+    };
+    assert_eq!(at("\"21500/tcp\""), Some(addr("c", 21500)));
+    assert_eq!(at("21500/tcp"), Some(addr("c", 21500)));
+}
+
+#[test]
+fn a_time_span_is_neither_negative_nor_longer_than_a_thousand_years() {
+    for span in ["-1sec", "400000days"] {
+        let argument = format!("Management::Request::timeout_interval={span}");
+        let errors = errors(&[&argument], &[]);
+        assert_eq!(errors.len(), 1, "{span}");
+        assert!(
+            errors[0].ends_with("is not an interval such as 10secs"),
+            "{errors:?}"
+        );
+    }
+}
+
+#[test]
+fn an_argument_for_nodes_is_ours_only_if_its_name_is() {
+    let read = |argument: &str| {
+        let mut given = given(&[], &[]);
+        given.node_argument(argument);
+        let errors: Vec<String> = given.errors().iter().map(ToString::to_string).collect();
+        (given, errors)
+    };
+    let (ours, errors) = read("Management::Agent::name=a");
+    assert_eq!(errors, [""; 0]);
+    assert_eq!(Settings::resolve(&ours).unwrap().agent.name, "a");
+    let (theirs, errors) = read("Site::x=5");
+    assert_eq!(errors, [""; 0]);
+    assert_eq!(theirs.remarks(), []);
+    for (argument, problem) in [
+        (
+            "Management::Agent::nmae=a",
+            "there is no option Management::Agent::nmae",
+        ),
+        ("=5", "'=5' is not a setting of the form NAME=VALUE"),
+        ("1a=5", "'1a=5' is not a setting of the form NAME=VALUE"),
+    ] {
+        assert_eq!(read(argument).1, [format!("argument: {problem}")]);
+    }
+}
+
+#[test]
+fn a_file_that_is_none_is_handed_on_as_it_is() {
+    let tls = "Management::Controller::tls_options_websocket=\
+               [$cert_file=\"c.pem\", $enable_peer_verification=F]";
+    let given = given(
+        &["Broker::ssl_cafile=", "Broker::ssl_keyfile=NONE", tls],
+        &[],
+    );
+    let passed = given.arguments(Program::Controller, Path::new("/base"));
+    let expected = [
+        "Broker::ssl_cafile=\"\"",
+        "Broker::ssl_keyfile=\"NONE\"",
+        "Management::Controller::tls_options_websocket=\
+         [$cert_file=\"/base/c.pem\", $enable_peer_verification=F]",
+        "Management::spool_dir=\"/opt/zeek/spool\"",
+        "Management::state_dir=\"/opt/zeek/var/lib\"",
+    ];
+    assert_eq!(passed, expected);
 }

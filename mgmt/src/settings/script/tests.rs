@@ -195,10 +195,14 @@ fn constants_are_told_as_zeek_tells_them() {
         ("(\"a\")", "\"a\""),
         ("\"a\" + \"b\" + \"c\"", "\"abc\""),
         ("\"\\x41\\102\\q\\\\\"", "\"ABq\\\\\""),
+        ("\"\\x4g\\1z\"", "\"\\x04g\\x01z\""),
+        ("_site::_name", "_site::_name"),
         ("getenv(\"SENSOR\") + \"-1\"", "\"north-1\""),
         ("fmt(\"agent-%s\", gethostname())", "\"agent-host\""),
         ("cat(\"n\", 1)", "\"n1\""),
         ("build_path(\"/a\", \"b\")", "\"/a/b\""),
+        ("build_path(\"/a/\", \"b\")", "\"/a/b\""),
+        ("build_path(\"/a\", \"/b\")", "\"/b\""),
         ("to_port(\"80/tcp\")", "80/tcp"),
         ("Management::Controller::default_port", "2150/tcp"),
         ("Broker::NetworkInfo($address=\"a\")", "[$address=\"a\"]"),
@@ -216,6 +220,10 @@ fn what_is_no_constant_is_an_error() {
         ("\"\\xff\"", "the string is not UTF-8"),
         ("\"a\" + 1", "\"a\" and 1 cannot be added"),
         ("1 2", "2 is not expected there"),
+        ("1.2.3", "1.2.3 is no number"),
+        ("1e", "'e' is not expected there"),
+        ("5 min_x", "'min_x' is not expected there"),
+        ("[$1=2]", "'$' without a name"),
         ("[$a=1, 2]", "fields and elements in one pair of brackets"),
         ("[$a=1", "']' is missing"),
         ("[1 2]", "2 is not expected there"),
@@ -232,6 +240,13 @@ fn what_is_no_constant_is_an_error() {
         ("99999999999999999999", "99999999999999999999 is too large"),
     ] {
         assert_eq!(told(text), Err(problem.to_owned()), "{text}");
+    }
+    let half = format!("\"{}\"", "x".repeat(40_000));
+    for text in [
+        format!("{half} + {half}"),
+        format!("fmt(\"%s%s\", {half}, {half})"),
+    ] {
+        assert_eq!(told(&text), Err("the text is too long".to_owned()));
     }
     let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
     assert_eq!(told(&deep), Err("too many values within values".to_owned()));
@@ -394,4 +409,46 @@ fn hostile_text_costs_no_more_than_its_length() {
             "{piece}"
         );
     }
+}
+
+#[test]
+fn what_is_quoted_ends_no_conditional_and_no_condition() {
+    let text = r#"
+@if ( f("(") == ")" )
+print "@endif # \" @endif"; # @endif
+redef Management::Agent::name = "not taken";
+@endif
+redef Management::Agent::name = "taken" &add_func=f;
+@not_known
+"#;
+    let expected = [(6, "Management::Agent::name", "\"taken\"")];
+    assert_eq!(redefs(text), owned(&expected));
+    let expected = [
+        (2, "@if ( f(\"(\") == \")\" )", true),
+        (7, "@not_known", false),
+    ];
+    let expected = expected.map(|(line, what, relevant)| (line, what.to_owned(), relevant));
+    assert_eq!(skipped(text), expected);
+}
+
+#[test]
+fn an_else_inside_a_function_belongs_to_an_if_inside_it() {
+    let open = "event x()\n{\n@if ( T )\n@else\n}\nredef Management::a = 1;\n";
+    let problem = "@else without @endif".to_owned();
+    assert_eq!(errors(open), [(4, problem)]);
+    let stray = "event x()\n{\n@else\n}\nredef Management::a = 1;\n";
+    assert_eq!(
+        redefs(stray),
+        owned(&[(5, "Management::a", "1")]),
+        "it hides nothing behind it"
+    );
+}
+
+#[test]
+fn of_what_is_stepped_over_only_so_much_is_remembered() {
+    let many = script(&"print 1;\n".repeat(5000)).skipped;
+    assert_eq!((many.len(), many[999].line), (1000, 1000));
+    let names: Vec<String> = (1..=20).map(|n| format!("Management::x{n}")).collect();
+    let event = format!("event x() {{ print {}; }}", names.join(", "));
+    assert_eq!(script(&event).skipped[0].names, names[..8]);
 }

@@ -152,3 +152,70 @@ fn code_of_the_command_line_is_a_script_too() {
     );
     assert_eq!(Settings::resolve(&given).unwrap().agent.name, "e");
 }
+
+/// A library that has every script.
+struct Endless<F> {
+    text: F,
+    is_stock: bool,
+}
+
+impl<F: Fn(&str) -> String> Library for Endless<F> {
+    fn find(&mut self, name: &str, _: Option<&str>) -> Found {
+        Found::File {
+            key: name.to_owned(),
+            path: name.to_owned(),
+            directory: "/etc/zeek".to_owned(),
+            is_stock: self.is_stock,
+            text: (self.text)(name),
+        }
+    }
+}
+
+fn load_endless(text: impl Fn(&str) -> String, is_stock: bool) -> (Given, Loaded) {
+    let (mut given, mut loaded) = load(&[], &[]);
+    given.load("start", &mut Endless { text, is_stock }, &mut loaded);
+    (given, loaded)
+}
+
+#[test]
+fn files_that_load_files_without_end_are_an_error() {
+    let (given, loaded) = load_endless(|name| format!("@load {name}x\n"), false);
+    let errors: Vec<_> = given
+        .errors()
+        .iter()
+        .map(|it| it.problem.as_str())
+        .collect();
+    assert_eq!(errors, ["too many files that load files"]);
+    assert_eq!(loaded.files.len(), MAX_DEPTH);
+}
+
+#[test]
+fn more_files_or_text_than_any_deployment_has_are_an_error() {
+    let loads = |count| -> String { (0..count).map(|n| format!("@load f{n}\n")).collect() };
+    let many = |name: &str| match name {
+        "start" => loads(MAX_FILES + 3),
+        _ => String::new(),
+    };
+    let long = |name: &str| match name {
+        "start" => loads(65),
+        _ => "#".repeat(1 << 20),
+    };
+    for (found, files) in [
+        (load_endless(many, false), MAX_FILES),
+        (load_endless(long, false), 64),
+    ] {
+        let (given, loaded) = found;
+        let first = given.errors().first().unwrap();
+        assert_eq!(first.problem, "too many files are loaded");
+        assert_eq!(loaded.files.len(), files);
+    }
+}
+
+#[test]
+fn zeeks_own_scripts_count_and_nobody_hears_of_what_is_in_them() {
+    let text = "redef Management::Agent::name = \"stock\";\nfunction f() { }\n@endif\n";
+    let (given, loaded) = load_endless(|_| text.to_owned(), true);
+    assert_eq!(given.errors(), []);
+    assert_eq!((loaded.files, loaded.skipped), (vec![], vec![]));
+    assert_eq!(Settings::resolve(&given).unwrap().agent.name, "stock");
+}
