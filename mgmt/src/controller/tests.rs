@@ -2,6 +2,7 @@
 //! appear as `#1`, `#2`, … in the order of their first appearance.
 
 mod agents;
+mod corners;
 mod crowd;
 mod defects;
 mod deployments;

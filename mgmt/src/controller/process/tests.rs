@@ -170,6 +170,38 @@ fn a_request_of_a_broker_peer_that_cannot_be_read_is_answered_as_well() {
 }
 
 #[test]
+fn a_message_that_is_no_request_is_dropped_without_an_answer() {
+    let mut rig = Rig::with_clients(&[1]);
+    let from = EndpointId::from_bytes([7; 16]);
+    let request = "Management::Controller::API::deploy_request";
+    let hello = "Management::Agent::API::notify_agent_hello";
+    for (topic, name, args) in [
+        ("zeek/management/controller", request, vec![]),
+        ("zeek/management/agent/a", hello, vec![Data::string("a")]),
+        ("zeek/elsewhere", hello, vec![Data::string("a")]),
+    ] {
+        let payload = Event::new(name, args).encode();
+        let topic = Topic::from_static(topic);
+        rig.process.on_message(rig.now, &topic, &payload, from);
+        rig.process.drain(rig.now);
+        while let Some(output) = rig.process.poll_output() {
+            assert!(matches!(output, Output::Audited(_)), "{topic}: {output:?}");
+        }
+    }
+}
+
+#[test]
+fn certificates_that_run_out_do_not_change_what_is_answered() {
+    let mut rig = Rig::with_clients(&[1]);
+    let ending = Input::Ending(vec!["sensor-1 ends in 3 days".to_owned()]);
+    rig.process.handle(rig.now, ending);
+    rig.sends(1, "get_instances_request", r#"S"r""#);
+    let sent = rig.sent();
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].1.contains("get_instances_response"), "{sent:?}");
+}
+
+#[test]
 fn nodes_of_zeek_client_1_2_0_are_staged_and_shown_in_the_newest_layout() {
     let mut rig = Rig::with_clients(&[1]);
     // Ten fields, and the affinity is a count (CLIENT §C4).

@@ -142,4 +142,9 @@ fn texts_of_the_validation_are_those_of_stock() {
         failures(&mut rig),
         ["(Broker port auto-assignment disabled but nodes l, m lack ports)"]
     );
+    let mut good = config("good", &["i"], &[]);
+    good.nodes.insert(with_port("i", "m", 5000));
+    rig.stage(good.clone());
+    let staged = rig.configuration(false).unwrap();
+    assert_eq!(staged.nodes, good.nodes, "no port is added");
 }

@@ -106,6 +106,29 @@ fn what_is_open_at_the_end_has_its_line_too() {
     assert_eq!(outcomes(&rig), [&Outcome::Unanswered]);
 }
 
+#[test]
+fn a_peer_that_asks_too_fast_is_refused_and_the_log_tells_of_ever_fewer_refusals() {
+    let mut rig = Rig::within(&one_a_second(), &[]);
+    let from = EndpointId::from_bytes([7; 16]);
+    let name = "Management::Controller::API::get_instances_request";
+    let event = Event::new(name, vec![Data::string("r")]).encode();
+    for _ in 0..10 {
+        rig.process
+            .on_message(rig.now, &CONTROLLER_TOPIC, &event, from);
+    }
+    rig.process.drain(rig.now);
+    assert_eq!(rig.process.excess().too_fast, 9);
+    let mut lines = 0;
+    while let Some(output) = rig.process.poll_output() {
+        let Output::Log(record) = output else {
+            continue;
+        };
+        lines += usize::from(record.message.starts_with("refused a client's"));
+    }
+    // The first, second, fourth and eighth.
+    assert_eq!(lines, 4);
+}
+
 fn one_a_second() -> Limits {
     Limits {
         requests_per_second: 1,
