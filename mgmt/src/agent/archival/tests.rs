@@ -144,6 +144,27 @@ fn directories_stay_one_word_for_the_shell() {
     settings.command = "nice zeek-archiver".to_owned();
     let expected = r"nice zeek-archiver -1 '/srv/$(reboot)' '/srv/old logs/bob'\''s'";
     assert_eq!(command_line(&settings), expected);
+    settings.to = "".into();
+    assert!(command_line(&settings).ends_with(" ''"));
+}
+
+#[test]
+fn nothing_happens_before_its_time() {
+    let (mut archival, t0) = hourly();
+    archival.handle_timeout(t0 + secs(3600));
+    archival.handle(t0 + secs(3600), Input::Started);
+    drain(&mut archival);
+    archival.handle_timeout(t0 + secs(7199));
+    assert_eq!(drain(&mut archival), []);
+    archival.handle(t0 + secs(7199), Input::Shutdown);
+    drain(&mut archival);
+    let deadline = archival.poll_timeout().unwrap();
+    archival.handle_timeout(deadline - secs(1));
+    assert_eq!(drain(&mut archival), []);
+    assert_eq!(archival.poll_timeout(), Some(deadline));
+    archival.handle_timeout(deadline);
+    let outputs = drain(&mut archival);
+    assert!(outputs.contains(&Output::Kill), "{outputs:?}");
 }
 
 fn settings() -> ArchiveSettings {

@@ -133,3 +133,41 @@ fn endpoint(node: &Node, hosts: &BTreeMap<String, Address>) -> ClusterEndpoint {
         metrics_port: node.metrics_port,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ClusterRole;
+
+    #[test]
+    fn a_cluster_is_the_same_whatever_no_port_is_called_and_else_only_if_it_is_equal() {
+        let same = |a: &[(&str, Port)], b: &[(&str, Port)]| {
+            let [a, b] = [a, b].map(in_cluster);
+            is_as_ordered(&a, &b)
+        };
+        let (none, own) = (Port::NONE, Port::tcp(2200));
+        assert!(same(
+            &[("m", own), ("w", Port::tcp(0))],
+            &[("m", own), ("w", none)]
+        ));
+        assert!(!same(&[("m", own)], &[("m", none)]));
+        assert!(!same(&[("m", own)], &[("n", own)]));
+        assert!(!same(&[("m", own)], &[("m", own), ("w", none)]));
+    }
+
+    /// A node among these members.
+    fn in_cluster(members: &[(&str, Port)]) -> NodeConfig {
+        let hosts = BTreeMap::new();
+        let members = members.iter().map(|(name, port)| {
+            let node = Node {
+                p: Some(*port),
+                ..Node::new("a", *name, ClusterRole::Manager)
+            };
+            ((*name).to_owned(), endpoint(&node, &hosts))
+        });
+        NodeConfig {
+            cluster: members.collect::<BTreeMap<_, _>>().into(),
+            ..NodeConfig::named("m")
+        }
+    }
+}

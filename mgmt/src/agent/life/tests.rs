@@ -273,6 +273,41 @@ fn a_deployment_that_waits_for_its_supervisor_is_all_that_its_return_starts() {
     assert_eq!(rig.agent.nodes.iter().count(), 0);
 }
 
+#[test]
+fn what_a_supervisor_has_left_does_not_matter_once_a_deployment_asks_again() {
+    let mut rig = Rig::deployed();
+    rig.peer_down(SUPERVISOR);
+    let asked = rig.peer_up(peer(3), Some(9999));
+    rig.ask(AgentRequest::Standby {
+        reqid: String::new(),
+    });
+    // Else it would order all nodes again.
+    assert_eq!(answer(&mut rig, &asked[0], status([])), []);
+}
+
+#[test]
+fn a_node_that_never_started_when_it_is_given_up_did_not_start() {
+    let mut rig = Rig::new();
+    rig.deploy("r1", recorded(), status([]));
+    rig.created("manager");
+    let end = NodeEnd {
+        is_given_up: true,
+        ..NodeEnd::default()
+    };
+    let said = rig.exit("manager", "no such interface", Some(end));
+    let text = "cluster node manager did not start; its supervisor has given up";
+    assert_eq!(said, [error("manager", text)]);
+    assert_eq!(rig.state("manager"), State::Failed);
+}
+
+#[test]
+fn more_words_of_a_dead_node_are_no_second_death() {
+    let mut rig = Rig::deployed();
+    rig.died("manager", "", 1);
+    assert_eq!(rig.exit("manager", "core dumped", None), []);
+    assert_eq!(rig.state("manager"), State::Crashed);
+}
+
 fn answer(rig: &mut Rig, asked: &Output, result: Status) -> Vec<Output> {
     let reqid = order_id(asked);
     rig.feed(Input::Supervisor {

@@ -127,6 +127,17 @@ fn an_answer_after_the_deadline_is_dropped() {
     assert_eq!(answer(&mut rig, id, status([])), []);
 }
 
+#[test]
+fn an_agent_with_too_many_open_requests_says_so() {
+    let mut rig = Rig::new();
+    for i in 0..super::super::MAX_OPEN {
+        rig.ask(get_nodes(&format!("g{i}")));
+    }
+    let refused = rig.ask(get_nodes("r1"));
+    let why = "agent has too many open requests";
+    assert_eq!(refused, [no_rows("r1", why)]);
+}
+
 fn get_nodes(reqid: &str) -> AgentRequest {
     let reqid = reqid.to_owned();
     AgentRequest::GetNodes { reqid }

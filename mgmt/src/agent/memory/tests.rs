@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::agent::tests::{
-    CONTROLLER, NAMES, Rig, SUPERVISOR, ask_status, deploy_request, hello, ok, order_id, peer,
-    recorded, respond, secs, settings, status,
+    CONTROLLER, NAMES, Rig, SUPERVISOR, ask_status, config, deploy_request, hello, node, ok,
+    order_id, peer, recorded, respond, secs, settings, status,
 };
 use crate::api::agent::{AgentRequest, AgentResponse};
+use crate::model::ClusterRole;
 use supervisor::api::SupervisorResponse;
 
 #[test]
@@ -148,6 +149,47 @@ fn a_standby_ends_the_return() {
 }
 
 #[test]
+fn an_answer_after_the_return_was_given_up_brings_nothing_back() {
+    let mut rig = returning();
+    let asked = ask_for_status(&mut rig);
+    let result = running(&rig);
+    let reqid = "s1".to_owned();
+    rig.ask(AgentRequest::Standby { reqid });
+    let reqid = asked;
+    let told = rig.supervisor(SupervisorResponse::Status { reqid, result });
+    assert_eq!(told, []);
+    assert_eq!(rig.node_hello("manager", peer(10)), []);
+}
+
+#[test]
+fn a_former_life_without_nodes_is_over_when_the_supervisor_has_answered() {
+    let mut rig = Rig::unpeered(settings());
+    let former = config("c1", vec![]);
+    rig.agent = rig.agent.with_memory(Some(former));
+    rig.drain();
+    let reqid = ask_for_status(&mut rig);
+    assert_eq!(tell_of(&mut rig, reqid, status([])), [hello(true)]);
+}
+
+#[test]
+fn a_former_node_that_would_be_refused_is_not_waited_for() {
+    let mut rig = Rig::unpeered(settings());
+    let mut former = config("c1", vec![node("w", ClusterRole::Worker, None)]);
+    former
+        .nodes
+        .insert(node("bad/name", ClusterRole::Worker, None));
+    rig.agent = rig.agent.with_memory(Some(former));
+    rig.drain();
+    let reqid = ask_for_status(&mut rig);
+    let mut result = status(["w"]);
+    let kept = rig.agent.nodes.get("w").unwrap().config();
+    let order = plan::order(&settings(), kept, rig.agent.nodes.cluster());
+    result.nodes.get_mut("w").unwrap().node = order;
+    assert_eq!(tell_of(&mut rig, reqid, result), []);
+    assert_eq!(rig.node_hello("w", peer(10)), [hello(true)]);
+}
+
+#[test]
 fn an_agent_with_a_memory_has_kept_what_it_orders_and_nothing_while_it_ends_nodes() {
     let mut rig = Rig::unpeered(settings());
     rig.agent = rig.agent.with_memory(None);
@@ -194,6 +236,10 @@ fn ask_for_status(rig: &mut Rig) -> String {
 /// The supervisor tells that everything runs as it was ordered.
 fn tell(rig: &mut Rig, reqid: String) -> Vec<Output> {
     let result = running(rig);
+    tell_of(rig, reqid, result)
+}
+
+fn tell_of(rig: &mut Rig, reqid: String, result: Status) -> Vec<Output> {
     rig.supervisor(SupervisorResponse::Status { reqid, result })
 }
 

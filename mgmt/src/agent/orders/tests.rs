@@ -114,6 +114,17 @@ fn a_supervisor_that_answers_no_question_is_sent_the_youngest_layout_in_the_end(
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
+#[test]
+fn news_of_a_node_are_a_sign_too_and_other_peoples_events_are_none() {
+    for (kind, requests) in [("node_status", 1), ("stop_request", 4)] {
+        let (mut orders, now) = (orders(), start());
+        let mut event = answer(kind, vec![]);
+        event.metadata = Some(vec![]);
+        orders.learn(&event);
+        assert_eq!(orders.order(now, create("w1")).len(), requests, "{kind}");
+    }
+}
+
 fn orders() -> Orders {
     Orders::new(IdGen::new(1), PATIENCE)
 }

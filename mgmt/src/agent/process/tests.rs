@@ -112,6 +112,8 @@ fn hellos_answers_and_last_words_that_nobody_waits_for_change_nothing() {
     ] {
         agent.hear(&format!("zeek/management/{topic}"), Event::new(name, args));
     }
+    let hello = Event::new("Management::Node::API::notify_node_hello", vec![text()]);
+    assert_eq!(agent.hear("zeek/elsewhere", hello), [""; 0]);
     for (name, args) in [
         ("create_response", vec![text(), text()]),
         ("destroy_response", vec![text(), Data::Boolean(false)]),
