@@ -139,6 +139,32 @@ mod tests {
         assert_eq!(written + told, u64::from(count));
     }
 
+    #[test]
+    fn when_the_table_is_full_those_stay_of_whom_lines_were_left_out_and_nobody_is_unheard() {
+        let (mut now, mut hush) = (start(), Hush::default());
+        let at = |n: usize| {
+            let n = u32::try_from(n).unwrap();
+            Source::of(std::net::Ipv4Addr::from_bits(n).into())
+        };
+        for _ in 0..11 {
+            hush.line(now, at(0));
+        }
+        for n in 1..SOURCES {
+            hush.line(now, at(n));
+        }
+        // Those beyond the table share one quota.
+        for _ in 0..12 {
+            hush.line(now, at(SOURCES));
+        }
+        assert_eq!(hush.quiet(now), []);
+        // All but the first are forgotten, for they have nothing left to tell.
+        now += Duration::from_secs(1000);
+        assert_eq!(hush.line(now, at(SOURCES)), Verdict::Write(0));
+        assert_eq!(hush.sources.len(), 2);
+        assert_eq!(hush.line(now, at(0)), Verdict::Write(1));
+        assert_eq!(hush.quiet(now), [("others".to_owned(), 2)]);
+    }
+
     fn source(n: u8) -> Source {
         Source::of([192, 0, 2, n].into())
     }

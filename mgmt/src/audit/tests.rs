@@ -1,5 +1,6 @@
 //! Lines as API §17 shows them.
 
+use broker_proto::zeek::ToData;
 use serde_json::json;
 
 use super::*;
@@ -125,6 +126,40 @@ fn an_answer_tells_what_came_of_the_request() {
         }
     );
     assert_eq!(answer(vec![ok, failed, late]), Outcome::TimedOut { error });
+}
+
+#[test]
+fn a_client_that_did_not_wait_for_its_answer_is_told_of() {
+    let line = |is_gone| {
+        let entry = Entry::Request {
+            who: who(),
+            asked: Asked {
+                event: "x".to_owned(),
+                reqid: "r".to_owned(),
+                config: None,
+            },
+            outcome: Outcome::Done,
+            is_gone,
+            took: Duration::ZERO,
+        };
+        let read: Value = serde_json::from_str(&entry.line(AT, 0)).unwrap();
+        read.get("client_gone").cloned()
+    };
+    assert_eq!((line(true), line(false)), (Some(json!(true)), None));
+}
+
+#[test]
+fn the_configuration_of_an_answer_is_that_of_the_result_about_the_whole() {
+    let answer = |results| {
+        let reqid = "r".to_owned();
+        ControllerResponse::Deploy { reqid, results }.configuration()
+    };
+    let id = ApiResult::ok("r").with_data("c1".to_owned().into_data());
+    let of_node = id.clone().on_instance("a").on_node("w");
+    let of_agent = id.clone().on_instance("a");
+    let whole = vec![id.clone(), of_agent.clone(), of_node.clone()];
+    assert_eq!(answer(whole), Some("c1".to_owned()));
+    assert_eq!(answer(vec![of_agent, id.on_node("w"), of_node]), None);
 }
 
 fn who() -> Who {

@@ -227,6 +227,20 @@ mod tests {
     }
 
     #[test]
+    fn of_more_names_than_are_watched_those_known_are_watched_on() {
+        let mut watch = Watch::default();
+        for n in 0..PEERS {
+            watch.peer(format!("p{n}"), NOW + 100 * DAY);
+        }
+        watch.peer("one too many".into(), NOW);
+        assert_eq!(watch.news(NOW), []);
+        watch.peer("p7".into(), NOW + DAY / 2);
+        let news = watch.news(NOW);
+        assert_eq!(news.len(), 1);
+        assert!(news[0].to_string().contains("'p7'"), "{}", news[0]);
+    }
+
+    #[test]
     fn what_ends_soon_is_listed_whosever_it_is_and_however_often() {
         let mut watch = Watch::default();
         let authority = Holder::Authority("/x/ca.pem".into(), "CA".into());

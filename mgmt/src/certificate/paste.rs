@@ -102,6 +102,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_ordinary_path_needs_no_quotes() {
+        let files = Files::of("a", Path::new("/etc/zeek"));
+        let word = "Broker::ssl_keyfile=/etc/zeek/a.key";
+        let arguments = files.arguments();
+        let mut words = arguments.split_whitespace();
+        assert!(words.any(|it| it == word), "{arguments}");
+    }
+
+    #[test]
     fn paths_with_odd_characters_stay_one_word() {
         let files = Files::of("a", Path::new("/o'dd \"dir\\"));
         assert!(

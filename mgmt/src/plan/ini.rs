@@ -321,6 +321,17 @@ mod tests {
     }
 
     #[test]
+    fn values_are_limited_whatever_they_are_made_of() {
+        let text = |len| format!("[s]\nk = {}\n", "v".repeat(len));
+        let value = |text: &str| Ini::parse(text).unwrap().get("s", "k").map_err(|_| ());
+        assert!(value(&text(MAX_VALUE)).is_ok());
+        assert!(value(&text(MAX_VALUE + 1)).is_err());
+        let pieces = "%(x)s".repeat(3);
+        let half = "v".repeat(MAX_VALUE / 2);
+        assert!(value(&format!("[s]\nk = {pieces}\nx = {half}\n")).is_err());
+    }
+
+    #[test]
     fn default_keys_are_in_every_section_and_in_none_of_the_names() {
         let ini = Ini::parse("[DEFAULT]\na = 1\n[s]\nb = 2\n[t]\na = 3\n").unwrap();
         assert_eq!(ini.sections().collect::<Vec<_>>(), ["s", "t"]);

@@ -187,7 +187,7 @@ mod tests {
     fn arguments_win_over_the_environment_and_that_over_the_file() {
         let mut hints = Hints {
             file: Some("[controller]\nhost = file\nport = 1\n[ssl]\nenable = false\n"),
-            settings: Some("client.verbosity=2 controller.host=env"),
+            settings: Some("client.verbosity=2 verbose=1 quiet controller.host=env"),
             argument: None,
         };
         let at = |hints: Hints<'_>| hints.resolve(None).unwrap().addr;

@@ -121,6 +121,32 @@ fn an_agent_that_is_away_does_not_take_part() {
     assert!(!plan.is_deployable());
     let later = plan.nodes.iter().find(|n| n.name == "worker-2").unwrap();
     assert_eq!(later.action, NodeAction::Later);
+    let text = show::text(&plan);
+    let verdict = "This can be deployed in part: 2 to start, 0 to restart, 0 to stop, 1 later.\n";
+    assert!(text.ends_with(verdict), "{text}");
+}
+
+#[test]
+fn the_nodes_of_an_agent_that_is_away_are_not_counted_as_ending() {
+    let observed = observed(Some(prepared(FILE)), &[("a", &["manager", "worker-1"])]);
+    let mut away = observed.clone();
+    let unknown = Err("instance b is not connected".to_owned());
+    away.running.insert("b".to_owned(), unknown);
+    let file = FILE.replace("worker-2", "worker-3");
+    let plan = plan(&file, &away);
+    assert!(
+        plan.nodes.iter().all(|n| n.action != NodeAction::Stop),
+        "{:?}",
+        lines(&plan)
+    );
+}
+
+#[test]
+fn a_configured_address_is_not_replaced_by_one_that_is_seen() {
+    let file = "[instances]\na = 0.0.0.0:2151\n[w]\ninstance = a\nrole = worker\n";
+    let observed = observed(None, &[("a", &[])]);
+    let plan = plan(file, &observed);
+    assert_eq!(plan.instances[0].host, None);
 }
 
 #[test]
@@ -301,6 +327,38 @@ fn agents_that_keep_what_is_unchanged_restart_all_nodes_of_another_cluster() {
     assert_eq!(planned(&scripts), [keep, restart, keep]);
     let layout = FILE.replace("eth0", "eth1");
     assert_eq!(planned(&layout), [restart; 3]);
+}
+
+#[test]
+fn only_what_runs_is_kept() {
+    let running: &[(&str, &[&str])] = &[("a", &["manager", "worker-1"]), ("b", &[])];
+    let mut observed = observed(Some(prepared(FILE)), running);
+    let of_a = observed.running.get_mut("a").unwrap().as_mut().unwrap();
+    let worker = of_a.iter_mut().find(|n| n.node == "worker-1").unwrap();
+    worker.state = State::Crashed;
+    let plan = Plan::new(config(FILE), &observed, &settings(), Unchanged::Keep);
+    let actions: Vec<_> = plan.nodes.iter().map(|node| node.action).collect();
+    let expected = [NodeAction::Keep, NodeAction::Restart, NodeAction::Start];
+    assert_eq!(actions, expected);
+    let text = show::text(&plan);
+    let verdict =
+        "This can be deployed: 1 to start, 1 to restart, 0 to stop, 0 later, 1 to keep.\n";
+    assert!(text.ends_with(verdict), "{text}");
+}
+
+#[test]
+fn other_options_are_a_change_without_their_values() {
+    let mut before = config("[w]\ninstance = a\nrole = worker\n");
+    before.nodes = std::mem::take(&mut before.nodes)
+        .into_iter()
+        .map(|mut node| {
+            node.options = Some([].into());
+            node
+        })
+        .collect();
+    let observed = observed(Some(before), &[("a", &["w"])]);
+    let plan = plan("[w]\ninstance = a\nrole = worker\n", &observed);
+    assert_eq!(plan.nodes[0].changes.last().unwrap(), "options");
 }
 
 /// Nodes are compared by all that agents are told.

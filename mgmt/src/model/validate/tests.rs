@@ -114,6 +114,17 @@ fn without_auto_assignment_ports_must_be_given() {
         ["Broker port auto-assignment disabled but nodes logger-01, manager, proxy-01 lack ports"]
     );
     assert_eq!(config.problems(RULES), <[&str; 0]>::default());
+    // Nobody dials workers.
+    let mut given = config;
+    given.nodes = std::mem::take(&mut given.nodes)
+        .into_iter()
+        .zip(5000..)
+        .map(|(mut node, port)| {
+            node.p = needs_broker_port(node.role).then_some(Port::tcp(port));
+            node
+        })
+        .collect();
+    assert_eq!(given.problems(off), [""; 0]);
 }
 
 #[test]
