@@ -1,4 +1,5 @@
 mod moving;
+mod rare;
 
 use broker_proto::Port;
 

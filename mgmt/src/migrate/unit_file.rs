@@ -247,13 +247,20 @@ ExecStart=/never
 
     #[test]
     fn additions_replace_what_the_file_says() {
-        let base = "[Service]\nExecStart=/bin/a\nEnvironment=A=1\nUser=x";
-        let more =
-            "[Service]\nExecStart=\nExecStart=/bin/b -j\nEnvironment=\nEnvironment=B=2\nUser=";
+        let base = "[Service]\nExecStart=/bin/a\nEnvironment=A=1\nEnvironmentFile=/gone\nUser=x";
+        let more = "[Service]\nExecStart=\nExecStart=/bin/b -j\nEnvironment=\nEnvironment=B=2\n\
+                    EnvironmentFile=\nUser=";
         let found = unit(&[base, more]);
         assert_eq!(found.command, ["/bin/b", "-j"]);
         assert_eq!(found.env, [("B".to_owned(), "2".to_owned())].into());
         assert_eq!(found.user, None);
+        assert_eq!(found.problems, [""; 0], "the file is not asked for");
+    }
+
+    #[test]
+    fn a_dollar_that_begins_no_name_stands_for_itself() {
+        let found = unit(&["[Service]\nExecStart=/bin/zeek $ ${a-b} x$-y ${A} $A"]);
+        assert_eq!(found.command, ["/bin/zeek", "$", "${a-b}", "x$-y", ""]);
     }
 
     #[test]
