@@ -288,3 +288,28 @@ impl fmt::Display for Excerpt<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_in_a_filter_may_be_as_long_as_a_topic_of_a_message() {
+        // The length of a message's topic has 16 bits (WIRE §5.1), here it is a varbyte (WIRE §3.2).
+        let filter = |length: [u8; 3], len| [&[1][..], &length, &vec![b'x'; len]].concat();
+        let limits = Limits::default();
+        let longest = filter([0xff, 0xff, 0x03], 65_535);
+        let topics = decode_filter(&longest, &limits).map(|it| it.topics().len());
+        assert_eq!(topics, Ok(1));
+        let error = decode_filter(&filter([0x80, 0x80, 0x04], 65_536), &limits).unwrap_err();
+        assert_eq!((error.offset, error.kind), (1, DecodeErrorKind::TooMany));
+    }
+
+    #[test]
+    fn logs_show_the_beginning_of_a_frame_and_how_long_it_is() {
+        assert_eq!(Excerpt(&[0, 0xab]).to_string(), "00ab");
+        assert_eq!(Excerpt(&[1; 32]).to_string(), "01".repeat(32));
+        let long = format!("{}… (33 bytes)", "01".repeat(32));
+        assert_eq!(Excerpt(&[1; 33]).to_string(), long);
+    }
+}

@@ -433,3 +433,24 @@ fn ack_clone<'a>(input: &'a [u8], limits: &Limits) -> Parsed<'a, CommandContent>
         },
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_has_no_more_entries_than_a_value_may_have_elements() {
+        // WIRE §9: number, sender, receiver, kind 12, offset, heartbeat, entries of two nones.
+        let snapshot = |count: u8| {
+            let entries = vec![0; 2 * usize::from(count)];
+            [&[0; 56][..], &[12], &[0; 10], &[count], &entries].concat()
+        };
+        let limits = Limits {
+            elements: 3,
+            ..Limits::default()
+        };
+        let read = |count| Command::decode(&snapshot(count), &limits);
+        assert!(read(3).is_ok(), "{:?}", read(3));
+        assert_eq!(read(4).unwrap_err().kind, DecodeErrorKind::TooMany);
+    }
+}

@@ -198,6 +198,17 @@ mod tests {
     }
 
     #[test]
+    fn large_frames_that_come_at_once_are_all_handed_out() {
+        let frames = [1, 2, 3].map(|n| put_frame(0, |out| out.put_bytes(n, 100_000)));
+        let mut decoder = FrameDecoder::default();
+        decoder.push(&frames.concat());
+        for frame in frames {
+            assert_eq!(decoder.next_frame(1 << 20), Ok(Some(frame.slice(PREFIX..))));
+        }
+        assert!(decoder.is_empty());
+    }
+
+    #[test]
     fn a_length_above_the_limit_is_refused_before_its_bytes_arrive() {
         let mut decoder = FrameDecoder::default();
         decoder.push(&[0xff, 0xff, 0xff, 0xff]);

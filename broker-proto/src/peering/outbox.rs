@@ -218,6 +218,22 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_for_none_has_room_for_the_newest() {
+        let mut outbox = Outbox::new(&Options {
+            outbox: 0,
+            overflow: OverflowPolicy::DropOldest,
+            ..Options::default()
+        });
+        outbox.push(vec![0; WINDOW].into());
+        assert!(outbox.pop().is_some());
+        outbox.push_kept("bye".into());
+        assert_eq!(outbox.push("a".into()), Pushed::Dropped(0));
+        assert_eq!(outbox.push("b".into()), Pushed::Dropped(1));
+        outbox.sent(1);
+        assert_eq!(drain(&mut outbox), ["bye", "b"]);
+    }
+
+    #[test]
     fn reports_of_more_than_was_handed_out_do_no_harm() {
         let mut outbox = full(OverflowPolicy::DropOldest);
         outbox.sent(usize::MAX);

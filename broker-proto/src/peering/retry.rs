@@ -146,3 +146,37 @@ impl Dials {
         self.due.first().map(|(at, _)| *at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_lost_peer_covered_is_dialed_again_and_nothing_else() {
+        for (how, due) in [(Ended::Lost, true), (Ended::Overflow, false)] {
+            let (mut dials, now) = (Dials::default(), start());
+            let [gone, there] = [1, 2].map(|n| EndpointId::from_bytes([n; 16]));
+            for (port, peer) in [(1, gone), (2, there)] {
+                let retry = Some(Duration::from_secs(1));
+                dials.add(now, addr(port), retry);
+                let link = LinkId::Dialed(port.into());
+                dials.pop_due(now, link);
+                assert!(dials.ended(now, &addr(port), link, Ended::Redundant(peer)));
+            }
+            dials.uncover(now, gone, how);
+            let next = dials.pop_due(now, LinkId::Dialed(3));
+            assert_eq!(next, Some(addr(1)).filter(|_| due), "{how:?}");
+            assert_eq!(dials.next_due(), None);
+        }
+    }
+
+    fn addr(port: u16) -> PeerAddr {
+        let host = "h".to_owned();
+        PeerAddr { host, port }
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "any starting point will do")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+}

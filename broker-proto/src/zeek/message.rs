@@ -221,6 +221,31 @@ mod tests {
     }
 
     #[test]
+    fn options_of_a_log_writer_are_texts() {
+        let create = |value| {
+            let options = [(Data::string("tsv"), value)];
+            let [time, text] = [Data::Real(0.0), Data::string("")];
+            let info = vec![
+                text.clone(),
+                time.clone(),
+                time.clone(),
+                time,
+                Data::Table(options.into_iter().collect()),
+                text,
+            ];
+            let [stream, writer] = ["Conn::LOG", "Log::WRITER_ASCII"].map(Data::enum_value);
+            let fields = Data::Vector(Vec::new());
+            Message::from_data(message(2, vec![stream, writer, Data::Vector(info), fields]))
+        };
+        assert!(matches!(
+            create(Data::string("T")),
+            Ok(Message::LogCreate(_))
+        ));
+        let error = create(Data::Boolean(true)).unwrap_err();
+        assert_eq!(error.to_string(), "malformed log create: no writer options");
+    }
+
+    #[test]
     fn other_values_are_no_messages() {
         let error = |data| Message::from_data(data).unwrap_err();
         assert_eq!(error(message(6, vec![])), MessageError::UnknownType(6));

@@ -37,6 +37,21 @@ fn elements_are_counted_over_all_containers() {
 }
 
 #[test]
+fn an_element_that_comes_again_out_of_order_is_refused() {
+    // A set, and the keys of a table: 1, 2, 1.
+    let item = |n: u8| [2, 0, 0, 0, 0, 0, 0, 0, n];
+    let items = [1, 2, 1].map(item);
+    let entries = items.map(|item| [&item[..], &[0]].concat());
+    for bytes in [
+        [&[12, 3][..], &items.concat()].concat(),
+        [&[13, 3][..], &entries.concat()].concat(),
+    ] {
+        let kind = kind(&bytes, &Limits::default());
+        assert_eq!(kind, DecodeErrorKind::Duplicate);
+    }
+}
+
+#[test]
 fn a_count_beyond_the_input_is_refused_before_allocating() {
     let error = decode(&[14, 0xff, 0xff, 0xff, 0xff, 0x0f], &Limits::default()).unwrap_err();
     let kind = DecodeErrorKind::SizeExceedsInput {

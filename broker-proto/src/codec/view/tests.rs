@@ -22,6 +22,7 @@ fn a_view_shows_what_is_there() {
     assert_eq!(value.field(0), Some(Value::Port(Port::tcp(1))));
     assert_eq!(value.field(1), Some(Value::None));
     assert_eq!((value.field(2), key.field(0)), (None, None));
+    assert_eq!(value.as_str(), None);
     assert_eq!(entries.next(), None);
     let Some(Value::Set(items)) = view.value().field(1) else {
         panic!("{view:?}");
@@ -85,6 +86,12 @@ fn equal_parts_are_equal_wherever_they_are() {
     let [a, b, c, d, e] = [0, 1, 2, 3, 4].map(|n| view.value().field(n).unwrap());
     assert_eq!((a, d), (b, e));
     assert_ne!(a, c);
+    // [[], [none], {}, {none: none}]
+    let payload = [14, 4, 14, 0, 14, 1, 0, 13, 0, 13, 1, 0, 0];
+    let view = View::new(payload.to_vec().into(), &Limits::default()).unwrap();
+    let [none, one, empty, full] = [0, 1, 2, 3].map(|n| view.value().field(n).unwrap());
+    assert_ne!(none, one);
+    assert_ne!(empty, full);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a relay passes on (WIRE §6.3). MIDDLE is the relay, LOW and HIGH are its peers.
 
+use super::limits::update_from_low;
 use super::*;
 
 const A: LinkId = LinkId::Accepted(0);
@@ -196,4 +197,30 @@ fn relay(forwarding: Forwarding) -> Relay {
 fn envelope(from: [u8; 16], to: [u8; 16], kind: &str, ttl: &str, payload: &str) -> String {
     let (from, to) = (hex_of(&from), hex_of(&to));
     format!("0000002b {from} {to} {kind} {ttl} 0005 2f74657374 {payload}")
+}
+
+#[test]
+fn what_no_peer_may_get_is_not_published() {
+    let mut s = peered_acceptor();
+    // The peer wants everything there is (WIRE §6.2).
+    s.recv(&update_from_low("01 00"));
+    s.drain();
+    for (topic, payload) in [("", &[0][..]), ("/test", &[]), ("<$>/local/x", &[0])] {
+        let topic = Topic::from_static(topic);
+        let payload = Bytes::copy_from_slice(payload);
+        s.handle(Input::Publish { topic, payload });
+        assert_eq!(s.drain(), []);
+    }
+    let (topic, payload) = (Topic::from_static("/test"), Bytes::from_static(&[0]));
+    s.handle(Input::Publish { topic, payload });
+    assert_eq!(s.drain().len(), 1);
+}
+
+#[test]
+fn news_of_links_and_peers_that_are_not_there_change_nothing() {
+    let mut s = peered_acceptor();
+    let link = LinkId::Accepted(99);
+    s.handle(Input::Sent { link, messages: 1 });
+    s.handle(Input::CheckAlive { peer: id(HIGH) });
+    assert_eq!(s.drain(), []);
 }

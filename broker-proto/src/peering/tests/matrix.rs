@@ -289,6 +289,16 @@ fn every_failed_check_is_answered_with_its_code_and_text() {
             "peer has endpoint id 80000000-0000-4000-8000-000000000001, which is nil or our own",
         ),
         (
+            "00000016 08 5a45454b 00000000000000000000000000000000 01",
+            3,
+            "peer has endpoint id 00000000-0000-0000-0000-000000000000, which is nil or our own",
+        ),
+        (
+            SELECT_MIDDLE,
+            3,
+            "peer has endpoint id 80000000-0000-4000-8000-000000000001, which is nil or our own",
+        ),
+        (
             "00000016 08 5a45454b ffffffffffff4fffbfffffffffffffff 01",
             3,
             "ffffffff-ffff-4fff-bfff-ffffffffffff originates although its id is the larger one",

@@ -323,6 +323,11 @@ mod tests {
         assert_eq!(problem(&[0xff, 0, 0, 0]), "a negative count");
         let pattern = [0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0, 0, 1];
         assert_eq!(problem(&pattern), "a type that no log has");
+        let mapped = [
+            &[0, 0, 0, 1, 0, 0, 0, 11, 0, 0, 0, 0, 1, 6][..],
+            &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1],
+        ];
+        assert_eq!(problem(&mapped.concat()), "an IPv4 address in 16 bytes");
         let mut deep = vec![0, 0, 0, 1];
         for _ in 0..10 {
             deep.extend_from_slice(&[0, 0, 0, 19, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1]);
