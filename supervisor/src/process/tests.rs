@@ -27,9 +27,27 @@ fn a_peer_that_is_turned_away_is_not_heard_whatever_comes_with_its_last_handshak
         }
     }
     let chunk = Bytes::from(chunk);
-    let input = peering::Input::Bytes { link: LINK, chunk };
+    let input = peering::Input::Bytes {
+        link: LINK,
+        chunk: chunk.clone(),
+    };
     rig.handle(Input::Peering { input });
     assert_eq!(rig.process.endpoint.counters().cut.expelled, 1);
+    // However often it comes.
+    for n in 10..14 {
+        let link = peering::LinkId::Accepted(n);
+        let opened = peering::Input::Opened {
+            link,
+            remote: "127.0.0.1:57191".parse().unwrap(),
+            certificate: None,
+        };
+        let chunk = chunk.clone();
+        let bytes = peering::Input::Bytes { link, chunk };
+        for input in [opened, bytes] {
+            rig.handle(Input::Peering { input });
+        }
+    }
+    assert_eq!(rig.process.endpoint.counters().cut.expelled, 5);
     assert_eq!(rig.children.len(), before);
 }
 
@@ -83,6 +101,11 @@ fn malformed_and_foreign_messages_are_survived() {
             vec![Data::None, Data::None],
         )
         .encode(),
+        Event::new(
+            "SupervisorControl::destroy_request",
+            vec![Data::string("r"), Data::None],
+        )
+        .encode(),
         Event::new("Unknown::event", vec![]).encode(),
     ] {
         rig.feed(&data_frame(&recorded, payload));
@@ -98,10 +121,58 @@ fn malformed_and_foreign_messages_are_survived() {
 fn a_peer_of_an_older_version_is_answered_in_its_layout() {
     let recorded = recorded();
     let mut rig = Rig::connected(&recorded);
+    let node = node_of_6_0();
+    rig.feed(&data_frame(&recorded, ask("create", node.clone())));
+    let told = rig.told.last().unwrap();
+    assert!(told.contains(r#""scripts":["local.zeek"],"#), "{told}");
+    assert_eq!(listed(&mut rig, &recorded), node);
+}
+
+#[test]
+fn what_the_operator_says_of_the_peers_version_counts_whatever_it_shows() {
+    let recorded = recorded();
+    let mut rig = Rig::connected(&recorded);
+    rig.process.layout = LayoutKnown::Told(Layout::V7_0);
+    rig.feed(&data_frame(&recorded, ask("create", node_of_6_0())));
+    let Data::Vector(fields) = listed(&mut rig, &recorded) else {
+        panic!("a record is a vector");
+    };
+    // Without `scripts` (API §1.5).
+    assert_eq!(fields.len(), 12);
+}
+
+fn ask(name: &str, what: Data) -> Bytes {
+    let args = vec![Data::string("r"), what];
+    Event::new(format!("SupervisorControl::{name}_request"), args).encode()
+}
+
+/// The configuration of the node `old` in the answer to a status request.
+fn listed(rig: &mut Rig, recorded: &[Frame]) -> Data {
+    rig.feed(&data_frame(recorded, ask("status", Data::string("old"))));
+    let answer = rig.sent.last().unwrap().slice(4..);
+    let answer = Envelope::decode(&answer).unwrap();
+    let answer = Event::decode(&answer.payload, &Limits::default()).unwrap();
+    let [reqid, Data::Vector(status)] = &answer.args[..] else {
+        panic!("no status: {answer:?}");
+    };
+    let [Data::Table(nodes)] = &status[..] else {
+        panic!("no nodes: {status:?}");
+    };
+    let nodes: Vec<_> = nodes.into_iter().collect();
+    let [(name, Data::Vector(node))] = &nodes[..] else {
+        panic!("not one node: {nodes:?}");
+    };
+    assert_eq!((reqid, *name), (&Data::string("r"), &Data::string("old")));
+    assert_eq!((node.len(), &node[1]), (2, &Data::None));
+    node[0].clone()
+}
+
+/// Zeek 6.0 is the only version with 13 fields (API §1.5).
+fn node_of_6_0() -> Data {
     let text = |text: &str| Data::string(text);
     let lists = || Data::Vector(vec![]);
-    // Zeek 6.0, the only version with 13 fields (API §1.5).
-    let node = Data::Vector(vec![
+    let tables = || Data::Table(BTreeMap::<Data, Data>::new().into_iter().collect());
+    Data::Vector(vec![
         text("old"),
         Data::None,
         text("t.pcap"),
@@ -112,24 +183,25 @@ fn a_peer_of_an_older_version_is_answered_in_its_layout() {
         lists(),
         lists(),
         Data::Vector(vec![text("local.zeek")]),
-        Data::Table(BTreeMap::<Data, Data>::new().into_iter().collect()),
+        tables(),
         Data::None,
-        Data::Table(BTreeMap::<Data, Data>::new().into_iter().collect()),
-    ]);
-    let ask = |name: &str, what: Data| {
-        let args = vec![text("r"), what];
-        Event::new(format!("SupervisorControl::{name}_request"), args).encode()
+        tables(),
+    ])
+}
+
+#[test]
+fn a_supervisor_without_an_address_listens_nowhere() {
+    let settings = Settings {
+        listen: None,
+        zeek: "zeek".into(),
+        args: Vec::new(),
+        own: Vec::new(),
+        policy: crate::settings::Policy::default(),
     };
-    rig.feed(&data_frame(&recorded, ask("create", node.clone())));
-    let told = rig.told.last().unwrap();
-    assert!(told.contains(r#""scripts":["local.zeek"],"#), "{told}");
-    rig.feed(&data_frame(&recorded, ask("status", text("old"))));
-    let answer = rig.sent.last().unwrap().slice(4..);
-    let answer = Envelope::decode(&answer).unwrap();
-    let answer = Event::decode(&answer.payload, &Limits::default()).unwrap();
-    let status = Data::Vector(vec![node, Data::None]);
-    let nodes = Data::Table([(text("old"), status)].into_iter().collect());
-    assert_eq!(answer.args, [text("r"), Data::Vector(vec![nodes])]);
+    let id = EndpointId::from_bytes([1; 16]);
+    let mut process = SupervisorProcess::new(settings, id, IdGen::new(1), rig::start());
+    let outputs: Vec<Output> = std::iter::from_fn(|| process.poll_output()).collect();
+    assert!(outputs.is_empty(), "{outputs:?}");
 }
 
 #[test]

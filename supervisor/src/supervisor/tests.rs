@@ -69,6 +69,30 @@ fn requests_behind_a_directory_are_answered_in_order() {
 }
 
 #[test]
+fn only_so_many_requests_wait_for_a_directory() {
+    let mut rig = Rig::new();
+    rig.request(create("r1", in_directory("a", "d")));
+    for _ in 0..MAX_WAITING + 5 {
+        rig.request(destroy("r2", "none"));
+    }
+    assert_eq!(rig.drain(), [make_directory("d")]);
+    rig.directory_made();
+    let mut outputs = rig.drain();
+    let answers = outputs.split_off(2);
+    assert_eq!(outputs, [created("r1", ""), spawn(A1)]);
+    assert_eq!(answers, vec![destroyed("r2", false); MAX_WAITING]);
+}
+
+#[test]
+fn a_directory_that_nobody_waits_for_is_no_news() {
+    let mut rig = Rig::new();
+    rig.directory_made();
+    assert_eq!(rig.drain(), []);
+    rig.request(create("r1", NodeConfig::named("a")));
+    assert_eq!(rig.drain(), [created("r1", ""), spawn(A1)]);
+}
+
+#[test]
 fn nodes_of_one_cluster_have_its_layout_in_common() {
     let mut rig = Rig::new();
     for name in ["a", "b", "c"] {
@@ -455,4 +479,22 @@ fn what_a_quick_node_prints_before_its_status_is_of_its_own_life() {
     rig.message(a2, "status a 202\0");
     let told = node_exit("a", "hello", "");
     assert_eq!(rig.drain(), [node_status("a", 202), told, open("a", None)]);
+}
+
+#[test]
+fn of_what_a_node_prints_before_its_status_a_mebibyte_is_kept() {
+    let mut rig = Rig::new();
+    rig.request(create("r1", NodeConfig::named("a")));
+    rig.host(spawned(A1, 100));
+    rig.drain();
+    let text = "x".repeat(1 << 10);
+    for _ in 0..1100 {
+        rig.printed(A1, Stream::Stdout, &format!("[a] {text}\n"));
+    }
+    assert_eq!(rig.drain(), []);
+    rig.message(A1, "status a 101\0");
+    let mut outputs = rig.drain();
+    let lines = outputs.split_off(2);
+    assert_eq!(outputs, [node_status("a", 101), open("a", None)]);
+    assert_eq!(lines, vec![line("a", Stream::Stdout, &text); 1024]);
 }

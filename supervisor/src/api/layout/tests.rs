@@ -207,3 +207,42 @@ fn endpoint(fields: usize, p: Port) -> Data {
     endpoint.truncate(fields);
     Data::Vector(endpoint)
 }
+
+#[test]
+fn what_is_no_configuration_or_status_shows_no_layout() {
+    let table = |value| Data::Table([(Data::string("w"), value)].into_iter().collect());
+    let record = |field| Data::Vector(vec![field]);
+    for status in [
+        Data::None,
+        Data::Vector(Vec::new()),
+        record(Data::None),
+        record(table(Data::None)),
+        record(table(Data::Vector(Vec::new()))),
+        record(table(record(Data::None))),
+    ] {
+        assert_eq!(Layout::seen_in_status(&status), None, "{status:?}");
+    }
+    let Data::Vector(mut fields) = NodeConfig::named("w").into_data_as(Layout::V7_0) else {
+        panic!("a record is a vector");
+    };
+    for cluster in [Data::None, table(Data::None)] {
+        fields[11] = cluster;
+        assert_eq!(Layout::seen_in(&Data::Vector(fields.clone())), None);
+    }
+}
+
+#[test]
+fn a_node_outside_a_cluster_has_no_name_in_one() {
+    let mut node = NodeConfig::named("w");
+    assert_eq!(node.cluster_node(), "");
+    let member = ClusterEndpoint {
+        role: ClusterRole::Worker,
+        host: broker_proto::Address::UNSPECIFIED,
+        p: Port::NONE,
+        interface: None,
+        pcap_file: None,
+        metrics_port: None,
+    };
+    node.cluster.insert("w".into(), member);
+    assert_eq!(node.cluster_node(), "w");
+}

@@ -214,7 +214,7 @@ impl Rig {
 }
 
 #[allow(clippy::disallowed_methods, reason = "any starting point will do")]
-fn start() -> Instant {
+pub(super) fn start() -> Instant {
     Instant::now()
 }
 

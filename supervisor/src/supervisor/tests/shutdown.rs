@@ -133,6 +133,20 @@ fn a_grace_beyond_the_stems_own_keeps_the_stem_from_killing() {
     assert_eq!(rig.due(), Some(secs(60)));
 }
 
+#[test]
+fn a_controller_or_agent_that_was_created_as_a_node_stops_last_too() {
+    let mut rig = Rig::new();
+    let mut agent = NodeConfig::named("agent");
+    let marker = crate::api::MANAGEMENT_NODE_VARIABLE;
+    agent.env.insert(marker.into(), "AGENT".into());
+    rig.run_as(agent, A1, 100);
+    rig.run_as(with_role("l", ClusterRole::Logger), LOGGER, 200);
+    rig.handle(Input::Shutdown);
+    assert_eq!(rig.drain(), [term(LOGGER, 200)]);
+    rig.host(exited(LOGGER, 200, Ending::Status(0)));
+    assert_eq!(rig.drain(), [close("l"), term(A1, 100)]);
+}
+
 fn patient(grace: std::time::Duration) -> Policy {
     Policy {
         grace,
