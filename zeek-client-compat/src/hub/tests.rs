@@ -301,6 +301,37 @@ fn a_client_that_left_gets_nothing() {
 }
 
 #[test]
+fn a_client_is_told_only_of_topics_that_it_wants() {
+    let (mut hub, now) = hub();
+    let a = subscribed(&mut hub, now, 0, SUBSCRIBE);
+    let b = subscribed(&mut hub, now, 1, r#"["zeek/other"]"#);
+    for client in [a, b, ClientId(99)] {
+        let (topic, event) = (CONTROLLER, ping());
+        hub.handle(
+            now,
+            Input::Tell {
+                client,
+                topic,
+                event,
+            },
+        );
+    }
+    assert_eq!(drain(&mut hub), [send(a, PING_OUT)]);
+}
+
+#[test]
+fn a_client_leaves_once() {
+    let (mut hub, now) = hub();
+    let client = subscribed(&mut hub, now, 0, SUBSCRIBE);
+    for _ in 0..2 {
+        let reason = "left".into();
+        hub.handle(now, Input::Closed { client, reason });
+    }
+    assert!(hub.client(client).is_none());
+    assert_eq!(drain(&mut hub), []);
+}
+
+#[test]
 fn shutdown_closes_everybody_and_whoever_comes_late() {
     let (mut hub, now) = hub();
     let a = subscribed(&mut hub, now, 0, SUBSCRIBE);

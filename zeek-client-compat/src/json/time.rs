@@ -177,6 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_beyond_a_clock_or_behind_a_time_is_refused() {
+        for text in [
+            "2024-02-29T24:00:00",
+            "2024-02-29T00:60:00",
+            "2024-02-29T00:00:60",
+            "2024-02-29T00:00:00+24:00",
+            "2024-02-29T00:00:00+00:60",
+            "2024-02-29T00:00:00Zz",
+        ] {
+            assert_eq!(parse_timestamp(text), None, "{text}");
+        }
+        let east = parse_timestamp("2024-03-01T23:58:59+23:59");
+        assert_eq!(east, parse_timestamp("2024-02-29T23:59:59Z"));
+    }
+
+    #[test]
     fn every_day_of_the_range_converts_back() {
         for day in -106_752..=106_751 {
             let (year, month, date) = civil_from_days(day);
