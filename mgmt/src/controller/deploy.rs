@@ -218,7 +218,7 @@ impl Controller {
                 }
             }
             Phase::Storing { until } if *until <= now => {
-                return self.give_up_on_disk(deployment);
+                return self.give_up_on_disk(now, deployment);
             }
             Phase::Storing { .. } => {}
             Phase::Stored => return self.rearrange(now, deployment),
@@ -309,11 +309,12 @@ impl Controller {
 
     /// Nothing is sent out that might not be stored. If it is stored after all, it is in force, and
     /// agents get it when they return or with the next deployment.
-    fn give_up_on_disk(&mut self, mut deployment: Deployment) {
+    fn give_up_on_disk(&mut self, now: Instant, mut deployment: Deployment) {
         let failure = ApiResult::failed(&deployment.reqid, not_stored(SLOW_DISK));
         deployment.results.push(failure);
         deployment.has_timed_out = true;
         self.answer(deployment, None);
+        self.deliver_due(now);
     }
 
     /// Makes the configuration's instances the wanted ones (API §4.4 C13).

@@ -396,3 +396,24 @@ fn a_restarted_controller_knows_what_was_staged() {
     rig.request(deploy("d"));
     assert_eq!(rig.lines(), ["a <- welcome #1"]);
 }
+
+#[test]
+fn an_agent_that_is_due_during_a_save_is_asked_as_soon_as_that_is_given_up() {
+    let mut rig = Rig::deployed(&["a"]);
+    rig.stage(config("c1", &["a"], &["a"]));
+    rig.peer_down("a");
+    rig.join("a");
+    rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+    let error = "agent has no connection to its supervisor";
+    let refused = vec![ApiResult::failed("x", error).on_instance("a")];
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), refused));
+    rig.pass(secs(1));
+    rig.hold_disk();
+    rig.request(deploy("d1"));
+    rig.lines();
+    rig.now += secs(10);
+    rig.controller.handle_timeout(rig.now);
+    let lines = rig.lines();
+    assert_eq!(lines[1..], ["a <- deploy #3 c0"], "{lines:?}");
+    assert_eq!(rig.controller.poll_timeout(), None);
+}
