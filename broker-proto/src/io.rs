@@ -9,6 +9,7 @@
 pub mod entropy;
 pub mod gate;
 pub mod handle;
+mod keepalive;
 pub mod listen;
 pub mod tls;
 pub mod transport;

@@ -10,13 +10,15 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::io::gate::{Count, Gate, LeftOut, Pass};
+use crate::io::keepalive::keep_alive;
 use crate::io::tls::{Acceptor, Stream};
 use crate::peering::PeerAddr;
 
 /// Listens at the first address that `addr` stands for and that can be bound.
 ///
 /// An empty host means every interface, both address families where the system has them. Port 0
-/// lets the system choose. Accepted sockets have TCP keepalive on (WIRE §6.5).
+/// lets the system choose. Accepted sockets have TCP keepalive on, and end a
+/// minute after their other end is gone (WIRE §6.5).
 ///
 /// # Errors
 /// If the name has no address or none of its addresses can be bound.
@@ -160,7 +162,7 @@ fn bind_one(local: SocketAddr) -> io::Result<TcpListener> {
     };
     socket.set_reuseaddr(true)?;
     // Accepted sockets inherit it.
-    socket.set_keepalive(true)?;
+    keep_alive(&socket)?;
     socket.bind(local)?;
     socket.listen(BACKLOG)
 }

@@ -23,6 +23,7 @@ use tracing::debug;
 use super::backend::Backend;
 use super::verify::AnyCertificate;
 use super::{Inner, Stream, explain};
+use crate::io::keepalive::keep_alive;
 use crate::peering::PeerAddr;
 use crate::tls::NameCheck;
 
@@ -288,7 +289,7 @@ async fn open(remote: SocketAddr) -> io::Result<TcpStream> {
     } else {
         TcpSocket::new_v4()?
     };
-    socket.set_keepalive(true)?;
+    keep_alive(&socket)?;
     let tcp = socket.connect(remote).await?;
     // Dialing a free port of this machine again and again, TCP sooner or later picks that very port
     // for this end, and connects the socket to itself.
