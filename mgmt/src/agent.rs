@@ -34,7 +34,7 @@ mod restart;
 mod tests;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -193,8 +193,8 @@ pub struct Agent {
     /// another one takes its place.
     current: Option<String>,
     nodes: Nodes,
-    /// Names of nodes that were ordered to end: their processes may be there for a while.
-    ended: BTreeSet<String>,
+    /// Nodes that were ordered to end, with their processes, which may be there for a while.
+    ended: BTreeMap<String, Option<i64>>,
     deployment: Option<Deployment>,
     memory: Memory,
     /// Numbers deployments.
@@ -222,7 +222,7 @@ impl Agent {
             greet_again: BTreeMap::new(),
             current: None,
             nodes: Nodes::default(),
-            ended: BTreeSet::new(),
+            ended: BTreeMap::new(),
             deployment: None,
             memory: Memory::default(),
             round: 0,

@@ -365,9 +365,9 @@ impl Agent {
             self.ask_supervisor(SupervisorRequest::Destroy { reqid, node: order });
             self.change(node, LocalNode::on_ended);
             ended.insert(node.clone());
-        }
-        if self.ended.len() < MAX_ENDED {
-            self.ended.extend(ended.iter().cloned());
+            if self.ended.len() < MAX_ENDED || self.ended.contains_key(node) {
+                self.ended.insert(node.clone(), running.pid);
+            }
         }
         ended
     }
@@ -398,8 +398,8 @@ impl Agent {
                 continue;
             }
             let mut node = LocalNode::pending(config.clone());
-            if self.ended.contains(&config.name) {
-                node.on_former();
+            if let Some(pid) = self.ended.get(&config.name) {
+                node.on_former(*pid);
             }
             if let Some(why) = plan::refusal(&config) {
                 tracing::warn!(node = config.name, "{why}");

@@ -101,8 +101,8 @@ impl Agent {
             if self.nodes.get(&name).is_some_and(LocalNode::is_refused) || self.is_queued(&name) {
                 continue;
             }
-            if status.nodes.contains_key(&name) {
-                if self.change(&name, LocalNode::on_found) == Some(true) {
+            if let Some(found) = status.nodes.get(&name) {
+                if self.change(&name, |node| node.on_found(found.pid)) == Some(true) {
                     self.on_node_up(now, &name);
                 }
             } else if is_same {

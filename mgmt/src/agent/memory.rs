@@ -129,7 +129,7 @@ impl Agent {
             return self.forget_former_nodes();
         }
         for name in &there {
-            self.change(name, LocalNode::on_found);
+            self.change(name, |node| node.on_found(None));
         }
         for name in &missing {
             tracing::warn!(name, "node of a former life is gone, or is another one");

@@ -34,8 +34,9 @@ pub(super) struct LocalNode {
     /// Whether the supervisor has taken it on. What that says of the name before is about a former
     /// node.
     is_created: bool,
-    /// A process that was ordered before may still have its name, until it starts.
-    has_former: bool,
+    /// A process that was ordered before may still have its name, until it starts: this one, if
+    /// its number is known.
+    former: Option<Option<i64>>,
     /// It shall end and start again, and has not started yet.
     is_restarting: bool,
     /// How often the supervisor started it.
@@ -135,7 +136,7 @@ impl LocalNode {
             },
             outputs: None,
             is_created: false,
-            has_former: false,
+            former: None,
             is_restarting: false,
             starts: 0,
             greeted: 0,
@@ -150,13 +151,13 @@ impl LocalNode {
     }
 
     /// Another process was ordered to end under its name.
-    pub(super) fn on_former(&mut self) {
-        self.has_former = true;
+    pub(super) fn on_former(&mut self, pid: Option<i64>) {
+        self.former = Some(pid);
     }
 
     /// Whether the supervisor has taken it on is not known.
     pub(super) fn on_unanswered(&mut self) {
-        self.has_former = false;
+        self.former = None;
     }
 
     /// One that the supervisor has started once, for a former life of the agent.
@@ -237,7 +238,7 @@ impl LocalNode {
         }
         self.peer = Some(from);
         self.is_linked = true;
-        if self.is_restarting || (self.has_former && self.starts == 0) {
+        if self.is_restarting || (self.former.is_some() && self.starts == 0) {
             self.is_early = true;
             return false;
         }
@@ -370,14 +371,17 @@ impl LocalNode {
         }
     }
 
-    /// A supervisor that was away knows it, and may have told of its start meanwhile. `true` if it
-    /// has said hello already.
-    pub(super) fn on_found(&mut self) -> bool {
+    /// A supervisor that was away knows it by this process, and may have told of its start
+    /// meanwhile. `true` if it has said hello already.
+    pub(super) fn on_found(&mut self, pid: Option<i64>) -> bool {
         self.is_created = true;
         if self.state() == State::Unknown {
             self.config.state = State::Pending;
         }
-        self.starts = self.starts.max(1);
+        if self.starts > 0 || pid.is_none() || self.former == Some(pid) {
+            return false;
+        }
+        self.starts = 1;
         self.take_early()
     }
 
