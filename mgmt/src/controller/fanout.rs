@@ -232,6 +232,12 @@ impl Controller {
         };
         self.fanouts.parents.remove(child);
         fanout.awaited.remove(child);
+        // One that lacks the deployed configuration may have nodes that others were asked for.
+        let is_its = |it: &ApiResult| {
+            let node = it.node.as_ref().filter(|_| query != Query::GetNodes);
+            node.is_none_or(|node| asked.nodes.contains(node))
+        };
+        let results: Vec<ApiResult> = results.into_iter().filter(is_its).collect();
         let named: BTreeSet<&String> = results.iter().filter_map(|it| it.node.as_ref()).collect();
         asked.nodes.retain(|node| !named.contains(node));
         let unnamed = if results.iter().all(|it| it.node.is_some()) {
