@@ -61,12 +61,17 @@ impl ZeekClient {
         &self.program
     }
 
-    /// Runs one command against the controller on this port of 127.0.0.1. `settings` are further
-    /// options in front of the command.
+    /// Runs one command against the controller on this port of 127.0.0.1. Settings are
+    /// further options in front of the command.
     ///
     /// # Errors
     /// If the client cannot be started or does not end.
     pub fn run<S: AsRef<OsStr>>(&self, port: u16, args: &[S]) -> io::Result<Finished> {
+        command::run(&mut self.command(port, args), RUN_LIMIT)
+    }
+
+    /// What [`Self::run`] runs.
+    pub fn command<S: AsRef<OsStr>>(&self, port: u16, args: &[S]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--controller").arg(format!("127.0.0.1:{port}"));
         command.args(args);
@@ -78,7 +83,7 @@ impl ZeekClient {
         }
         command.env_remove("ZEEK_CLIENT_CONFIG_FILE");
         command.env_remove("ZEEK_CLIENT_CONFIG_SETTINGS");
-        command::run(&mut command, RUN_LIMIT)
+        command
     }
 }
 

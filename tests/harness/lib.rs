@@ -11,6 +11,7 @@
 //! | [`binaries`], [`ports`], [`command`], [`lock`] | programs of this workspace, and how to run them |
 //! | [`tree`], [`processes`] | a running `zeek-mgmt`, and a look at what it left behind |
 //! | [`lone`] | a controller alone, to be killed and started again on what it kept |
+//! | [`namespace`] | hosts inside this machine, with networks of their own |
 //! | [`websocket`] | a client of the WebSocket port that may misbehave |
 //!
 //! Everything here blocks and reads clocks: real processes are waited for in loops that have a
@@ -28,6 +29,7 @@ pub mod cluster;
 pub mod command;
 pub mod lock;
 pub mod lone;
+pub mod namespace;
 pub mod normal;
 pub mod ports;
 pub mod processes;

@@ -40,6 +40,11 @@ pub fn peak_kib(pid: i32) -> Option<u64> {
     status_kib(pid, "VmHWM:")
 }
 
+/// How many descriptors a process has open.
+pub fn descriptors(pid: i32) -> Option<usize> {
+    Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
+}
+
 /// What a process has used of all cores, in user and kernel mode, to 10 ms.
 pub fn processor_time(pid: i32) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

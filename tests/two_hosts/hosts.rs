@@ -1,7 +1,7 @@
 //! Two hosts with a cable between them, or what comes nearest.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,6 +10,7 @@ use std::time::Duration;
 use harness::binaries;
 use harness::client::ZeekClient;
 use harness::command::{self, Finished};
+use harness::namespace::{Namespace, Own};
 use harness::processes::{self, MARKER};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -52,86 +53,38 @@ impl Host {
 
 const HOSTS: [Host; 2] = [Host::Controller, Host::Sensor];
 
-/// Two network namespaces of a user namespace, connected. Gone when dropped: whoever holds them ends
-/// with its standard input.
+/// Two network namespaces of a user namespace, connected.
 pub(crate) struct Cable {
-    controller: Child,
-    sensor: Child,
+    controller: Namespace,
+    sensor: Namespace,
 }
 
 impl Cable {
     /// # Errors
     /// If the system has no such namespaces for unprivileged users, or lacks the tools.
     pub(crate) fn lay() -> io::Result<Self> {
-        let controller = hold(Command::new("unshare").args(["-U", "-r", "-n"]))?;
-        let sensor = hold(enter(&controller, "unshare").arg("-n"))?;
+        let controller = Namespace::new(Own::Network)?;
+        let sensor = controller.sibling()?;
         let cable = Self { controller, sensor };
-        let sensor = cable.sensor.id();
+        let sensor = cable.sensor.pid();
         let link = format!("ip link add cable type veth peer name cable netns {sensor}");
-        cable.sets_up(Host::Controller, &link)?;
+        cable.of(Host::Controller).run(&link)?;
         for host in HOSTS {
             let address = host.address();
-            cable.sets_up(
-                host,
-                &format!(
-                    "ip link set lo up && ip address add {address}/24 dev cable && \
-                     ip link set cable up"
-                ),
-            )?;
+            cable.of(host).run(&format!(
+                "ip link set lo up && ip address add {address}/24 dev cable && \
+                 ip link set cable up"
+            ))?;
         }
         Ok(cable)
     }
 
-    fn sets_up(&self, host: Host, script: &str) -> io::Result<()> {
-        let done = command::run(self.program(host, "sh").args(["-c", script]), COMMAND_LIMIT)?;
-        if done.code == Some(0) {
-            return Ok(());
-        }
-        Err(io::Error::other(format!("{script}: {}", done.stderr)))
-    }
-
-    /// A program on one of the hosts.
-    fn program(&self, host: Host, program: &str) -> Command {
+    fn of(&self, host: Host) -> &Namespace {
         match host {
-            Host::Controller => enter(&self.controller, program),
-            Host::Sensor => enter(&self.sensor, program),
+            Host::Controller => &self.controller,
+            Host::Sensor => &self.sensor,
         }
     }
-}
-
-impl Drop for Cable {
-    fn drop(&mut self) {
-        for holder in [&mut self.sensor, &mut self.controller] {
-            // It may have ended already.
-            let _ = holder.kill();
-            let _ = holder.wait();
-        }
-    }
-}
-
-/// Has namespaces stay until their holder ends.
-fn hold(command: &mut Command) -> io::Result<Child> {
-    let command = command.args(["sh", "-c", "echo there; exec cat"]);
-    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = pipes.stderr(Stdio::null()).spawn()?;
-    let mut line = String::new();
-    if let Some(stdout) = child.stdout.take() {
-        let mut stdout = BufReader::new(stdout);
-        stdout.read_line(&mut line)?;
-    }
-    if line == "there\n" {
-        return Ok(child);
-    }
-    let status = child.wait()?;
-    Err(io::Error::other(format!("{command:?} ended with {status}")))
-}
-
-fn enter(holder: &Child, program: &str) -> Command {
-    let mut command = Command::new("nsenter");
-    let holder = holder.id().to_string();
-    command.args(["--target", &holder, "--user", "--net"]);
-    command.args(["--preserve-credentials", "--", program]);
-    command
 }
 
 /// The hosts with their home directories, and what runs on them.
@@ -234,7 +187,7 @@ impl Hosts {
             script = script.replace(host.address(), self.address(host));
         }
         let mut command = match &self.cable {
-            Some(cable) => cable.program(host, "sh"),
+            Some(cable) => cable.of(host).program("sh"),
             None => Command::new("sh"),
         };
         command.args(["-e", "-c", &script]);
