@@ -169,7 +169,12 @@ fn place(path: &str) -> Place {
 }
 
 fn is_test_file(path: &str) -> bool {
-    let harness = ["tests/harness/", "tests/demo/", "tests/standin/"];
+    let harness = [
+        "tests/harness/",
+        "tests/demo/",
+        "tests/standin/",
+        "tests/chaos/",
+    ];
     let testing = place(path) == Place::Testing && !harness.iter().any(|h| path.starts_with(h));
     testing
         || path
