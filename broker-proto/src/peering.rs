@@ -39,7 +39,7 @@ use crate::topic::{Filter, Topic};
 use crate::{ByteString, EndpointId, IdGen, PeerCertificate};
 use handshake::{Handshake, hello};
 use link::{Establishing, Generation, Link, LinkState, Question};
-use outbox::{Outbox, Pushed};
+use outbox::{Frame, Outbox, Pushed};
 use registry::Registry;
 use retry::{Dials, Ended};
 use routes::Routes;
@@ -176,6 +176,7 @@ impl Endpoint {
             }
             Input::Publish { topic, payload } => self.publish(now, topic, payload),
             Input::PublishFrame { topic, frame } => self.publish_frame(now, &topic, frame),
+            Input::PublishParts { topic, parts } => self.publish_parts(now, &topic, parts),
             Input::Unpeer { addr } => self.unpeer(now, &addr),
             Input::Restrict { peer, to } => self.restrict(peer, to),
             Input::Expel { peer, reason } => self.expel(now, peer, &reason),
@@ -486,7 +487,7 @@ impl Endpoint {
     }
 
     /// Queues a message for a peer, within the limits of its outbox.
-    fn send_message(&mut self, now: Instant, id: LinkId, frame: Bytes) {
+    fn send_message(&mut self, now: Instant, id: LinkId, frame: Frame) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };

@@ -355,6 +355,7 @@ impl World {
             | peering::Input::Subscribe { .. }
             | peering::Input::Publish { .. }
             | peering::Input::PublishFrame { .. }
+            | peering::Input::PublishParts { .. }
             | peering::Input::Unpeer { .. }
             | peering::Input::Restrict { .. }
             | peering::Input::Expel { .. }

@@ -125,6 +125,23 @@ pub fn data_frame(sender: EndpointId, topic: &Topic, payload: &[u8]) -> Bytes {
     })
 }
 
+/// The same up to the payload, which has so many bytes and follows in parts of its own.
+pub(crate) fn data_frame_start(sender: EndpointId, topic: &Topic, payload: usize) -> Bytes {
+    let topic = topic.as_bytes();
+    let len = HEADER_LEN + topic.len() + payload;
+    let mut out = BytesMut::with_capacity(4 + HEADER_LEN + topic.len());
+    out.put_u32(u32::try_from(len).expect("payloads are far below 4 GiB"));
+    put_header(
+        sender,
+        EndpointId::NIL,
+        MessageKind::Data,
+        TTL,
+        topic,
+        &mut out,
+    );
+    out.freeze()
+}
+
 fn put_header(
     sender: EndpointId,
     receiver: EndpointId,

@@ -141,6 +141,14 @@ pub enum Input {
         /// [`data_frame`]: crate::codec::envelope::data_frame
         frame: Bytes,
     },
+    /// The same with a value in parts, each of which is handed on as it is: what is much the same
+    /// for many peers is in memory once, however many of them it waits for.
+    PublishParts {
+        /// The topic.
+        topic: Topic,
+        /// One encoded value, cut anywhere.
+        parts: Vec<Bytes>,
+    },
     /// End the peering with this address and stop dialing it.
     Unpeer {
         /// As given to `Dial`.
@@ -187,11 +195,11 @@ pub enum Output {
         /// Where.
         addr: PeerAddr,
     },
-    /// Write one frame; answered by `Sent`.
+    /// Write one frame, or a part of one whose other parts follow; answered by `Sent`.
     Send {
         /// The link.
         link: LinkId,
-        /// The frame, length prefix included.
+        /// The frame, length prefix included; in parts only if it was published in parts.
         bytes: Bytes,
     },
     /// Close once everything sent before is written; answered by `Closed`.

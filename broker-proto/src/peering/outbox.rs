@@ -24,6 +24,8 @@ pub(super) struct Outbox {
     pongs: VecDeque<Bytes>,
     update: Option<Bytes>,
     queue: VecDeque<Entry>,
+    /// What is left of a frame whose start the caller has: nothing may come between.
+    begun: VecDeque<Bytes>,
     /// What the policy may drop of the queue: how many, and how many bytes.
     messages: usize,
     bytes: usize,
@@ -31,8 +33,34 @@ pub(super) struct Outbox {
 
 #[derive(Debug)]
 struct Entry {
-    frame: Bytes,
+    frame: Frame,
     kept: bool,
+}
+
+/// One frame, in one piece or in several that others may share.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    first: Bytes,
+    /// In their order.
+    others: Vec<Bytes>,
+}
+
+impl Frame {
+    /// In pieces, of which this is the first.
+    pub(super) fn in_parts(first: Bytes, others: Vec<Bytes>) -> Self {
+        Self { first, others }
+    }
+
+    /// In bytes.
+    pub(super) fn len(&self) -> usize {
+        self.first.len() + self.others.iter().map(Bytes::len).sum::<usize>()
+    }
+}
+
+impl<B: Into<Bytes>> From<B> for Frame {
+    fn from(bytes: B) -> Self {
+        Self::in_parts(bytes.into(), Vec::new())
+    }
 }
 
 /// What became of a message.
@@ -58,13 +86,15 @@ impl Outbox {
             pongs: VecDeque::new(),
             update: None,
             queue: VecDeque::new(),
+            begun: VecDeque::new(),
             messages: 0,
             bytes: 0,
         }
     }
 
     /// Adds a message, which the overflow policy may drop.
-    pub(super) fn push(&mut self, frame: Bytes) -> Pushed {
+    pub(super) fn push(&mut self, frame: impl Into<Frame>) -> Pushed {
+        let frame = frame.into();
         if !self.overflows(frame.len()) {
             self.append(frame);
             return Pushed::Queued;
@@ -86,6 +116,7 @@ impl Outbox {
     /// Adds a frame that is never dropped, behind everything that waits: a handshake message, or a
     /// ping of our own. There are at most a handful of them.
     pub(super) fn push_kept(&mut self, frame: Bytes) {
+        let frame = frame.into();
         self.queue.push_back(Entry { frame, kept: true });
     }
 
@@ -100,16 +131,17 @@ impl Outbox {
         self.update = Some(frame);
     }
 
-    /// The next frame to hand to the caller, if it may hold one more.
+    /// The next frame, or part of one, to hand to the caller, if it may hold one more.
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         if self.is_window_full() {
             return None;
         }
-        let control = self.update.take().or_else(|| self.pongs.pop_front());
-        let frame = control.or_else(|| self.pop_queue())?;
-        self.in_flight.push_back(frame.len());
-        self.in_flight_bytes += frame.len();
-        Some(frame)
+        let begun = self.begun.pop_front();
+        let control = || self.update.take().or_else(|| self.pongs.pop_front());
+        let bytes = begun.or_else(control).or_else(|| self.pop_queue())?;
+        self.in_flight.push_back(bytes.len());
+        self.in_flight_bytes += bytes.len();
+        Some(bytes)
     }
 
     /// How many wait, not counting those handed to the caller.
@@ -135,7 +167,7 @@ impl Outbox {
         self.in_flight_bytes >= WINDOW
     }
 
-    fn append(&mut self, frame: Bytes) {
+    fn append(&mut self, frame: Frame) {
         self.messages += 1;
         self.bytes += frame.len();
         self.queue.push_back(Entry { frame, kept: false });
@@ -146,7 +178,8 @@ impl Outbox {
         if !kept {
             self.forget(frame.len());
         }
-        Some(frame)
+        self.begun.extend(frame.others);
+        Some(frame.first)
     }
 
     fn drop_oldest(&mut self) -> bool {
@@ -171,7 +204,7 @@ mod tests {
     #[test]
     fn the_oldest_goes_when_the_peer_does_not_read() {
         let mut outbox = full(OverflowPolicy::DropOldest);
-        assert_eq!(outbox.push("c".into()), Pushed::Dropped(1));
+        assert_eq!(outbox.push("c"), Pushed::Dropped(1));
         outbox.sent(1);
         assert_eq!(drain(&mut outbox), ["b", "c"]);
     }
@@ -179,7 +212,7 @@ mod tests {
     #[test]
     fn the_newest_goes_if_that_is_the_policy() {
         let mut outbox = full(OverflowPolicy::DropNewest);
-        assert_eq!(outbox.push("c".into()), Pushed::Dropped(1));
+        assert_eq!(outbox.push("c"), Pushed::Dropped(1));
         outbox.sent(1);
         assert_eq!(drain(&mut outbox), ["a", "b"]);
     }
@@ -187,7 +220,7 @@ mod tests {
     #[test]
     fn nothing_goes_if_the_link_shall_be_cut() {
         let mut outbox = full(OverflowPolicy::Disconnect);
-        assert_eq!(outbox.push("c".into()), Pushed::Full);
+        assert_eq!(outbox.push("c"), Pushed::Full);
         outbox.sent(1);
         assert_eq!(drain(&mut outbox), ["a", "b"]);
     }
@@ -195,8 +228,8 @@ mod tests {
     #[test]
     fn large_messages_fill_it_before_their_number_does() {
         let mut outbox = full(OverflowPolicy::DropOldest);
-        assert_eq!(outbox.push("four".into()), Pushed::Dropped(1));
-        assert_eq!(outbox.push("many more".into()), Pushed::Dropped(2));
+        assert_eq!(outbox.push("four"), Pushed::Dropped(1));
+        assert_eq!(outbox.push("many more"), Pushed::Dropped(2));
         outbox.sent(1);
         assert_eq!(drain(&mut outbox), ["many more"]);
     }
@@ -210,9 +243,9 @@ mod tests {
         assert!(!outbox.push_pong("1".into()));
         assert!(!outbox.push_pong("2".into()));
         assert!(outbox.push_pong("3".into()));
-        assert_eq!(outbox.push("c".into()), Pushed::Dropped(1));
-        assert_eq!(outbox.push("d".into()), Pushed::Dropped(1));
-        assert_eq!(outbox.push("e".into()), Pushed::Dropped(1));
+        assert_eq!(outbox.push("c"), Pushed::Dropped(1));
+        assert_eq!(outbox.push("d"), Pushed::Dropped(1));
+        assert_eq!(outbox.push("e"), Pushed::Dropped(1));
         outbox.sent(1);
         assert_eq!(drain(&mut outbox), ["filter", "2", "3", "bye", "d", "e"]);
     }
@@ -224,13 +257,33 @@ mod tests {
             overflow: OverflowPolicy::DropOldest,
             ..Options::default()
         });
-        outbox.push(vec![0; WINDOW].into());
+        outbox.push(vec![0; WINDOW]);
         assert!(outbox.pop().is_some());
         outbox.push_kept("bye".into());
-        assert_eq!(outbox.push("a".into()), Pushed::Dropped(0));
-        assert_eq!(outbox.push("b".into()), Pushed::Dropped(1));
+        assert_eq!(outbox.push(Bytes::from("a")), Pushed::Dropped(0));
+        assert_eq!(outbox.push(Bytes::from("b")), Pushed::Dropped(1));
         outbox.sent(1);
         assert_eq!(drain(&mut outbox), ["bye", "b"]);
+    }
+
+    #[test]
+    fn nothing_comes_between_the_parts_of_a_frame_and_all_of_them_count() {
+        let mut outbox = full(OverflowPolicy::DropOldest);
+        let parts = ["rts", "!"].map(Bytes::from).to_vec();
+        assert_eq!(
+            outbox.push(Frame::in_parts("pa".into(), parts)),
+            Pushed::Dropped(1)
+        );
+        outbox.sent(1);
+        assert_eq!(outbox.pop(), Some("b".into()));
+        assert_eq!(outbox.pop(), Some("pa".into()));
+        outbox.push_pong("pong".into());
+        // What it has begun is no message that could be dropped any more.
+        assert_eq!(outbox.push(vec![0; WINDOW]), Pushed::Queued);
+        assert_eq!(outbox.pop(), Some("rts".into()));
+        assert_eq!(outbox.pop(), Some("!".into()));
+        assert_eq!(outbox.pop(), Some("pong".into()));
+        assert_eq!(outbox.in_flight_bytes, "bparts!pong".len());
     }
 
     #[test]
@@ -250,10 +303,10 @@ mod tests {
             ..Options::default()
         };
         let mut outbox = Outbox::new(&options);
-        assert_eq!(outbox.push(vec![0; WINDOW].into()), Pushed::Queued);
+        assert_eq!(outbox.push(vec![0; WINDOW]), Pushed::Queued);
         assert!(outbox.pop().is_some());
-        assert_eq!(outbox.push("a".into()), Pushed::Queued);
-        assert_eq!(outbox.push("b".into()), Pushed::Queued);
+        assert_eq!(outbox.push("a"), Pushed::Queued);
+        assert_eq!(outbox.push("b"), Pushed::Queued);
         assert_eq!(outbox.pop(), None);
         outbox
     }

@@ -7,10 +7,11 @@ use tracing::{trace, warn};
 
 use super::interest::{self, FilterError, Interest};
 use super::link::Peering;
+use super::outbox::Frame;
 use super::retry::Ended;
 use super::{Endpoint, Forwarding, LinkId, Output, PeerCounters, Readable};
 use crate::EndpointId;
-use crate::codec::envelope::{Envelope, MessageKind, TTL, data_frame};
+use crate::codec::envelope::{Envelope, MessageKind, TTL, data_frame, data_frame_start};
 use crate::codec::{DecodeError, Excerpt, decode_filter, encode_filter};
 use crate::topic::{INTERNAL_TOPIC, Topic};
 
@@ -173,7 +174,8 @@ impl Endpoint {
             payload: envelope.payload.clone(),
             ..*envelope
         };
-        self.send_to(now, &links, &envelope.topic, relayed.to_frame());
+        let frame = relayed.to_frame().into();
+        self.send_to(now, &links, &envelope.topic, frame);
     }
 
     /// Sends what is published to every peer that wants it (WIRE §6.3).
@@ -199,6 +201,22 @@ impl Endpoint {
             warn!(%topic, bytes = frame.len(), "not published: too large");
             return;
         }
+        let links = self.routes.matching(topic);
+        self.send_to(now, &links, topic, frame.into());
+    }
+
+    /// The same for a value in parts.
+    pub(super) fn publish_parts(&mut self, now: Instant, topic: &Topic, parts: Vec<Bytes>) {
+        let len = parts.iter().map(Bytes::len).sum::<usize>();
+        if topic.as_bytes().is_empty() || topic.is_local() || len == 0 {
+            warn!(%topic, "not published: peers may not get this");
+            return;
+        }
+        if len > self.options.limits.frame {
+            warn!(%topic, bytes = len, "not published: too large");
+            return;
+        }
+        let frame = Frame::in_parts(data_frame_start(self.id, topic, len), parts);
         let links = self.routes.matching(topic);
         self.send_to(now, &links, topic, frame);
     }
@@ -228,7 +246,7 @@ impl Endpoint {
     }
 
     /// The last link gets the frame itself: one that nobody shares is cheaper to hold.
-    fn send_to(&mut self, now: Instant, links: &[LinkId], topic: &Topic, frame: Bytes) {
+    fn send_to(&mut self, now: Instant, links: &[LinkId], topic: &Topic, frame: Frame) {
         let Some((last, others)) = links.split_last() else {
             return;
         };

@@ -257,6 +257,18 @@ fn a_frame_that_is_ready_goes_where_its_value_would() {
 }
 
 #[test]
+fn a_value_in_parts_is_sent_in_parts() {
+    let mut c = peered_dialer();
+    let parts = [b"\x05\x03a".as_slice(), b"bc"].map(Bytes::from_static);
+    let (topic, parts) = (Topic::from_static("/test/x"), parts.to_vec());
+    c.handle(Input::PublishParts { topic, parts });
+    let start = "00000031 ffffffffffff4fffbfffffffffffffff 00000000000000000000000000000000 \
+                 01 0010 0007 2f746573742f78";
+    let parts = [start, "050361", "6263"];
+    assert_eq!(c.drain(), parts.map(|part| send(c.link, part)));
+}
+
+#[test]
 fn a_ping_is_answered_with_its_bytes() {
     // WIRE §6.6, with the ids of WIRE §4.3.
     let mut c = peered_dialer();

@@ -402,6 +402,7 @@ impl World {
             | Input::Subscribe { .. }
             | Input::Publish { .. }
             | Input::PublishFrame { .. }
+            | Input::PublishParts { .. }
             | Input::Unpeer { .. }
             | Input::Restrict { .. }
             | Input::Expel { .. }
