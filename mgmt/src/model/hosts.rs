@@ -1,6 +1,6 @@
 //! Whether nodes can reach each other (API §12.1 D07).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use broker_proto::Address;
 
@@ -21,10 +21,9 @@ impl Configuration {
             return Vec::new();
         }
         let local = self.instances.iter().filter(|i| is_loopback(i.host));
-        let dialed = local.filter(|i| {
-            let mut nodes = self.nodes.iter();
-            nodes.any(|node| node.instance == i.name && needs_broker_port(node.role))
-        });
+        let dialed = self.nodes.iter().filter(|n| needs_broker_port(n.role));
+        let dialed: BTreeSet<&str> = dialed.map(|node| node.instance.as_str()).collect();
+        let dialed = local.filter(|i| dialed.contains(i.name.as_str()));
         dialed
             .map(|i| {
                 let (name, host) = (&i.name, i.host);

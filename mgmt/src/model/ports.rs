@@ -90,8 +90,10 @@ impl Configuration {
     fn sorted_nodes(&self) -> Vec<Node> {
         let mut nodes: Vec<Node> = self.nodes.iter().cloned().collect();
         nodes.sort_by(|a, b| {
-            let key = |n: &Node| (n.instance.clone(), rank(n.role), n.name.clone());
-            key(a).cmp(&key(b))
+            let rank = |n: &Node| rank(n.role);
+            let instances = a.instance.cmp(&b.instance);
+            let ranks = instances.then_with(|| rank(a).cmp(&rank(b)));
+            ranks.then_with(|| a.name.cmp(&b.name))
         });
         nodes
     }

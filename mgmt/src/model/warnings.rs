@@ -17,6 +17,9 @@ const USUAL: [(u16, &str); 4] = [
     (9999, "the Supervisor's port"),
 ];
 
+/// Most longer names that are told of each name.
+const MAX_LONGER: usize = 8;
+
 impl Configuration {
     /// What somebody should look at, sorted by bytes. Stock accepts all of it in silence, so nothing
     /// of it is a reason to refuse the configuration.
@@ -53,8 +56,10 @@ impl Configuration {
         }));
         let names: BTreeSet<&str> = self.instances.iter().map(|i| i.name.as_str()).collect();
         for name in &names {
-            let longer = names.iter().filter(|n| n.starts_with(name) && n != &name);
-            texts.extend(longer.map(|longer| {
+            // They come right behind it.
+            let longer = names.range::<&str, _>(name..).skip(1);
+            let longer = longer.take_while(|n| n.starts_with(name));
+            texts.extend(longer.take(MAX_LONGER).map(|longer| {
                 format!("a stock agent of instance '{name}' also obeys messages to '{longer}'")
             }));
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use broker_proto::{Address, Port};
 
-use super::super::{ClusterRole, Configuration, Node};
+use super::super::{ClusterRole, Configuration, Instance, Node};
 use super::distinct;
 
 /// Longest name of a directory, in bytes.
@@ -12,6 +12,10 @@ const MAX_NAME: usize = 255;
 
 /// Longest part of a name that a text repeats, in characters.
 const MAX_SHOWN: usize = 80;
+
+/// Most others that are named for each port that they use, too: a configuration in which all nodes
+/// use one port has as many conflicts as pairs.
+const MAX_CONFLICTS: usize = 8;
 
 impl Configuration {
     pub(super) fn check_gaps(&self, texts: &mut Vec<String>) {
@@ -56,10 +60,25 @@ impl Configuration {
                 "multiple nodes on {place} using metrics port {port}"
             ));
         }
+        let mut listeners = BTreeMap::<_, Vec<&Node>>::new();
+        for node in &self.nodes {
+            if let Some(p) = node.p {
+                let same = listeners.entry((place_of(node), p.number)).or_default();
+                same.push(node);
+            }
+        }
+        let mut agents = BTreeMap::<_, Vec<&Instance>>::new();
+        for instance in &self.instances {
+            if let Some(p) = instance.listen_port {
+                let place = places.get(instance.name.as_str()).copied();
+                let same = agents.entry((place, p.number)).or_default();
+                same.push(instance);
+            }
+        }
         for (node, port) in explicit {
-            let (name, place) = (&node.name, place_of(node));
-            let others = self.nodes.iter().filter(|other| place_of(other) == place);
-            for other in others.filter(|other| other.p.is_some_and(|p| p.number == port.number)) {
+            let (name, used) = (&node.name, (place_of(node), port.number));
+            let others = listeners.get(&used).into_iter().flatten();
+            for other in others.take(MAX_CONFLICTS) {
                 let whose = if other.name == *name {
                     "its own port".to_owned()
                 } else {
@@ -69,11 +88,8 @@ impl Configuration {
                     "node '{name}' metrics port {port} conflicts with {whose}"
                 ));
             }
-            let agents = self.instances.iter().filter(|i| {
-                let listens = i.listen_port.is_some_and(|p| p.number == port.number);
-                listens && places.get(i.name.as_str()).copied() == place
-            });
-            for agent in agents {
+            let agents = agents.get(&used).into_iter().flatten();
+            for agent in agents.take(MAX_CONFLICTS) {
                 texts.push(format!(
                     "node '{name}' metrics port {port} conflicts with agent port on instance '{}'",
                     agent.name

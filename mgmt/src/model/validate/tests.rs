@@ -246,6 +246,22 @@ fn one_broker_port_on_two_instances_of_a_host_is_accepted_as_stock_does() {
     );
 }
 
+/// A hundred megabytes of texts if there were one for each pair.
+#[test]
+fn not_every_pair_of_nodes_with_one_port_has_a_text_of_its_own() {
+    let mut config = config(&[("a", Some(7000))], &[]);
+    let nodes = (0..1000).map(|n| Node {
+        p: Some(Port::tcp(7000)),
+        metrics_port: Some(Port::tcp(7000)),
+        ..Node::new("a", format!("n{n}"), Worker)
+    });
+    config.nodes = nodes.collect();
+    let problems = config.problems(RULES);
+    assert!(problems.len() < 12_000, "{}", problems.len());
+    let agent = "node 'n999' metrics port 7000/tcp conflicts with agent port on instance 'a'";
+    assert!(problems.iter().any(|text| text == agent));
+}
+
 fn on_host(config: &mut Configuration, host: &str) {
     let instances = std::mem::take(&mut config.instances).into_iter();
     let instances = instances.map(|mut instance| {
