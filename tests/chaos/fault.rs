@@ -162,6 +162,16 @@ impl Faults {
         }
     }
 
+    /// Leaves out what has none of these in its name; whether any is left.
+    pub(crate) fn only(&mut self, names: &[String]) -> bool {
+        let is_named = |fault: &Fault| {
+            let name = fault.to_string();
+            names.iter().any(|part| name.contains(part.as_str()))
+        };
+        self.possible.retain(is_named);
+        !self.possible.is_empty()
+    }
+
     /// The faults of the next round.
     pub(crate) fn round(&mut self) -> Vec<Planned> {
         let mut plan: Vec<Planned> = Vec::new();

@@ -56,6 +56,9 @@ struct Arguments {
     /// No faults, but a steady life of so many minutes, with curves of memory and descriptors
     #[arg(long, value_name = "MINUTES")]
     soak: Option<u64>,
+    /// Only faults whose name, as in the report, contains one of these
+    #[arg(long, value_name = "TEXT")]
+    only: Vec<String>,
     /// No namespaces: hosts are ports of 127.0.0.1, and neither links nor disks fail
     #[arg(long)]
     loopback: bool,
@@ -101,6 +104,7 @@ fn tried(arguments: &Arguments) -> io::Result<bool> {
         false => Place::Namespaces,
     };
     let mut run = Run::start(seed, arguments.sensors, place, &out)?;
+    run.only(&arguments.only)?;
     match arguments.soak {
         Some(soak) => run.soak(minutes(soak))?,
         None => run.chaos(minutes(arguments.minutes))?,

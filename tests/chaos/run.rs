@@ -80,6 +80,17 @@ impl Run {
         })
     }
 
+    /// Leaves all faults out whose names contain none of these, unless there are none of these.
+    ///
+    /// # Errors
+    /// If no fault is left.
+    pub(crate) fn only(&mut self, names: &[String]) -> io::Result<()> {
+        match names.is_empty() || self.faults.only(names) {
+            true => Ok(()),
+            false => Err(io::Error::other("no fault has such a name")),
+        }
+    }
+
     /// Rounds of faults until the time has passed.
     ///
     /// # Errors
