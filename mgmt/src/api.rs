@@ -10,6 +10,9 @@ use broker_proto::{Data, Topic, zeek_record};
 /// Travels in an agent's hello; 1 in every release.
 pub const API_VERSION: u64 = 1;
 
+/// What the framework's own topics begin with.
+pub const MANAGEMENT_TOPIC: Topic = Topic::from_static("zeek/management");
+
 /// Client ↔ controller.
 pub const CONTROLLER_TOPIC: Topic = Topic::from_static("zeek/management/controller");
 

@@ -294,7 +294,7 @@ impl AgentProcess {
         let request = is_asked.then(|| (event.name.clone(), event.args.first().cloned()));
         let error = match self.read(topic, event.clone(), from) {
             Ok(input) => {
-                if let Err(refusal) = self.identify(&input) {
+                if let Err(refusal) = self.identify(now, &input) {
                     return self.turn_down(now, from, topic, &event, refusal);
                 }
                 self.note(&input);

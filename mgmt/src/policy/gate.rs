@@ -15,7 +15,7 @@ use super::audit::{Audit, What, Who};
 use super::names::{Claim, Names, Title};
 use super::table::{Station, is_ruled};
 use super::{Grant, Listener, Origin, Policy};
-use crate::api::CONTROLLER_TOPIC;
+use crate::api::{CONTROLLER_TOPIC, MANAGEMENT_TOPIC};
 use crate::audit::cut;
 
 /// Lets peers in or not, and knows what each of them may do.
@@ -317,6 +317,11 @@ impl Gate {
         })
     }
 
+    /// What somebody may read by now; `None` for everything.
+    pub fn readable_by(&self, id: EndpointId) -> Option<Readable> {
+        self.guests.get(&id).and_then(|guest| self.readable(guest))
+    }
+
     /// Other rules are in force; returns what changes for whom.
     pub fn replace(&mut self, policy: Policy) -> Vec<(EndpointId, Change)> {
         self.policy = policy;
@@ -425,7 +430,10 @@ impl Gate {
             Station::Controller => guest.name.as_deref(),
             Station::Agent | Station::Supervisor => self.own.as_deref(),
         };
-        guest.grant.readable(self.station, own)
+        let readable = guest.grant.readable(self.station, own);
+        // What the supervisor is asked concerns no node, but every Zeek subscribes to it.
+        let is_node = self.station == Station::Agent && guest.name.is_some();
+        readable.or_else(|| is_node.then(all_but_the_supervisors))
     }
 
     fn misnamed(&self, id: EndpointId, only: &str, name: &str) -> Refusal {
@@ -459,6 +467,13 @@ impl Policy {
         });
         rule.map(super::Rule::grant).unwrap_or_default()
     }
+}
+
+/// What a process of the framework says to whoever it is not a supervisor's business of.
+fn all_but_the_supervisors() -> Readable {
+    let mut readable = Readable::default();
+    readable.below.extend(MANAGEMENT_TOPIC);
+    readable
 }
 
 fn forbidden(who: &str, event: &str, grant: &Grant) -> String {

@@ -46,13 +46,21 @@ impl AgentProcess {
         }
     }
 
-    /// One endpoint is one node: who said hello is no other from there on.
-    pub(super) fn identify(&mut self, input: &AgentInput) -> Result<(), Refusal> {
+    /// One endpoint is one node: who said hello is no other from there on, and does not get what is
+    /// for the supervisor. A stock agent's requests go to all its nodes, configurations included,
+    /// for every Zeek subscribes to them (WIRE §8.7).
+    pub(super) fn identify(&mut self, now: Instant, input: &AgentInput) -> Result<(), Refusal> {
         match input {
             AgentInput::Node {
                 from,
                 message: NodeResponse::Hello { node },
-            } => self.gate.greet_node(*from, node),
+            } => {
+                self.gate.greet_node(*from, node)?;
+                let (peer, to) = (*from, self.gate.readable_by(*from));
+                let restrict = peering::Input::Restrict { peer, to };
+                self.endpoint.handle(now, restrict);
+                Ok(())
+            }
             AgentInput::Node {
                 message: NodeResponse::Dispatch { .. },
                 ..

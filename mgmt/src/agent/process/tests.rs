@@ -127,6 +127,35 @@ fn hellos_answers_and_last_words_that_nobody_waits_for_change_nothing() {
     agent.assert_well();
 }
 
+#[test]
+fn a_node_that_said_hello_does_not_hear_what_the_supervisor_is_asked() {
+    let mut agent = Rig::new();
+    let mut node = NodeLink::new(&mut agent);
+    let status = |agent: &mut Rig| {
+        let (reqid, node) = ("s".to_owned(), String::new());
+        let request = supervisor::api::SupervisorRequest::Status { reqid, node };
+        let output = AgentOutput::ToSupervisor { request };
+        agent.agent.on_agent(agent.now, output);
+    };
+    let dispatch = |agent: &mut Rig| {
+        let request = crate::api::node::NodeRequest::Dispatch {
+            reqid: "d".into(),
+            action: Vec::new(),
+            nodes: [].into(),
+        };
+        let output = AgentOutput::ToNodes { request };
+        agent.agent.on_agent(agent.now, output);
+    };
+    status(&mut agent);
+    assert_eq!(node.heard(&mut agent), ["zeek/supervisor"]);
+
+    let hello = NodeResponse::Hello { node: "w1".into() };
+    node.publish(&mut agent, NODE_TOPIC, hello.into());
+    status(&mut agent);
+    dispatch(&mut agent);
+    assert_eq!(node.heard(&mut agent), ["zeek/management/node"]);
+}
+
 /// Puts another value in the place of one, wherever it is.
 fn replace(data: &mut Data, from: &Data, to: &Data) -> bool {
     if data == from {
@@ -205,5 +234,91 @@ impl Rig {
             ["rx Management::Agent::API::agent_welcome_request w", answer]
         );
         assert_eq!(self.agent.agent.poll_timeout(), None);
+    }
+}
+
+/// A node that subscribes as Zeek does (WIRE §8.7), at the other end of a link.
+struct NodeLink {
+    node: Endpoint,
+    link: peering::LinkId,
+    heard: Vec<String>,
+}
+
+const ACCEPTED: peering::LinkId = peering::LinkId::Accepted(0);
+
+impl NodeLink {
+    fn new(agent: &mut Rig) -> Self {
+        let mut node = Endpoint::new(peer(1), peering::Options::default(), IdGen::new(2));
+        for topic in [SUPERVISOR_TOPIC, NODE_TOPIC] {
+            node.handle(agent.now, peering::Input::Subscribe { topic });
+        }
+        let (host, port) = ("127.0.0.1".to_owned(), 2151);
+        let addr = PeerAddr { host, port };
+        node.handle(agent.now, peering::Input::Dial { addr, retry: None });
+        let Some(peering::Output::Dial { link, .. }) = node.poll_output() else {
+            panic!("nothing is dialed");
+        };
+        let remote = ([127, 0, 0, 1], 2151).into();
+        let opened = |link| peering::Input::Opened {
+            link,
+            remote,
+            certificate: None,
+        };
+        agent.agent.handle(agent.now, opened(ACCEPTED));
+        node.handle(agent.now, opened(link));
+        let heard = Vec::new();
+        let mut link = Self { node, link, heard };
+        link.settle(agent);
+        link
+    }
+
+    fn publish(&mut self, agent: &mut Rig, topic: Topic, event: Event) {
+        let payload = event.encode();
+        let publish = peering::Input::Publish { topic, payload };
+        self.node.handle(agent.now, publish);
+        self.settle(agent);
+    }
+
+    /// The topics of what came since the last look.
+    fn heard(&mut self, agent: &mut Rig) -> Vec<String> {
+        agent.agent.drain(agent.now);
+        self.settle(agent);
+        std::mem::take(&mut self.heard)
+    }
+
+    /// Carries what each side has for the other until both are silent.
+    fn settle(&mut self, agent: &mut Rig) {
+        let sent = |link| peering::Input::Sent { link, messages: 1 };
+        loop {
+            let (mut to_agent, mut to_node) = (Vec::new(), Vec::new());
+            while let Some(output) = self.node.poll_output() {
+                if let peering::Output::Deliver { topic, .. } = output {
+                    self.heard.push(topic.to_string());
+                } else if let peering::Output::Send { bytes, .. } = output {
+                    to_agent.push(bytes);
+                }
+            }
+            while let Some(output) = agent.agent.poll_output() {
+                if let Output::Broker(peering::Output::Send { bytes, .. }) = output {
+                    to_node.push(bytes);
+                }
+            }
+            if to_agent.is_empty() && to_node.is_empty() {
+                return;
+            }
+            for chunk in to_agent {
+                let link = ACCEPTED;
+                self.node.handle(agent.now, sent(self.link));
+                agent
+                    .agent
+                    .handle(agent.now, peering::Input::Bytes { link, chunk });
+            }
+            for chunk in to_node {
+                let link = self.link;
+                agent.agent.handle(agent.now, sent(ACCEPTED));
+                self.node
+                    .handle(agent.now, peering::Input::Bytes { link, chunk });
+            }
+        }
     }
 }
