@@ -62,6 +62,9 @@ const HELLO_AGAIN: Duration = Duration::from_secs(1);
 /// Open queries, restarts and orders; more queries are refused, so that nobody can fill the memory with them.
 const MAX_OPEN: usize = 10_000;
 
+/// Outputs that memory is kept for when all is done.
+const CALM: usize = 16;
+
 const TIMED_OUT: &str = "request timed out";
 const NO_SUPERVISOR: &str = "agent has no connection to its supervisor";
 const TOO_MANY: &str = "agent has too many open requests";
@@ -263,7 +266,12 @@ impl Agent {
 
     /// The next output.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            // A deployment orders all nodes at once, and then there is little to do for days.
+            self.outputs.shrink_to(CALM);
+        }
+        output
     }
 
     /// When to call [`Self::handle_timeout`].

@@ -29,8 +29,8 @@ use crate::standing::{self, NODE_VARIABLE};
 /// Reports that may wait for [`Children::next`]; times [`READ_SIZE`], in bytes.
 const NEWS: usize = 32;
 
-/// What is read at once. Memory for it is taken when there is something to read: most nodes are
-/// silent most of the time.
+/// What is read at once, in bytes. Only as much memory is taken as there was to read: most nodes are
+/// silent most of the time, and say little otherwise, but may all do so at once.
 const READ_SIZE: usize = 16 * 1024;
 
 /// How long the output of an ended child is still read while somebody holds its pipes open.
@@ -412,13 +412,20 @@ impl Source {
 async fn read(pipe: &pipe::Receiver) -> io::Result<Bytes> {
     loop {
         pipe.readable().await?;
-        let mut buffer = BytesMut::with_capacity(READ_SIZE);
-        match pipe.try_read_buf(&mut buffer) {
-            Ok(_) => return Ok(buffer.freeze()),
+        match try_read(pipe) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+            read => return read,
         }
     }
+}
+
+/// Apart, so that the buffer is no part of every child's task.
+fn try_read(pipe: &pipe::Receiver) -> io::Result<Bytes> {
+    let mut buffer = [0; READ_SIZE];
+    let len = pipe.try_read(&mut buffer)?;
+    Ok(Bytes::copy_from_slice(
+        buffer.get(..len).unwrap_or_default(),
+    ))
 }
 
 /// Writes some of `unsent`; waits for ever if there is nothing to write. Cancel safe.
@@ -433,6 +440,10 @@ async fn send(down: &mut Option<pipe::Sender>, unsent: &mut BytesMut) {
         debug!(%error, "stem cannot be told");
         unsent.clear();
         *down = None;
+    }
+    if unsent.is_empty() {
+        // A node's configuration is long, and mostly the last thing its stem is told.
+        *unsent = BytesMut::new();
     }
 }
 

@@ -185,6 +185,10 @@ async fn write(
             put(link, &mut writer, &gathered, count, news).await?;
             gathered.clear();
         }
+        if frames.is_empty() {
+            // Who has nothing to write for the moment may not have for long.
+            gathered = BytesMut::new();
+        }
     }
     writer.shutdown().await
 }
@@ -207,7 +211,7 @@ async fn put(
 pub(super) const READ_SIZE: usize = 32 * 1024;
 
 /// The same after a read that did not fill it.
-const READ_SIZE_MIN: usize = 4 * 1024;
+const READ_SIZE_MIN: usize = 1024;
 
 /// Frames are gathered up to this size, in bytes. A larger frame is written as it is.
 const WRITE_SIZE: usize = 64 * 1024;
