@@ -2,7 +2,7 @@
 //!
 //! | module | is |
 //! | --- | --- |
-//! | [`stock`] | simulated peers of each release |
+//! | [`::world::stock`] | simulated peers of each release |
 //! | [`world`] | one program of ours, whole, among such peers, in simulated time |
 //! | [`versions`] | what ours must do for peers of each release |
 //! | [`matrix`] | every mix of ours and stock, over real sockets |
@@ -16,6 +16,7 @@
 )]
 
 mod matrix;
-mod stock;
 mod versions;
 mod world;
+
+use ::world::stock;

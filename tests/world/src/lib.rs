@@ -10,12 +10,14 @@
 //! | module | is |
 //! | --- | --- |
 //! | [`seen`] | what is seen from outside |
+//! | [`model`] | what of that may be |
 //! | `script`, `scenario` | scenarios as bytes, and what their steps do |
 //! | `world` | the clock, the hosts and what they keep, all programs |
 //! | `world::net` | links that delay, chop, stall and break |
 //! | `world::controller`, `world::clients` | the controller's host, and who asks |
 //! | `world::sensor`, `node` | hosts of agents: stems, and nodes that come and go |
 //! | `world::faults` | what goes wrong |
+//! | [`stock`], `stock_agent` | simulated stock peers of every release; a stock agent on a host of its own |
 
 #![allow(
     clippy::unwrap_used,
@@ -30,6 +32,9 @@ mod record;
 mod scenario;
 mod script;
 pub mod seen;
+#[allow(missing_docs, reason = "it is Zeek's, by the sections that are cited")]
+pub mod stock;
+mod stock_agent;
 mod world;
 
 use std::time::Duration;
@@ -37,6 +42,7 @@ use std::time::Duration;
 pub use record::Telling;
 
 use chance::Chance;
+use model::Rule;
 use scenario::Scenario;
 use seen::Seen;
 use world::World;
@@ -50,6 +56,8 @@ pub struct Outcome {
     pub text: Option<String>,
     /// What was wrong first; nothing happens after it.
     pub violation: Option<String>,
+    /// If it is the model that objects: to what.
+    pub rule: Option<Rule>,
     /// How long it took in the world.
     pub simulated: Duration,
 }
@@ -68,6 +76,7 @@ pub fn run(script: &[u8], telling: Telling) -> Outcome {
         seen: world.record.seen,
         text: world.record.text,
         violation: world.record.violation,
+        rule: world.record.rule,
     }
 }
 
@@ -82,10 +91,14 @@ pub fn script_of(seed: u64) -> Vec<u8> {
     script
 }
 
+/// The script with only so many of its steps.
+pub fn beginning(script: &[u8], steps: usize) -> &[u8] {
+    script::first_steps(script, steps)
+}
+
 /// The shortest beginning of a script that has any violation, if the script has one.
 pub fn shrink(script: &[u8]) -> Option<&[u8]> {
-    let steps = script::steps(script);
-    let beginnings = (0..=steps).map(|steps| script::first_steps(script, steps));
+    let beginnings = (0..=script::steps(script)).map(|steps| beginning(script, steps));
     let mut failing = beginnings.filter(|script| run(script, Telling::Off).violation.is_some());
     failing.next()
 }

@@ -30,7 +30,7 @@ pub use violation::{Rule, Violation};
 
 /// Once nothing fails any more and nobody has asked for a change, all that was asked for is there
 /// after this time: a node may be stopping for 30 s, and wait for its next start for 60 s.
-pub const SETTLED: Duration = Duration::from_secs(120);
+pub const SETTLED: Duration = Duration::from_secs(90);
 
 /// How long the controller may take an agent for connected that is not: until then TCP notices.
 const DEAD_LINK: Duration = Duration::from_secs(60);

@@ -1,8 +1,10 @@
 //! What was seen, and what was wrong with it.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use crate::model::{Model, Rule, Violation};
 use crate::seen::Seen;
 
 /// Whether the trace is wanted as text.
@@ -20,10 +22,13 @@ pub(crate) struct Record {
     pub(crate) seen: Vec<(Duration, Seen)>,
     pub(crate) text: Option<String>,
     pub(crate) violation: Option<String>,
+    /// What the model objects to.
+    pub(crate) rule: Option<Rule>,
+    model: Model,
 }
 
 impl Record {
-    pub(crate) fn new(telling: Telling) -> Self {
+    pub(crate) fn new(telling: Telling, stock: BTreeSet<String>) -> Self {
         Self {
             seen: Vec::new(),
             text: match telling {
@@ -31,12 +36,33 @@ impl Record {
                 Telling::On => Some(String::new()),
             },
             violation: None,
+            rule: None,
+            model: Model::new(stock),
         }
     }
 
     pub(crate) fn see(&mut self, at: Duration, seen: Seen) {
         self.tell(at, format_args!("{seen:?}"));
+        if self.violation.is_none()
+            && let Err(violation) = self.model.see(at, &seen)
+        {
+            self.object(at, &violation);
+        }
         self.seen.push((at, seen));
+    }
+
+    /// Nothing more will be seen.
+    pub(crate) fn end(&mut self, at: Duration) {
+        if self.violation.is_none()
+            && let Err(violation) = self.model.end(at)
+        {
+            self.object(at, &violation);
+        }
+    }
+
+    fn object(&mut self, at: Duration, violation: &Violation) {
+        self.rule = Some(violation.rule);
+        self.violate(at, format!("{violation}"));
     }
 
     pub(crate) fn tell(&mut self, at: Duration, what: fmt::Arguments<'_>) {

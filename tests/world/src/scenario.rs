@@ -8,6 +8,7 @@ use broker_proto::{Address, Port};
 use mgmt::api::controller::ControllerRequest;
 use mgmt::model::{ClusterRole, Configuration, Instance, Node};
 
+use crate::model::SETTLED;
 use crate::script::Step;
 use crate::seen::{CONFIG_VARIABLE, Client};
 use crate::world::net::Loss;
@@ -270,8 +271,8 @@ impl Scenario {
     /// Faults stop; what is wanted comes to be, and nothing else is left.
     pub(crate) fn finish(&mut self) {
         self.world.calm_down();
-        self.world.pass(SETTLE);
-        self.check_idle();
+        self.settle();
+        self.world.is_excused = false;
         let Some(client) = self.client(0) else {
             return self.world.violate("there is no controller".to_owned());
         };
@@ -285,7 +286,7 @@ impl Scenario {
         self.world.ask(client, request);
         let reqid = String::new();
         let deployed = self.world.ask(client, ControllerRequest::Deploy { reqid });
-        self.world.pass(SETTLE);
+        self.settle();
         let reqid = String::new();
         let listed = self
             .world
@@ -302,6 +303,16 @@ impl Scenario {
         }
     }
 
+    /// Time passes until all that was asked for is there.
+    fn settle(&mut self) {
+        self.world.pass(SETTLED + Duration::from_secs(30));
+        self.check_idle();
+        if !self.world.is_excused {
+            let at = self.world.since_start();
+            self.world.record.end(at);
+        }
+    }
+
     fn check_idle(&mut self) {
         let open = self.world.unanswered();
         if !open.is_empty() {
@@ -315,6 +326,9 @@ impl Scenario {
         let deployed = self.world.disk.stored.deployed.clone();
         let nodes = deployed.map(|config| config.nodes).unwrap_or_default();
         for host in self.world.sensor_hosts() {
+            if self.world.header.sensors[host.0 - 1].is_stock {
+                continue;
+            }
             let own = nodes.iter().filter(|node| node.instance == host.instance());
             let wanted: Vec<_> = own
                 .map(|node| (node.name.clone(), node.env[CONFIG_VARIABLE].clone()))
@@ -339,9 +353,6 @@ impl Scenario {
         }
     }
 }
-
-/// Longer than anything takes that was begun before.
-const SETTLE: Duration = Duration::from_secs(90);
 
 /// What clients send that do not know better.
 const RUBBISH: [&str; 6] = [

@@ -30,6 +30,8 @@ pub(crate) struct SensorPlan {
     pub(crate) dials: bool,
     /// The agent goes on with the nodes of a former life.
     pub(crate) remembers: bool,
+    /// The agent is a stock one, and its supervisor and nodes are in its imagination.
+    pub(crate) is_stock: bool,
 }
 
 /// What may go wrong by chance.
@@ -64,6 +66,7 @@ pub(crate) fn read(script: &[u8]) -> (Header, Vec<Step>) {
     let sensors = (0..1 + count % SENSORS).map(|n| SensorPlan {
         dials: !has(agents, n),
         remembers: has(agents, 4 + n),
+        is_stock: count >= 192 && has(chances, 4 + n),
     });
     let header = Header {
         sensors: sensors.collect(),

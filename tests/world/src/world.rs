@@ -29,6 +29,7 @@ use crate::node::{Act, Node};
 use crate::record::{Record, Telling};
 use crate::script::Header;
 use crate::seen::{Client, Pid, Program, Seen};
+use crate::stock_agent::StockAgent;
 
 use clients::Clients;
 use controller::Disk;
@@ -83,6 +84,8 @@ pub(crate) struct World {
     pub(crate) record: Record,
     /// Nothing fails any more.
     pub(crate) is_calm: bool,
+    /// What is deployed need not run everywhere before it is deployed again.
+    pub(crate) is_excused: bool,
     pub(crate) net: Net,
     pub(crate) disk: Disk,
     pub(crate) clients: Clients,
@@ -167,6 +170,7 @@ pub(crate) enum Process {
     Agent(Box<AgentProcess>),
     Supervisor(Box<SupervisorProcess>),
     Node(Box<Node>),
+    Stock(Box<StockAgent>),
 }
 
 /// What a process wants.
@@ -192,8 +196,9 @@ impl World {
             now: start,
             start,
             chance: Chance::new(header.seed),
-            record: Record::new(telling),
+            record: Record::new(telling, stock_of(&header)),
             is_calm: false,
+            is_excused: false,
             net: Net::default(),
             disk: Disk::default(),
             clients: Clients::default(),
@@ -394,6 +399,7 @@ impl World {
             Process::Agent(it) => it.handle(self.now, input),
             Process::Supervisor(it) => it.handle(self.now, SupervisorInput::Peering { input }),
             Process::Node(it) => it.handle(self.now, input),
+            Process::Stock(it) => it.handle(self.now, input),
         }
         self.obey(who);
     }
@@ -426,6 +432,7 @@ impl World {
             Process::Agent(it) => it.handle_timeout(self.now),
             Process::Supervisor(it) => it.handle_timeout(self.now),
             Process::Node(it) => it.handle_timeout(self.now),
+            Process::Stock(it) => it.handle_timeout(self.now),
         }
         let deadline = seat.process.deadline();
         if deadline.is_some_and(|at| at <= self.now) {
@@ -554,6 +561,7 @@ impl Process {
                 Act::Broker(output) => Want::Broker(output),
                 Act::Later(wait, input) => Want::Later(wait, input),
             },
+            Self::Stock(it) => Want::Broker(it.poll_output()?),
         })
     }
 
@@ -563,6 +571,7 @@ impl Process {
             Self::Agent(it) => it.poll_timeout(),
             Self::Supervisor(it) => it.poll_timeout(),
             Self::Node(it) => it.poll_timeout(),
+            Self::Stock(it) => it.poll_timeout(),
         }
     }
 
@@ -572,8 +581,16 @@ impl Process {
             Self::Agent(_) => "an agent",
             Self::Supervisor(_) => "a supervisor",
             Self::Node(_) => "a node",
+            Self::Stock(_) => "a stock agent",
         }
     }
+}
+
+/// The instances that have a stock agent.
+fn stock_of(header: &Header) -> BTreeSet<String> {
+    let sensors = (1..).map(Host).zip(&header.sensors);
+    let stock = sensors.filter(|(_, plan)| plan.is_stock);
+    stock.map(|(host, _)| host.instance()).collect()
 }
 
 /// What our programs do unless told otherwise.

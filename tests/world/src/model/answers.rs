@@ -412,7 +412,8 @@ impl Model {
                 instance,
                 mark: None,
             };
-            if !self.processes.was_up(node, of, answer.from, answer.at) {
+            let is_exempt = instance.is_some_and(|name| self.stock.contains(name));
+            if !is_exempt && !self.processes.was_up(node, of, answer.from, answer.at) {
                 let text = format!("{node} has a value, and is dead");
                 return Err(answer.wrong(Rule::NotUp, text));
             }

@@ -89,8 +89,8 @@ impl Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rule, at, text, .. } = self;
-        write!(f, "{:.3} s: {rule}: {text}", at.as_secs_f64())?;
+        let Self { rule, text, .. } = self;
+        write!(f, "{rule}: {text}")?;
         for (at, text) in &self.about {
             write!(f, "\n  {:.3} s: {text}", at.as_secs_f64())?;
         }

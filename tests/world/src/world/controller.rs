@@ -96,6 +96,7 @@ impl World {
         {
             self.store(state);
         }
+        self.note_forgotten();
         self.see(Seen::Killed {
             program: Program::Controller,
         });
@@ -107,5 +108,18 @@ impl World {
                 Event::Boot(Host::CONTROLLER, Kind::Controller),
             );
         }
+    }
+
+    /// Who was dropped and has not heard of it is not known to the next controller (API §15.1 D15).
+    fn note_forgotten(&mut self) {
+        let deployed = self.disk.stored.deployed.as_ref();
+        let is_wanted = |name: &str| {
+            let mut instances = deployed.iter().flat_map(|config| &config.instances);
+            instances.any(|instance| instance.name == name)
+        };
+        let mut hosts = (1..=self.sensors.len()).map(Host);
+        let is_forgotten =
+            |host: &Host| !is_wanted(&host.instance()) && !self.sensors[host.0 - 1].is_empty();
+        self.is_excused |= hosts.any(|host| is_forgotten(&host));
     }
 }

@@ -13,7 +13,8 @@ use supervisor::process::SupervisorProcess;
 use super::net::Loss;
 use super::{Event, Host, Kind, Process, Who, World, settings};
 use crate::node::{Manners, Node};
-use crate::seen::{CONFIG_VARIABLE, Pid, Seen};
+use crate::seen::{CONFIG_VARIABLE, Pid, Program, Seen};
+use crate::stock_agent::StockAgent;
 
 /// A sensor's host.
 #[derive(Debug)]
@@ -68,6 +69,10 @@ impl Sensor {
         self.last_pid
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.stems.is_empty()
+    }
+
     /// The nodes whose process lives, with the configuration they are of, sorted.
     pub(crate) fn living(&self) -> Vec<(String, String)> {
         let stems = self.stems.values().filter(|stem| stem.node.is_some());
@@ -100,11 +105,15 @@ impl World {
             return;
         }
         let plan = self.header.sensors[host.0 - 1];
-        let mut settings = settings(&host.instance()).agent;
-        settings.controller = plan.dials.then(|| PeerAddr {
+        let controller = plan.dials.then(|| PeerAddr {
             host: Host::CONTROLLER.ip(host).to_string(),
             port: 2150,
         });
+        if plan.is_stock {
+            return self.boot_stock_agent(host, controller);
+        }
+        let mut settings = settings(&host.instance()).agent;
+        settings.controller = controller;
         settings.listen.host = "0.0.0.0".to_owned();
         let mut ids = self.ids();
         let id = ids.endpoint_id();
@@ -119,8 +128,24 @@ impl World {
         self.obey(who);
     }
 
+    /// Its lists of nodes are lost now and then (API §12.2 D33).
+    fn boot_stock_agent(&mut self, host: Host, controller: Option<PeerAddr>) {
+        let name = host.instance();
+        let release = self.chance.next();
+        let id = self.chance.endpoint_id();
+        let mut agent = StockAgent::new(&name, release, id, controller, self.now);
+        agent.set_stuck(!self.is_calm && self.chance.is_one_in(8));
+        self.see(Seen::Started {
+            program: Program::Agent(name),
+        });
+        let who = self.start(host, Process::Stock(Box::new(agent)));
+        self.sensor(host).agent = Some(who);
+        self.obey(who);
+    }
+
     pub(super) fn boot_supervisor(&mut self, host: Host) {
-        if self.sensor(host).supervisor.is_some() {
+        let is_stock = self.header.sensors[host.0 - 1].is_stock;
+        if is_stock || self.sensor(host).supervisor.is_some() {
             return;
         }
         let settings = supervisor::settings::Settings {
@@ -181,6 +206,8 @@ impl World {
                     true => Err("no room".to_owned()),
                     false => Ok(()),
                 };
+                // Whoever deployed it is told, and has to do it again.
+                self.is_excused |= is_bad;
                 self.report(host, HostInput::DirectoryMade { result });
             }
             HostOutput::Spawn { child, .. } => self.spawn(host, child, is_bad),
@@ -364,13 +391,20 @@ impl World {
         }
     }
 
-    /// Nodes that are stuck get on, and those that are silent speak.
+    /// Nodes that are stuck get on, those that are silent speak, and all end when they are told to.
     pub(crate) fn calm_nodes(&mut self) {
         for host in self.sensor_hosts() {
+            let agent = self.sensor(host).agent;
+            if let Some(Process::Stock(agent)) = agent.and_then(|it| self.process_mut(it)) {
+                agent.set_stuck(false);
+            }
             for who in self.sensor(host).nodes() {
                 if let Some(Process::Node(node)) = self.process_mut(who) {
                     node.manners = Manners::Answers(Duration::from_millis(10));
                 }
+            }
+            for stem in self.sensor(host).stems.values_mut() {
+                stem.stops_in = Some(Duration::from_millis(100));
             }
             for (child, pid) in self.sensor(host).children() {
                 let wait = self.chance.millis(20..500);

@@ -13,7 +13,7 @@ fn what_is_deployed_runs_in_the_end() {
         for (at, seen) in history(&[&deployed(), &calm, steps]) {
             model.see(ms(at), &seen).unwrap();
         }
-        assert_eq!(model.settles(), Some(ms(124_000)));
+        assert_eq!(model.settles(), Some(ms(94_000)));
         model.end(ms(SETTLED)).err().map(|it| it.rule)
     };
     assert_eq!(end(&[]), None);
@@ -81,7 +81,7 @@ fn whoever_asks_in_the_end_is_told_that_all_is_well() {
 
 #[test]
 fn before_the_end_nodes_may_be_missing() {
-    let early = [(4000, Seen::Calm), (5000, died(1)), (100_000, Seen::Calm)];
+    let early = [(4000, Seen::Calm), (5000, died(1)), (80_000, Seen::Calm)];
     assert_eq!(broken(&history(&[&deployed(), &early])), None);
     let noisy = [(5000, died(1)), (SETTLED, start(agent("j")))];
     assert_eq!(broken(&history(&[&deployed(), &noisy])), None);

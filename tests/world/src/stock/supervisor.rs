@@ -11,14 +11,14 @@ use super::{Act, NodeOrder, Scripts, items, text};
 /// From an order to the start of a node.
 const START: Duration = Duration::from_millis(50);
 
-pub(crate) struct Supervisor {
+pub struct Supervisor {
     release: &'static Release,
     nodes: BTreeMap<String, Running>,
     last_pid: i64,
     /// Node configurations as they were ordered.
-    pub(crate) ordered: Vec<Vec<Data>>,
+    pub ordered: Vec<Vec<Data>>,
     /// What was refused.
-    pub(crate) refused: Vec<String>,
+    pub refused: Vec<String>,
 }
 
 struct Running {
@@ -27,9 +27,9 @@ struct Running {
 }
 
 impl Supervisor {
-    pub(crate) const FILTER: [&'static str; 1] = ["zeek/supervisor"];
+    pub const FILTER: [&'static str; 1] = ["zeek/supervisor"];
 
-    pub(crate) fn new(release: &'static Release) -> Self {
+    pub fn new(release: &'static Release) -> Self {
         Self {
             release,
             nodes: BTreeMap::new(),
@@ -40,7 +40,7 @@ impl Supervisor {
     }
 
     /// A field of a node's configuration by its name in this release.
-    pub(crate) fn field<'a>(&self, config: &'a [Data], name: &str) -> &'a Data {
+    pub fn field<'a>(&self, config: &'a [Data], name: &str) -> &'a Data {
         let mut fields = self.release.node_config.iter();
         &config[fields.position(|field| *field == name).unwrap()]
     }
@@ -136,7 +136,7 @@ impl Supervisor {
     }
 
     /// A node dies by itself, and is started again.
-    pub(crate) fn revive(&mut self, name: &str) -> Vec<Act> {
+    pub fn revive(&mut self, name: &str) -> Vec<Act> {
         let acts = self.restart("", name);
         let is_news =
             |act: &Act| !matches!(act, Act::Say { name, .. } if name.ends_with("restart_response"));

@@ -9,13 +9,15 @@ use super::release::{NullPort, Release};
 use super::{Act, Outcome, items, text};
 
 /// What is under way.
-pub(crate) struct Drive {
+#[derive(Debug)]
+pub struct Drive {
     release: &'static Release,
     port: u16,
     deployment: Option<Deployment>,
     dispatch: Option<Dispatch>,
 }
 
+#[derive(Debug)]
 struct Deployment {
     reqid: String,
     /// To be ordered when the status has come.
@@ -24,6 +26,7 @@ struct Deployment {
     awaited: BTreeSet<String>,
 }
 
+#[derive(Debug)]
 struct Dispatch {
     reqid: String,
     awaited: BTreeSet<String>,
@@ -32,23 +35,23 @@ struct Dispatch {
 
 /// What comes of an event.
 #[derive(Default)]
-pub(crate) struct Step {
-    pub(crate) acts: Vec<Act>,
+pub struct Step {
+    pub acts: Vec<Act>,
     /// A request that is done.
-    pub(crate) done: Option<Done>,
+    pub done: Option<Done>,
 }
 
 /// What to answer: the event, the request, and what each node has.
-pub(crate) struct Done {
-    pub(crate) event: &'static str,
-    pub(crate) reqid: String,
-    pub(crate) nodes: Vec<(String, Data)>,
+pub struct Done {
+    pub event: &'static str,
+    pub reqid: String,
+    pub nodes: Vec<(String, Data)>,
 }
 
 const STATUS: &str = "status";
 
 impl Drive {
-    pub(crate) fn new(release: &'static Release, port: u16) -> Self {
+    pub fn new(release: &'static Release, port: u16) -> Self {
         Self {
             release,
             port,
@@ -58,7 +61,7 @@ impl Drive {
     }
 
     /// Asks what runs first.
-    pub(crate) fn deploy(&mut self, reqid: &str, config: &[Data], own: &[Vec<Data>]) -> Vec<Act> {
+    pub fn deploy(&mut self, reqid: &str, config: &[Data], own: &[Vec<Data>]) -> Vec<Act> {
         let cluster = self.cluster(config);
         let orders = own.iter().map(|node| self.order(node, &cluster));
         let names = own.iter().map(|node| text(&node[0]).to_owned());
@@ -72,7 +75,7 @@ impl Drive {
         vec![ask("status_request", STATUS, Data::string(""))]
     }
 
-    pub(crate) fn dispatch(
+    pub fn dispatch(
         &mut self,
         reqid: &str,
         action: &Data,
@@ -89,7 +92,7 @@ impl Drive {
         vec![Act::say("zeek/management/node", event, args)]
     }
 
-    pub(crate) fn hear(&mut self, name: &str, args: &[Data]) -> Step {
+    pub fn hear(&mut self, name: &str, args: &[Data]) -> Step {
         match name {
             "SupervisorControl::status_response" if args[0] == Data::string(STATUS) => {
                 let orders = self

@@ -8,22 +8,22 @@
 //! | [`agent`], [`controller`], [`supervisor`], [`node`] | what the scripts do |
 //! | [`drive`] | how an agent commands a supervisor and nodes |
 
-pub(crate) mod agent;
-pub(crate) mod controller;
-pub(crate) mod drive;
-pub(crate) mod node;
-pub(crate) mod peer;
-pub(crate) mod release;
-pub(crate) mod shapes;
-pub(crate) mod supervisor;
-pub(crate) mod wire;
+pub mod agent;
+pub mod controller;
+pub mod drive;
+pub mod node;
+pub mod peer;
+pub mod release;
+pub mod shapes;
+pub mod supervisor;
+pub mod wire;
 
 use std::time::Duration;
 
 use broker_proto::Data;
 
 /// What the scripts of a process do when something happens.
-pub(crate) trait Scripts {
+pub trait Scripts {
     /// A peering stands.
     fn up(&mut self) -> Vec<Act>;
     /// An event came.
@@ -32,7 +32,7 @@ pub(crate) trait Scripts {
 
 /// What a process does.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Act {
+pub enum Act {
     /// Publishes.
     Say {
         after: Duration,
@@ -48,14 +48,14 @@ pub(crate) enum Act {
 
 /// What a node that starts knows.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct NodeOrder {
-    pub(crate) name: String,
+pub struct NodeOrder {
+    pub name: String,
     /// Where its agent is, as its environment says.
-    pub(crate) agent_port: Option<u16>,
+    pub agent_port: Option<u16>,
 }
 
 impl Act {
-    pub(crate) fn say(topic: impl Into<String>, name: impl Into<String>, args: Vec<Data>) -> Self {
+    pub fn say(topic: impl Into<String>, name: impl Into<String>, args: Vec<Data>) -> Self {
         let (topic, name) = (topic.into(), name.into());
         let after = Duration::ZERO;
         Self::Say {
@@ -67,7 +67,7 @@ impl Act {
     }
 
     /// The same later.
-    pub(crate) fn after(self, wait: Duration) -> Self {
+    pub fn after(self, wait: Duration) -> Self {
         match self {
             Self::Say {
                 topic, name, args, ..
@@ -84,16 +84,16 @@ impl Act {
 
 /// A `Management::Result` (API §1.4).
 #[derive(Clone, Debug)]
-pub(crate) struct Outcome {
-    pub(crate) reqid: String,
-    pub(crate) instance: Option<String>,
-    pub(crate) data: Data,
-    pub(crate) error: Option<String>,
-    pub(crate) node: Option<String>,
+pub struct Outcome {
+    pub reqid: String,
+    pub instance: Option<String>,
+    pub data: Data,
+    pub error: Option<String>,
+    pub node: Option<String>,
 }
 
 impl Outcome {
-    pub(crate) fn of(reqid: &str, instance: Option<&str>) -> Self {
+    pub fn of(reqid: &str, instance: Option<&str>) -> Self {
         Self {
             reqid: reqid.to_owned(),
             instance: instance.map(str::to_owned),
@@ -103,22 +103,22 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn failed(mut self, error: impl Into<String>) -> Self {
+    pub fn failed(mut self, error: impl Into<String>) -> Self {
         self.error = Some(error.into());
         self
     }
 
-    pub(crate) fn on(mut self, node: &str) -> Self {
+    pub fn on(mut self, node: &str) -> Self {
         self.node = Some(node.to_owned());
         self
     }
 
-    pub(crate) fn with(mut self, data: Data) -> Self {
+    pub fn with(mut self, data: Data) -> Self {
         self.data = data;
         self
     }
 
-    pub(crate) fn record(self) -> Data {
+    pub fn record(self) -> Data {
         let optional = |text: Option<String>| text.map_or(Data::None, Data::string);
         Data::Vector(vec![
             Data::string(self.reqid),
@@ -131,7 +131,7 @@ impl Outcome {
     }
 
     /// Reads one.
-    pub(crate) fn read(record: &Data) -> Self {
+    pub fn read(record: &Data) -> Self {
         let fields = items(record);
         let optional = |field: &Data| (*field != Data::None).then(|| text(field).to_owned());
         let error = optional(&fields[4]);
@@ -147,7 +147,7 @@ impl Outcome {
 }
 
 /// The elements of a vector.
-pub(crate) fn items(data: &Data) -> &[Data] {
+pub fn items(data: &Data) -> &[Data] {
     let Data::Vector(items) = data else {
         panic!("no vector: {data:?}");
     };
@@ -155,7 +155,7 @@ pub(crate) fn items(data: &Data) -> &[Data] {
 }
 
 /// A text.
-pub(crate) fn text(data: &Data) -> &str {
+pub fn text(data: &Data) -> &str {
     let Data::String(text) = data else {
         panic!("no text: {data:?}");
     };
@@ -163,7 +163,7 @@ pub(crate) fn text(data: &Data) -> &str {
 }
 
 /// The names in a set.
-pub(crate) fn names(data: &Data) -> Vec<String> {
+pub fn names(data: &Data) -> Vec<String> {
     let Data::Set(set) = data else {
         panic!("no set: {data:?}");
     };

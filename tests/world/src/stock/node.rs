@@ -4,21 +4,21 @@ use broker_proto::Data;
 
 use super::{Act, Outcome, Scripts, items, names, text};
 
-pub(crate) struct Node {
+pub struct Node {
     name: String,
 }
 
 const TOPIC: &str = "zeek/management/node";
 
 impl Node {
-    pub(crate) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
         }
     }
 
     /// Its subscriptions in the order in which it makes them; a worker's (WIRE §8.7).
-    pub(crate) fn filter(name: &str) -> [String; 5] {
+    pub fn filter(name: &str) -> [String; 5] {
         [
             "zeek/supervisor".to_owned(),
             TOPIC.to_owned(),

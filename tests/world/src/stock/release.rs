@@ -4,64 +4,64 @@
 use std::fmt;
 
 /// One release of Zeek, by what its peers notice.
-pub(crate) struct Release {
+pub struct Release {
     /// As in `zeek --version`, the patch level left out.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// The fields of `Supervisor::NodeConfig` in the order of the wire (API §1.5).
-    pub(crate) node_config: &'static [&'static str],
+    pub node_config: &'static [&'static str],
     /// The fields of `Supervisor::ClusterEndpoint` (API §1.5).
-    pub(crate) endpoint: &'static [&'static str],
+    pub endpoint: &'static [&'static str],
     /// Whether `Management::Node` and `Management::NodeStatus` end in `metrics_port` (API §1.4),
     /// and which counters hand such ports out (API §7.3).
-    pub(crate) metrics: Metrics,
+    pub metrics: Metrics,
     /// What a supervisor reports of a port that does not exist (API §1.5, §5.5).
-    pub(crate) null_port: NullPort,
+    pub null_port: NullPort,
     /// Who comes first when a controller hands out Broker ports (API §7.2).
-    pub(crate) port_order: PortOrder,
+    pub port_order: PortOrder,
     /// Whether an agent is silent until it is peered with its supervisor (API §5.1 A2).
-    pub(crate) hello: Hello,
+    pub hello: Hello,
     /// How an agent spells a node's state in an error (API §5.6 A19).
-    pub(crate) running: &'static str,
+    pub running: &'static str,
     /// The third field of the events it publishes (WIRE §8.2).
-    pub(crate) metadata: Metadata,
+    pub metadata: Metadata,
     /// The same for its supervisor, which publishes through the cluster backend from 8.1 on
     /// (API §2.5, WIRE §8.2).
-    pub(crate) supervisor_metadata: Metadata,
+    pub supervisor_metadata: Metadata,
     /// Whether its supervisor hears anybody unless a script has chosen a cluster backend
     /// (API §2.5, §13.4).
-    pub(crate) backend: Backend,
+    pub backend: Backend,
     /// How it leaves (WIRE §6.6).
-    pub(crate) leaving: Leaving,
+    pub leaving: Leaving,
     /// Where it sends pongs (WIRE §6.5).
-    pub(crate) pong_topic: PongTopic,
+    pub pong_topic: PongTopic,
     /// What it makes of a pong (WIRE §6.5).
-    pub(crate) pong_input: Input,
+    pub pong_input: Input,
     /// What it makes of an empty topic or an empty payload (WIRE §5.2).
-    pub(crate) empty: Input,
+    pub empty: Input,
     /// What it makes of an envelope whose header does not read (WIRE §5.5).
-    pub(crate) bad_header: Input,
+    pub bad_header: Input,
     /// What it makes of a payload that is no value (WIRE §5.5).
-    pub(crate) bad_value: Input,
+    pub bad_value: Input,
     /// What it makes of bytes behind a value (WIRE §3.9).
-    pub(crate) surplus: Input,
+    pub surplus: Input,
     /// What it makes of elements that a set repeats (WIRE §3.8).
-    pub(crate) repeated: Input,
+    pub repeated: Input,
     /// What it makes of a wrong count before the topics of a filter (WIRE §6.1).
-    pub(crate) filter_count: Count,
+    pub filter_count: Count,
     /// What it takes a nil sender for (WIRE §5.3).
-    pub(crate) nil_sender: NilSender,
+    pub nil_sender: NilSender,
     /// The ttl of its pongs (WIRE §5.4).
-    pub(crate) pong_ttl: u16,
+    pub pong_ttl: u16,
     /// The last error code it knows in a drop_conn (WIRE §4.5).
-    pub(crate) last_error: u8,
+    pub last_error: u8,
     /// What happens when more waits for a peer than fits (WIRE §6.8).
-    pub(crate) overflow: Overflow,
+    pub overflow: Overflow,
     /// Seconds between dials if the script does not say (WIRE §4.6).
-    pub(crate) retry_secs: u64,
+    pub retry_secs: u64,
     /// How often it dials (WIRE §4.6).
-    pub(crate) attempts: Option<u32>,
+    pub attempts: Option<u32>,
     /// Members of a node's JSON without which a stem does not start it (API §10.3).
-    pub(crate) stem_members: &'static [&'static str],
+    pub stem_members: &'static [&'static str],
 }
 
 impl fmt::Debug for Release {
@@ -71,58 +71,58 @@ impl fmt::Debug for Release {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Metrics {
+pub enum Metrics {
     None,
     PerConfiguration,
     PerHost,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum NullPort {
+pub enum NullPort {
     Tcp,
     Unknown,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum PortOrder {
+pub enum PortOrder {
     RoleFirst,
     InstanceFirst,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Hello {
+pub enum Hello {
     AtOnce,
     BehindSupervisor,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Metadata {
+pub enum Metadata {
     Absent,
     Timestamp,
     Empty,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Backend {
+pub enum Backend {
     Broker,
     ToBeChosen,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Leaving {
+pub enum Leaving {
     Close,
     Goodbye,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum PongTopic {
+pub enum PongTopic {
     OfThePing,
     Internal,
 }
 
 /// What becomes of an input that is not as it should be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Input {
+pub enum Input {
     /// The link is closed.
     Closes,
     /// It is not delivered.
@@ -132,25 +132,25 @@ pub(crate) enum Input {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Count {
+pub enum Count {
     Used,
     Ignored,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum NilSender {
+pub enum NilSender {
     Foreign,
     Local,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Overflow {
+pub enum Overflow {
     Waits,
     DropsOldest(usize),
 }
 
 /// All releases that are to be met.
-pub(crate) static RELEASES: [&Release; 9] = [
+pub static RELEASES: [&Release; 9] = [
     &V5_0, &V5_2, &V6_0, &V6_2, &V7_0, &V7_2, &V8_0, &V8_2, &V9_0,
 ];
 

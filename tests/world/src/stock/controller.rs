@@ -8,32 +8,32 @@ use broker_proto::{Address, Data, Port};
 use super::release::{Metrics, PortOrder, Release};
 use super::{Act, Outcome, Scripts, items, text};
 
-pub(crate) struct Controller {
+pub struct Controller {
     release: &'static Release,
     agent: String,
     /// The ids by which agents named themselves.
-    pub(crate) hellos: Vec<String>,
+    pub hellos: Vec<String>,
     is_ready: bool,
     /// Sent when the agent has answered the welcome.
     wanted: Option<Data>,
     /// Answers by request id.
-    pub(crate) answers: BTreeMap<String, Vec<Outcome>>,
+    pub answers: BTreeMap<String, Vec<Outcome>>,
     /// Names of other events that came.
-    pub(crate) notices: Vec<String>,
+    pub notices: Vec<String>,
 }
 
 /// A node as a client describes it: name, role, instance.
-pub(crate) type NodeSpec<'a> = (&'a str, &'a str, &'a str);
+pub type NodeSpec<'a> = (&'a str, &'a str, &'a str);
 
 impl Controller {
-    pub(crate) const FILTER: [&'static str; 4] = [
+    pub const FILTER: [&'static str; 4] = [
         "___sync_store_Management::Controller::Runtime::g_configs/<$>/data/master",
         "zeek/management/agent",
         "zeek/management/controller",
         "zeek/supervisor",
     ];
 
-    pub(crate) fn new(release: &'static Release, agent: &str) -> Self {
+    pub fn new(release: &'static Release, agent: &str) -> Self {
         Self {
             release,
             agent: agent.to_owned(),
@@ -46,7 +46,7 @@ impl Controller {
     }
 
     /// A deployment; its answer is that to `deploy`.
-    pub(crate) fn deploy(&mut self, id: &str, nodes: &[NodeSpec<'_>]) -> Vec<Act> {
+    pub fn deploy(&mut self, id: &str, nodes: &[NodeSpec<'_>]) -> Vec<Act> {
         self.wanted = Some(self.configuration(id, nodes));
         if self.is_ready {
             return self.deploy_wanted();
@@ -55,7 +55,7 @@ impl Controller {
     }
 
     /// Any request of the agent's API.
-    pub(crate) fn ask(&self, request: &str, args: Vec<Data>) -> Act {
+    pub fn ask(&self, request: &str, args: Vec<Data>) -> Act {
         let topic = format!("zeek/management/agent/{}", self.agent);
         Act::say(topic, format!("Management::Agent::API::{request}"), args)
     }
@@ -115,7 +115,7 @@ impl Controller {
     }
 
     /// API §7.2.
-    pub(crate) fn broker_ports<'a>(&self, nodes: &[NodeSpec<'a>]) -> BTreeMap<&'a str, u16> {
+    pub fn broker_ports<'a>(&self, nodes: &[NodeSpec<'a>]) -> BTreeMap<&'a str, u16> {
         let rank = |role: &str| {
             ["MANAGER", "LOGGER", "PROXY"]
                 .iter()

@@ -43,7 +43,7 @@ const STATE: Shape = Shape::Enum("Management::", STATES);
 
 /// Who has handlers for an event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Part {
+pub enum Part {
     Controller,
     Agent,
     Supervisor,
@@ -52,7 +52,7 @@ pub(crate) enum Part {
 
 /// Why a stock process of this release and part drops an event that it has a handler for; events
 /// without handler are ignored in silence.
-pub(crate) fn complaint(
+pub fn complaint(
     release: &Release,
     part: Part,
     name: &str,
@@ -79,7 +79,7 @@ pub(crate) fn complaint(
 
 /// Whether there is a handler.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Known {
+pub enum Known {
     Yes,
     No,
 }

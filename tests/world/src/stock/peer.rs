@@ -14,14 +14,14 @@ use super::wire::{
 
 /// Who opened the connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Side {
+pub enum Side {
     Dialer,
     Acceptor,
 }
 
 /// What an endpoint notices.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Heard {
+pub enum Heard {
     /// The peering stands.
     Up,
     Event {
@@ -37,16 +37,16 @@ pub(crate) enum Heard {
 
 /// One endpoint.
 #[derive(Debug)]
-pub(crate) struct Peer {
-    pub(crate) release: &'static Release,
-    pub(crate) part: Part,
-    pub(crate) id: EndpointId,
+pub struct Peer {
+    pub release: &'static Release,
+    pub part: Part,
+    pub id: EndpointId,
     /// What it subscribes to, in that order; the first one before it has peers (WIRE §8.7).
-    pub(crate) filter: Vec<String>,
+    pub filter: Vec<String>,
     /// What it has heard and nobody has taken yet.
-    pub(crate) heard: VecDeque<Heard>,
+    pub heard: VecDeque<Heard>,
     /// Orders that it could not read.
-    pub(crate) dropped: usize,
+    pub dropped: usize,
     state: State,
     bytes: Vec<u8>,
     out: Vec<Vec<u8>>,
@@ -72,12 +72,7 @@ const MAGIC: [u8; 4] = *b"ZEEK";
 const NIL: [u8; 16] = [0; 16];
 
 impl Peer {
-    pub(crate) fn new(
-        release: &'static Release,
-        part: Part,
-        id: EndpointId,
-        filter: &[&str],
-    ) -> Self {
+    pub fn new(release: &'static Release, part: Part, id: EndpointId, filter: &[&str]) -> Self {
         Self {
             release,
             part,
@@ -94,7 +89,7 @@ impl Peer {
     }
 
     /// A link begins.
-    pub(crate) fn open(&mut self, side: Side) {
+    pub fn open(&mut self, side: Side) {
         self.bytes.clear();
         self.out.clear();
         self.asked.clear();
@@ -112,19 +107,19 @@ impl Peer {
     }
 
     /// The other side is gone.
-    pub(crate) fn lost(&mut self) {
+    pub fn lost(&mut self) {
         if self.state != State::Off {
             self.state = State::Off;
             self.heard.push_back(Heard::Lost);
         }
     }
 
-    pub(crate) fn is_up(&self) -> bool {
+    pub fn is_up(&self) -> bool {
         matches!(self.state, State::Peered(..))
     }
 
     /// Frames to write, and whether the link is closed behind them.
-    pub(crate) fn take_out(&mut self) -> (Vec<Vec<u8>>, bool) {
+    pub fn take_out(&mut self) -> (Vec<Vec<u8>>, bool) {
         let is_closed = std::mem::take(&mut self.is_closed);
         if is_closed {
             self.state = State::Off;
@@ -133,7 +128,7 @@ impl Peer {
     }
 
     /// Bytes arrived.
-    pub(crate) fn feed(&mut self, chunk: &[u8]) {
+    pub fn feed(&mut self, chunk: &[u8]) {
         self.bytes.extend(chunk);
         while let Some(size) = self.bytes.first_chunk() {
             let size = usize::try_from(u32::from_be_bytes(*size)).unwrap();
@@ -156,13 +151,13 @@ impl Peer {
     }
 
     /// Publishes an event, if the other side wants the topic.
-    pub(crate) fn publish(&mut self, topic: &str, name: &str, args: Vec<Data>) {
+    pub fn publish(&mut self, topic: &str, name: &str, args: Vec<Data>) {
         let payload = self.event(name, args);
         self.publish_payload(topic, payload);
     }
 
     /// The same with any payload.
-    pub(crate) fn publish_payload(&mut self, topic: &str, payload: Vec<u8>) {
+    pub fn publish_payload(&mut self, topic: &str, payload: Vec<u8>) {
         let State::Peered(_, filter) = &self.state else {
             return;
         };
@@ -172,7 +167,7 @@ impl Peer {
     }
 
     /// Any envelope, under this endpoint's id.
-    pub(crate) fn envelope(&mut self, kind: u8, receiver: [u8; 16], topic: &str, payload: Vec<u8>) {
+    pub fn envelope(&mut self, kind: u8, receiver: [u8; 16], topic: &str, payload: Vec<u8>) {
         let is_pong = kind == PONG;
         let envelope = Envelope {
             sender: id_bytes(self.id),
@@ -186,30 +181,30 @@ impl Peer {
     }
 
     /// Any frame.
-    pub(crate) fn raw(&mut self, payload: &[u8]) {
+    pub fn raw(&mut self, payload: &[u8]) {
         self.out.push(frame(payload));
     }
 
     /// To the other side alone.
-    pub(crate) fn address(&mut self, kind: u8, payload: Vec<u8>) {
+    pub fn address(&mut self, kind: u8, payload: Vec<u8>) {
         if let State::Peered(peer, _) = self.state {
             self.envelope(kind, peer, INTERNAL, payload);
         }
     }
 
     /// A ping, which has to be answered.
-    pub(crate) fn ping(&mut self, payload: &[u8]) {
+    pub fn ping(&mut self, payload: &[u8]) {
         self.asked.push(payload.to_vec());
         self.address(PING, payload.to_vec());
     }
 
     /// How many pings have no answer yet.
-    pub(crate) fn unanswered(&self) -> usize {
+    pub fn unanswered(&self) -> usize {
         self.asked.len()
     }
 
     /// Ends the peering as this release does (WIRE §6.6).
-    pub(crate) fn leave(&mut self) {
+    pub fn leave(&mut self) {
         match self.release.leaving {
             Leaving::Close => self.is_closed = true,
             Leaving::Goodbye => self.ping(b"BYE\x01\0\0\0\0\0\0\x10"),
@@ -438,7 +433,7 @@ impl Peer {
 }
 
 /// A message of Zeek's (WIRE §8.1).
-pub(crate) fn message(kind: u64, content: Vec<Data>) -> Vec<u8> {
+pub fn message(kind: u64, content: Vec<Data>) -> Vec<u8> {
     let parts = vec![Data::Count(1), Data::Count(kind), Data::Vector(content)];
     let mut out = Vec::new();
     put_value(&mut out, &Data::Vector(parts));
@@ -446,7 +441,7 @@ pub(crate) fn message(kind: u64, content: Vec<Data>) -> Vec<u8> {
 }
 
 /// Whether it asks for a node without name, which no supervisor creates (API §9.2).
-pub(crate) fn is_nameless(args: &[Data]) -> bool {
+pub fn is_nameless(args: &[Data]) -> bool {
     let config = args.get(1).map(super::items);
     config.and_then(<[_]>::first) == Some(&Data::string(""))
 }

@@ -4,7 +4,7 @@
 use broker_proto::{Address, Data, EndpointId, Port, Protocol, Subnet, Timespan, Timestamp};
 
 /// Appends a value, tag included (WIRE §3.5).
-pub(crate) fn put_value(out: &mut Vec<u8>, value: &Data) {
+pub fn put_value(out: &mut Vec<u8>, value: &Data) {
     match value {
         Data::None => out.push(0),
         Data::Boolean(flag) => out.extend([1, u8::from(*flag)]),
@@ -49,13 +49,13 @@ pub(crate) fn put_value(out: &mut Vec<u8>, value: &Data) {
 }
 
 /// A frame around its payload (WIRE §2).
-pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
+pub fn frame(payload: &[u8]) -> Vec<u8> {
     let size = u32::try_from(payload.len()).unwrap();
     [&size.to_be_bytes(), payload].concat()
 }
 
 /// A list of topics (WIRE §4.1).
-pub(crate) fn put_filter(out: &mut Vec<u8>, filter: &[String]) {
+pub fn put_filter(out: &mut Vec<u8>, filter: &[String]) {
     put_size(out, filter.len());
     for topic in filter {
         put_text(out, topic.as_bytes());
@@ -64,26 +64,26 @@ pub(crate) fn put_filter(out: &mut Vec<u8>, filter: &[String]) {
 
 /// One envelope (WIRE §5.1).
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Envelope {
-    pub(crate) sender: [u8; 16],
-    pub(crate) receiver: [u8; 16],
-    pub(crate) kind: u8,
-    pub(crate) ttl: u16,
-    pub(crate) topic: String,
-    pub(crate) payload: Vec<u8>,
+pub struct Envelope {
+    pub sender: [u8; 16],
+    pub receiver: [u8; 16],
+    pub kind: u8,
+    pub ttl: u16,
+    pub topic: String,
+    pub payload: Vec<u8>,
 }
 
-pub(crate) const DATA: u8 = 1;
-pub(crate) const COMMAND: u8 = 2;
-pub(crate) const ROUTING_UPDATE: u8 = 3;
-pub(crate) const PING: u8 = 4;
-pub(crate) const PONG: u8 = 5;
+pub const DATA: u8 = 1;
+pub const COMMAND: u8 = 2;
+pub const ROUTING_UPDATE: u8 = 3;
+pub const PING: u8 = 4;
+pub const PONG: u8 = 5;
 
 /// The topic of what endpoints say to each other (WIRE §6.9).
-pub(crate) const INTERNAL: &str = "<$>";
+pub const INTERNAL: &str = "<$>";
 
 impl Envelope {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         let mut out = [self.sender, self.receiver].concat();
         out.push(self.kind);
         out.extend(self.ttl.to_be_bytes());
@@ -94,7 +94,7 @@ impl Envelope {
     }
 
     /// What is wrong with the header, if it does not read (WIRE §5.5).
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let mut rest = Reader(bytes);
         let sender = rest.array()?;
         let receiver = rest.array()?;
@@ -118,16 +118,16 @@ impl Envelope {
 
 /// What is left to read.
 #[derive(Debug)]
-pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], String> {
+    pub fn take(&mut self, len: usize) -> Result<&'a [u8], String> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or("truncated")?;
         self.0 = rest;
         Ok(taken)
     }
 
-    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
         Ok(self.take(N)?.try_into().unwrap())
     }
 
@@ -143,13 +143,13 @@ impl<'a> Reader<'a> {
         Err("size of more than five bytes".to_owned())
     }
 
-    pub(crate) fn text(&mut self) -> Result<&'a [u8], String> {
+    pub fn text(&mut self) -> Result<&'a [u8], String> {
         let size = self.size()?;
         self.take(size)
     }
 
     /// A list of topics.
-    pub(crate) fn filter(&mut self) -> Result<Vec<String>, String> {
+    pub fn filter(&mut self) -> Result<Vec<String>, String> {
         let size = self.size()?;
         let topics = (0..size).map(|_| {
             let topic = self.text()?.to_vec();
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A value, with the number of elements that its sets repeat (WIRE §3.8).
-    pub(crate) fn value(&mut self, repeated: &mut usize) -> Result<Data, String> {
+    pub fn value(&mut self, repeated: &mut usize) -> Result<Data, String> {
         let [tag] = self.array()?;
         Ok(match tag {
             0 => Data::None,
@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The sixteen bytes of an id in its text form.
-pub(crate) fn id_bytes(id: EndpointId) -> [u8; 16] {
+pub fn id_bytes(id: EndpointId) -> [u8; 16] {
     let digits = id.to_string().replace('-', "");
     u128::from_str_radix(&digits, 16).unwrap().to_be_bytes()
 }

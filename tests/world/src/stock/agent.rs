@@ -18,7 +18,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 const TIMED_OUT: &str = "request timed out";
 
-pub(crate) struct Agent {
+#[derive(Debug)]
+pub struct Agent {
     release: &'static Release,
     name: String,
     /// The id of its endpoint.
@@ -28,17 +29,17 @@ pub(crate) struct Agent {
     /// Local nodes as configured.
     nodes: Vec<Vec<Data>>,
     /// Nodes that have not said hello.
-    pub(crate) pending: BTreeSet<String>,
+    pub pending: BTreeSet<String>,
     /// Lists of nodes are lost, or come so much later.
-    pub(crate) stuck: Option<Option<Duration>>,
+    pub stuck: Option<Option<Duration>>,
     /// How many peerings there were.
-    pub(crate) peerings: usize,
+    pub peerings: usize,
     /// A supervisor and nodes that are really there.
     drive: Option<Drive>,
 }
 
 impl Agent {
-    pub(crate) fn new(release: &'static Release, name: &str, id: &str, connecting: bool) -> Self {
+    pub fn new(release: &'static Release, name: &str, id: &str, connecting: bool) -> Self {
         Self {
             release,
             name: name.to_owned(),
@@ -54,13 +55,13 @@ impl Agent {
     }
 
     /// The same with a supervisor to command; its nodes find it at this port.
-    pub(crate) fn driving(self, port: u16) -> Self {
+    pub fn driving(self, port: u16) -> Self {
         let drive = Some(Drive::new(self.release, port));
         Self { drive, ..self }
     }
 
     /// Its subscriptions in the order in which it makes them (WIRE §8.7).
-    pub(crate) fn filter(name: &str) -> [String; 4] {
+    pub fn filter(name: &str) -> [String; 4] {
         [
             "zeek/supervisor".to_owned(),
             format!("zeek/management/agent/{name}"),

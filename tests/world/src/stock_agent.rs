@@ -1,0 +1,218 @@
+//! A stock agent as a process of the world: one link to its controller, and stock's defects.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use broker_proto::peering::{Input, LinkId, Output, PeerAddr};
+use broker_proto::{Data, EndpointId};
+
+use crate::stock::agent::Agent;
+use crate::stock::peer::{Heard, Peer, Side};
+use crate::stock::release::RELEASES;
+use crate::stock::shapes::Part;
+use crate::stock::{Act, Scripts, text};
+
+/// Between two dials.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// When stock's agent gives up on a request (API §3 R5).
+const EXPIRY: Duration = Duration::from_millis(4700);
+
+/// It speaks with bytes and rules of its own.
+#[derive(Debug)]
+pub(crate) struct StockAgent {
+    peer: Peer,
+    agent: Agent,
+    name: String,
+    /// Where it dials; `None` waits to be dialed.
+    controller: Option<PeerAddr>,
+    link: Option<LinkId>,
+    dialed: u64,
+    /// What is said later.
+    later: BTreeMap<(Instant, u64), Act>,
+    count: u64,
+    redial: Option<Instant>,
+    /// Until then a deployment loses its id (API §12.2 D32).
+    confused: Option<Instant>,
+    out: VecDeque<Output>,
+}
+
+impl StockAgent {
+    /// One of this name, of the release that the number says.
+    pub(crate) fn new(
+        name: &str,
+        release: u64,
+        id: EndpointId,
+        controller: Option<PeerAddr>,
+        now: Instant,
+    ) -> Self {
+        let release = RELEASES[usize::try_from(release).unwrap() % RELEASES.len()];
+        let filter = Agent::filter(name);
+        let filter = filter.each_ref().map(String::as_str);
+        let peer = Peer::new(release, Part::Agent, id, &filter);
+        let agent = Agent::new(release, name, &id.to_string(), controller.is_some());
+        let listen = PeerAddr {
+            host: "0.0.0.0".to_owned(),
+            port: 2151,
+        };
+        let mut stock = Self {
+            peer,
+            agent,
+            name: name.to_owned(),
+            redial: controller.as_ref().map(|_| now + RETRY),
+            controller,
+            link: None,
+            dialed: 0,
+            later: BTreeMap::new(),
+            count: 0,
+            confused: None,
+            out: VecDeque::new(),
+        };
+        stock.out.push_back(Output::Listen { addr: listen });
+        stock
+    }
+
+    /// Whether nodes that are silent hold up what is asked of it (API §12.2 D33).
+    pub(crate) fn set_stuck(&mut self, is_stuck: bool) {
+        self.agent.stuck = is_stuck.then_some(None);
+    }
+
+    pub(crate) fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Opened { link, .. } => {
+                // One at a time: whoever comes last is there.
+                if let Some(former) = self.link.replace(link) {
+                    self.peer.lost();
+                    self.out.push_back(Output::Close { link: former });
+                }
+                self.peer.open(match link {
+                    LinkId::Dialed(_) => Side::Dialer,
+                    LinkId::Accepted(_) => Side::Acceptor,
+                });
+            }
+            Input::Bytes { link, chunk } if self.link == Some(link) => self.peer.feed(&chunk),
+            Input::Closed { link, .. } => {
+                if self.link == Some(link) {
+                    self.link = None;
+                    self.peer.lost();
+                }
+                if self.link.is_none() && self.controller.is_some() {
+                    self.redial = Some(now + RETRY);
+                }
+            }
+            // It has no limits, and nobody in it asks for anything.
+            Input::Bytes { .. }
+            | Input::Sent { .. }
+            | Input::Listen { .. }
+            | Input::Dial { .. }
+            | Input::Subscribe { .. }
+            | Input::Publish { .. }
+            | Input::PublishFrame { .. }
+            | Input::PublishParts { .. }
+            | Input::Unpeer { .. }
+            | Input::Restrict { .. }
+            | Input::Expel { .. }
+            | Input::CheckAlive { .. }
+            | Input::Shutdown => {}
+        }
+        self.settle(now);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(entry) = self.later.first_entry()
+            && entry.key().0 <= now
+        {
+            let act = entry.remove();
+            self.act(now, act.after(Duration::ZERO));
+        }
+        if self.redial.take_if(|at| *at <= now).is_some()
+            && let Some(addr) = self.controller.clone()
+        {
+            let link = LinkId::Dialed(self.dialed);
+            self.dialed += 1;
+            self.out.push_back(Output::Dial { link, addr });
+        }
+        self.settle(now);
+    }
+
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let later = self.later.keys().next().map(|(at, _)| *at);
+        later.into_iter().chain(self.redial).min()
+    }
+
+    /// Until it has nothing more to say at this moment.
+    fn settle(&mut self, now: Instant) {
+        while let Some(heard) = self.peer.heard.pop_front() {
+            match heard {
+                Heard::Up => {
+                    for act in self.agent.up() {
+                        self.act(now, act);
+                    }
+                }
+                Heard::Event { topic, name, args } => self.hear(now, &topic, &name, &args),
+                Heard::Lost | Heard::Refused(_) => {}
+            }
+        }
+        let (frames, is_closed) = self.peer.take_out();
+        let Some(link) = self.link else {
+            return;
+        };
+        for bytes in frames {
+            let bytes = bytes.into();
+            self.out.push_back(Output::Send { link, bytes });
+        }
+        if is_closed {
+            self.out.push_back(Output::Close { link });
+        }
+    }
+
+    fn hear(&mut self, now: Instant, topic: &str, name: &str, args: &[Data]) {
+        let is_confused = self.confused.is_some_and(|until| now < until);
+        if name.ends_with("agent_standby_request") {
+            // A deployment of nothing under no id, which nobody finishes (API §12.2 D30).
+            self.confused = Some(now + EXPIRY);
+            let late = self.timed_out("");
+            self.act(now, late.after(EXPIRY));
+        } else if name.ends_with("deploy_request") && is_confused {
+            // The other one's expiry takes this one's id away (API §12.2 D32).
+            self.agent.hear(topic, name, args);
+            let late = self.timed_out(text(&args[0]));
+            return self.act(now, late.after(EXPIRY));
+        }
+        for act in self.agent.hear(topic, name, args) {
+            self.act(now, act);
+        }
+    }
+
+    fn timed_out(&self, reqid: &str) -> Act {
+        let result = crate::stock::Outcome::of(reqid, Some(&self.name)).failed("request timed out");
+        let results = Data::Vector(vec![result.record()]);
+        let topic = format!("zeek/management/agent/{}", self.name);
+        let args = vec![Data::string(reqid), results];
+        Act::say(topic, "Management::Agent::API::deploy_response", args)
+    }
+
+    fn act(&mut self, now: Instant, act: Act) {
+        match act {
+            Act::Say {
+                after: Duration::ZERO,
+                topic,
+                name,
+                args,
+            } => {
+                if self.peer.is_up() {
+                    self.peer.publish(&topic, &name, args);
+                }
+            }
+            Act::Say { after, .. } => {
+                self.count += 1;
+                self.later.insert((now + after, self.count), act);
+            }
+            Act::Start(_) | Act::Stop(_) => panic!("only supervisors do that"),
+        }
+    }
+}
