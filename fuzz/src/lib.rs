@@ -8,6 +8,7 @@
 mod machines;
 mod pair;
 mod scripts;
+mod system;
 mod texts;
 
 use broker_proto::Data;
@@ -32,6 +33,7 @@ use zeek_client_compat::json::{decode, encode, parse};
 pub use machines::{peering, session};
 pub use pair::{intruder, peers};
 pub use scripts::redef;
+pub use system::system;
 pub use texts::{log, plan};
 
 /// One parser's obligations.
@@ -55,6 +57,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("state", state),
     ("plan", plan),
     ("log", log),
+    ("system", system),
 ];
 
 /// A byte stream cut into frames (WIRE §2). The first byte says how it is chopped up on arrival,
