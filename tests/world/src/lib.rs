@@ -12,6 +12,7 @@
 //! | [`seen`] | what is seen from outside |
 //! | [`model`] | what of that may be |
 //! | `script`, `scenario` | scenarios as bytes, and what their steps do |
+//! | `soak` | a day in which nothing goes wrong |
 //! | `world` | the clock, the hosts and what they keep, all programs |
 //! | `world::net` | links that delay, chop, stall and break |
 //! | `world::controller`, `world::clients` | the controller's host, and who asks |
@@ -32,6 +33,7 @@ mod record;
 mod scenario;
 mod script;
 pub mod seen;
+mod soak;
 #[allow(missing_docs, reason = "it is Zeek's, by the sections that are cited")]
 pub mod stock;
 mod stock_agent;
@@ -40,6 +42,8 @@ mod world;
 use std::time::Duration;
 
 pub use record::Telling;
+pub use soak::{Soak, soak};
+pub use world::Size;
 
 use chance::Chance;
 use model::Rule;

@@ -25,6 +25,8 @@ pub(crate) struct Record {
     /// What the model objects to.
     pub(crate) rule: Option<Rule>,
     model: Model,
+    /// Nobody judges what is seen.
+    is_unjudged: bool,
 }
 
 impl Record {
@@ -38,17 +40,25 @@ impl Record {
             violation: None,
             rule: None,
             model: Model::new(stock),
+            is_unjudged: false,
         }
     }
 
     pub(crate) fn see(&mut self, at: Duration, seen: Seen) {
         self.tell(at, format_args!("{seen:?}"));
         if self.violation.is_none()
+            && !self.is_unjudged
             && let Err(violation) = self.model.see(at, &seen)
         {
             self.object(at, &violation);
         }
         self.seen.push((at, seen));
+    }
+
+    /// What is seen from here on is neither kept nor judged.
+    pub(crate) fn forget(&mut self) {
+        self.is_unjudged = true;
+        self.seen.clear();
     }
 
     /// Nothing more will be seen.

@@ -268,6 +268,27 @@ impl Scenario {
         }
     }
 
+    /// Deploys a node to every host, of another configuration each time.
+    pub(crate) fn deploy_one_each(&mut self) {
+        let hosts: Vec<Host> = self.world.sensor_hosts().collect();
+        let nodes = hosts.iter().map(|host| {
+            let name = format!("node-{}", host.0);
+            Node::new(host.instance(), name, ClusterRole::Worker)
+        });
+        let config = self.of(&hosts, nodes.collect(), false);
+        let reqid = String::new();
+        self.ask_first(ControllerRequest::StageConfiguration { reqid, config });
+        let reqid = String::new();
+        self.ask_first(ControllerRequest::Deploy { reqid });
+    }
+
+    /// Somebody asks.
+    pub(crate) fn ask_first(&mut self, request: ControllerRequest) {
+        if let Some(client) = self.client(0) {
+            self.world.ask(client, request);
+        }
+    }
+
     /// Faults stop; what is wanted comes to be, and nothing else is left.
     pub(crate) fn finish(&mut self) {
         self.world.calm_down();
@@ -313,7 +334,7 @@ impl Scenario {
         }
     }
 
-    fn check_idle(&mut self) {
+    pub(crate) fn check_idle(&mut self) {
         let open = self.world.unanswered();
         if !open.is_empty() {
             let what = format!("in calm, {open:?} have no answer");
@@ -322,7 +343,7 @@ impl Scenario {
     }
 
     /// What is deployed runs, and nothing else.
-    fn check_running(&mut self) {
+    pub(crate) fn check_running(&mut self) {
         let deployed = self.world.disk.stored.deployed.clone();
         let nodes = deployed.map(|config| config.nodes).unwrap_or_default();
         for host in self.world.sensor_hosts() {

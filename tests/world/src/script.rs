@@ -35,7 +35,7 @@ pub(crate) struct SensorPlan {
 }
 
 /// What may go wrong by chance.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Chances {
     /// Bytes come late and chopped, `Sent` comes late, buffers are small.
     pub(crate) network: bool,

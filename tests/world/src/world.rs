@@ -164,6 +164,21 @@ struct Seat {
     accepted: u64,
 }
 
+/// How much there is of everything.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Size {
+    /// What the controller knows, in bytes of its description.
+    pub controller: usize,
+    /// The same of the agent that knows most.
+    pub agent: usize,
+    /// The same of the supervisor that knows most.
+    pub supervisor: usize,
+    /// Connections.
+    pub links: usize,
+    /// What will happen already.
+    pub events: usize,
+}
+
 #[derive(Debug)]
 pub(crate) enum Process {
     Controller(Box<ControllerProcess>),
@@ -522,6 +537,28 @@ impl World {
             Kind::Agent => Program::Agent(host.instance()),
             Kind::Supervisor => Program::Supervisor(host.instance()),
         }
+    }
+
+    /// How much there is of everything: what each kind of process knows at most, in bytes of its own
+    /// description, links, and events to come.
+    pub(crate) fn size(&self) -> Size {
+        let mut size = Size {
+            controller: 0,
+            agent: 0,
+            supervisor: 0,
+            links: self.net.links.len(),
+            events: self.due.len(),
+        };
+        for seat in self.processes.values() {
+            let len = |it: &dyn fmt::Debug| format!("{it:?}").len();
+            match &seat.process {
+                Process::Controller(it) => size.controller = size.controller.max(len(it)),
+                Process::Agent(it) => size.agent = size.agent.max(len(it)),
+                Process::Supervisor(it) => size.supervisor = size.supervisor.max(len(it)),
+                Process::Node(_) | Process::Stock(_) => {}
+            }
+        }
+        size
     }
 
     pub(crate) fn process_mut(&mut self, who: Who) -> Option<&mut Process> {

@@ -222,6 +222,13 @@ impl World {
         }
     }
 
+    /// Forgets what was asked and answered.
+    pub(crate) fn forget_answers(&mut self) {
+        self.clients.asked.clear();
+        self.clients.answers.clear();
+        self.clients.silent.clear();
+    }
+
     /// Requests of clients that are still there, and that have no answer.
     pub(crate) fn unanswered(&self) -> BTreeSet<&str> {
         let asked = self.clients.asked.iter();
