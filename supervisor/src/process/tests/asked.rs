@@ -106,6 +106,25 @@ fn who_reads_a_short_status_gets_one_and_nobody_else() {
 }
 
 #[test]
+fn who_reads_a_short_status_is_noted_only_until_one_is_answered() {
+    let mut rig = Rig::connected(&recorded());
+    let mut hears = |name: &str, node: &str| {
+        let args = vec![Data::string("r1"), Data::string(node)];
+        let mut request = Event::new(format!("SupervisorControl::{name}_request"), args);
+        request.metadata = Some(vec![(2149, Data::Boolean(true))]);
+        let from = EndpointId::from_bytes([9; 16]);
+        rig.process
+            .on_message(rig::start(), &request.encode(), from);
+        let noted = rig.process.short.len();
+        rig.handle(Input::Shutdown);
+        noted
+    };
+    assert_eq!(hears("restart", "nobody"), 0);
+    // It stops, and answers nobody.
+    assert_eq!(hears("status", ""), 0);
+}
+
+#[test]
 fn malformed_questions_about_lives_are_survived() {
     let recorded = recorded();
     let mut rig = Rig::connected(&recorded);

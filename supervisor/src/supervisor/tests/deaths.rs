@@ -198,7 +198,8 @@ fn a_program_that_cannot_start_is_given_up_too() {
     };
     assert_eq!(told, [died_saying("a", "cannot run zeek: not found", end)]);
     assert_eq!((rig.drain(), rig.due()), (vec![], None));
-    let (child, reason) = (child(1, 3), "told again".to_owned());
+    // The same news, late.
+    let (child, reason) = (child(1, 2), "cannot run zeek: not found".into());
     rig.host(HostInput::SpawnFailed { child, reason });
     assert_eq!((rig.drain(), rig.due()), (vec![], None));
     rig.request(destroy("d", "a"));
