@@ -331,18 +331,23 @@ fn agents_that_keep_what_is_unchanged_restart_all_nodes_of_another_cluster() {
 
 #[test]
 fn only_what_runs_is_kept() {
-    let running: &[(&str, &[&str])] = &[("a", &["manager", "worker-1"]), ("b", &[])];
+    let running: &[(&str, &[&str])] = &[("a", &["manager", "stray", "worker-1"]), ("b", &[])];
     let mut observed = observed(Some(prepared(FILE)), running);
     let of_a = observed.running.get_mut("a").unwrap().as_mut().unwrap();
     let worker = of_a.iter_mut().find(|n| n.node == "worker-1").unwrap();
     worker.state = State::Crashed;
     let plan = Plan::new(config(FILE), &observed, &settings(), Unchanged::Keep);
     let actions: Vec<_> = plan.nodes.iter().map(|node| node.action).collect();
-    let expected = [NodeAction::Keep, NodeAction::Restart, NodeAction::Start];
+    let expected = [
+        NodeAction::Stop,
+        NodeAction::Keep,
+        NodeAction::Restart,
+        NodeAction::Start,
+    ];
     assert_eq!(actions, expected);
     let text = show::text(&plan);
     let verdict =
-        "This can be deployed: 1 to start, 1 to restart, 0 to stop, 0 later, 1 to keep.\n";
+        "This can be deployed: 1 to start, 1 to restart, 1 to stop, 0 later, 1 to keep.\n";
     assert!(text.ends_with(verdict), "{text}");
 }
 

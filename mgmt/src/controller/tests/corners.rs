@@ -265,6 +265,16 @@ fn of_instances_in_trouble_or_dropped_while_away_only_so_many_are_remembered() {
 }
 
 #[test]
+fn an_address_to_dial_is_never_replaced_by_one_that_was_seen() {
+    let mut rig = Rig::new();
+    rig.join("a");
+    rig.stage(dialed("c1", &[], "a", "0.0.0.0", 2151));
+    let staged = rig.configuration(false).unwrap();
+    let hosts: Vec<_> = staged.instances.iter().map(|i| i.host).collect();
+    assert_eq!(hosts, [Address::UNSPECIFIED]);
+}
+
+#[test]
 fn d04_an_agent_that_dials_is_dialed_from_the_next_configuration_on() {
     let mut rig = Rig::deployed(&["a"]);
     rig.stage(dialed("c1", &[], "a", "10.0.0.1", 2151));
