@@ -11,6 +11,7 @@
 //! (API §12.1 D01).
 
 pub mod configs;
+mod deadlines;
 mod deploy;
 mod fanout;
 mod instances;
@@ -20,6 +21,7 @@ pub mod process;
 mod rollout;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker_proto::peering::{PeerAddr, PeerNetwork};
@@ -29,6 +31,7 @@ use tracing::{debug, info, warn};
 use crate::api::agent::{AgentRequest, AgentResponse};
 use crate::api::controller::{ControllerRequest, ControllerResponse};
 use crate::log::Record;
+use crate::model::Configuration;
 use crate::settings::ControllerSettings;
 
 use configs::{Configs, Saved};
@@ -114,6 +117,18 @@ pub enum Output {
         instance: String,
         /// What it shall do.
         request: AgentRequest,
+    },
+    /// Publish a configuration on an agent's topic: the deployment request, which goes to many
+    /// agents with the same configuration.
+    Deploy {
+        /// The agent.
+        instance: String,
+        /// The request's id.
+        reqid: String,
+        /// What it shall run its part of.
+        config: Arc<Configuration>,
+        /// Whether it shall take it even if it has one of that id.
+        force: bool,
     },
     /// Keep a peering with the agent at this address.
     Peer {

@@ -152,6 +152,19 @@ zeek_record! {
     }
 }
 
+impl Configuration {
+    /// The node of this name, found without a look at all of them.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        // Nodes are ordered by name, then by instance; none comes before this one.
+        let first = Node {
+            state: State::Pending,
+            ..Node::new("", name, ClusterRole::None)
+        };
+        let found = self.nodes.range(first..).next();
+        found.filter(|node| node.name == name)
+    }
+}
+
 zeek_record! {
     /// One line of `get-nodes`.
     pub struct NodeStatus("Management::NodeStatus") {
@@ -169,5 +182,34 @@ zeek_record! {
         pub p: Option<Port>,
         /// Its metrics port; absent in layouts before Zeek 7.0.
         pub metrics_port: Option<Port>,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_found_by_its_name() {
+        let least = Node {
+            state: State::Pending,
+            ..Node::new("", "ab", ClusterRole::None)
+        };
+        let nodes = [
+            Node::new("x", "a", ClusterRole::Worker),
+            least,
+            Node::new("x", "abc", ClusterRole::Manager),
+        ];
+        let config = Configuration {
+            id: String::new(),
+            instances: BTreeSet::new(),
+            nodes: nodes.into(),
+        };
+        for name in ["a", "ab", "abc"] {
+            assert_eq!(config.node(name).map(|node| node.name.as_str()), Some(name));
+        }
+        for name in ["", "aa", "abcd", "b"] {
+            assert_eq!(config.node(name), None);
+        }
     }
 }

@@ -51,6 +51,9 @@ zeek_events! {
     }
 }
 
+/// The name of [`AgentRequest::Deploy`], for whom that is too large to be made for each agent.
+pub(crate) const DEPLOY_REQUEST: &str = "Management::Agent::API::deploy_request";
+
 impl AgentResponse {
     /// The failure that answers a request which did not read, if the event is a request at all.
     pub fn refusal(request: &str, reqid: &str, instance: &str, error: &str) -> Option<Self> {

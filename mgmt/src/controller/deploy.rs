@@ -13,6 +13,7 @@ use broker_proto::{ByteString, Data};
 use tracing::{info, warn};
 
 use super::configs::{Asker, Change, SLOW_DISK};
+use super::deadlines::Deadlines;
 use super::{Controller, TIMED_OUT};
 use crate::api::ApiResult;
 use crate::api::controller::ControllerResponse;
@@ -60,7 +61,7 @@ enum Phase {
         awaited: BTreeSet<String>,
     },
     /// It is out, and these have to answer until then.
-    Launching { awaited: BTreeMap<String, Instant> },
+    Launching { awaited: Deadlines },
 }
 
 impl Deployment {
@@ -71,7 +72,7 @@ impl Deployment {
             | Phase::Storing { until }
             | Phase::Pausing { until, .. } => Some(*until),
             Phase::Stored => None,
-            Phase::Launching { awaited } => awaited.values().min().copied(),
+            Phase::Launching { awaited } => awaited.next(),
         }
     }
 
@@ -83,15 +84,16 @@ impl Deployment {
     /// An agent was sent the configuration, perhaps again: it has its time from here on.
     pub(super) fn on_sent(&mut self, now: Instant, name: &str, budget: Duration) {
         if let Phase::Launching { awaited } = &mut self.phase
-            && let Some(until) = awaited.get_mut(name)
+            && awaited.contains(name)
         {
-            *until = launch_deadline(self.started, now, budget);
+            let until = launch_deadline(self.started, now, budget);
+            awaited.set(name.to_owned(), until);
         }
     }
 
     pub(super) fn is_awaited(&self, name: &str) -> bool {
         match &self.phase {
-            Phase::Launching { awaited } => awaited.contains_key(name),
+            Phase::Launching { awaited } => awaited.contains(name),
             Phase::Gathering { .. }
             | Phase::Storing { .. }
             | Phase::Stored
@@ -118,7 +120,7 @@ impl Deployment {
         let Phase::Launching { awaited } = &mut self.phase else {
             return false;
         };
-        let is_awaited = awaited.remove(name).is_some();
+        let is_awaited = awaited.remove(name);
         if is_awaited {
             self.results.extend_from_slice(results);
         }
@@ -323,18 +325,16 @@ impl Controller {
         let diff = InstanceDiff::new(self.instances.wanted(), &config.instances);
         let moved: BTreeSet<String> = diff.reconnect.iter().map(|r| r.to.name.clone()).collect();
         let stopped = diff.drop.iter().map(|i| &i.name).chain(&moved);
+        let names: BTreeSet<&str> = config.instances.iter().map(|i| i.name.as_str()).collect();
         let is_overheard = stopped.into_iter().any(|name| {
-            let mut names = config.instances.iter().map(|i| i.name.as_str());
-            names.any(|other| name.starts_with(other) && name != other)
+            let mut shorter = (0..name.len()).filter_map(|len| name.get(..len));
+            shorter.any(|shorter| names.contains(shorter))
         });
         let awaited = &deployment.awaited;
         let is_missing = |name: &&String| !self.instances.is_ready(name) && !moved.contains(*name);
         let missing: BTreeSet<String> = awaited.iter().filter(is_missing).cloned().collect();
         let awaited = awaited.difference(&missing).cloned().collect();
-        for name in &missing {
-            self.report_missing(&mut deployment, name);
-            self.report_nodes(&mut deployment, name);
-        }
+        self.report_silent(&mut deployment, &Vec::from_iter(missing));
 
         let config = deployment.config.clone();
         self.want(now, &diff, &config);
@@ -350,7 +350,7 @@ impl Controller {
 
     fn launch(&mut self, now: Instant, mut deployment: Deployment, awaited: BTreeSet<String>) {
         let until = launch_deadline(deployment.started, now, self.settings.request_timeout);
-        let awaited = awaited.into_iter().map(|name| (name, until)).collect();
+        let awaited = Deadlines::all_at(awaited, until);
         deployment.phase = Phase::Launching { awaited };
         self.deployment = Some(deployment);
         self.deliver_due(now);
@@ -364,23 +364,14 @@ impl Controller {
             return;
         };
         if let Phase::Launching { awaited } = &mut deployment.phase {
-            let late: Vec<String> = awaited
-                .iter()
-                .filter(|(_, until)| **until <= now)
-                .map(|(name, _)| name.clone())
-                .collect();
-            awaited.retain(|name, _| !late.contains(name));
+            let mut silent = awaited.take_due(now);
             let is_done = awaited.is_empty();
-            // Who runs the configuration has taken it, whatever becomes of the nodes.
-            let checked: BTreeSet<String> = deployment.checks.values().cloned().collect();
-            let silent: Vec<&String> = late
-                .iter()
-                .filter(|name| !checked.contains(*name))
-                .collect();
-            for name in silent {
-                deployment.has_timed_out = true;
-                self.report_missing(&mut deployment, name);
-                self.report_nodes(&mut deployment, name);
+            if !silent.is_empty() {
+                // Who runs the configuration has taken it, whatever becomes of the nodes.
+                let checked: BTreeSet<&String> = deployment.checks.values().collect();
+                silent.retain(|name| !checked.contains(name));
+                deployment.has_timed_out |= !silent.is_empty();
+                self.report_silent(&mut deployment, &silent);
             }
             if is_done {
                 let id = deployment.config.id.clone();
@@ -409,14 +400,29 @@ impl Controller {
         deployment.results.push(result);
     }
 
-    /// One for each of its nodes. Clients show no other text of those than output (CLIENT §C7), so
-    /// what the agent said of them last goes there, too.
-    fn report_nodes(&self, deployment: &mut Deployment, name: &str) {
+    /// The same for these, in the order of their names, and one for each of their nodes.
+    fn report_silent(&self, deployment: &mut Deployment, names: &[String]) {
+        let mut nodes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for node in deployment.config.nodes.iter().filter(|_| !names.is_empty()) {
+            if names.binary_search(&node.instance).is_ok() {
+                let known = nodes.entry(&node.instance).or_default();
+                known.push(node.name.clone());
+            }
+        }
+        let nodes = names.iter().map(|name| nodes.remove(name.as_str()));
+        let nodes: Vec<Vec<String>> = nodes.map(Option::unwrap_or_default).collect();
+        for (name, nodes) in names.iter().zip(nodes) {
+            self.report_missing(deployment, name);
+            self.report_nodes(deployment, name, &nodes);
+        }
+    }
+
+    /// Clients show no other text of nodes than output (CLIENT §C7), so what the agent said of them
+    /// last goes there, too.
+    fn report_nodes(&self, deployment: &mut Deployment, name: &str, nodes: &[String]) {
         let text = format!("instance {name} {}", self.instances.problem(name));
-        let nodes = deployment.config.nodes.iter();
-        let nodes = nodes.filter(|node| node.instance == name);
-        let results = nodes.map(|node| {
-            let notice = self.notices.reason(name, &node.name);
+        let results = nodes.iter().map(|node| {
+            let notice = self.notices.reason(name, node);
             let stderr = match notice {
                 Some(notice) => format!("{text}\n{notice}"),
                 None => text.clone(),
@@ -426,7 +432,7 @@ impl Controller {
                 stderr: ByteString::from(stderr.as_str()),
             };
             let result = ApiResult::failed(&deployment.reqid, text.as_str());
-            let result = result.on_instance(name).on_node(&node.name);
+            let result = result.on_instance(name).on_node(node);
             result.with_data(outputs.into_data())
         });
         deployment.results.extend(results);

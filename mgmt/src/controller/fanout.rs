@@ -56,6 +56,22 @@ struct Asked {
     nodes: BTreeSet<String>,
 }
 
+impl Asked {
+    /// What the agent is told of the names that the client gave: all, as stock does, unless these
+    /// are so many that each agent had better be told of its own only.
+    fn among(&self, names: &BTreeSet<String>) -> BTreeSet<String> {
+        let told = if names.len() > MANY {
+            &self.nodes
+        } else {
+            names
+        };
+        told.clone()
+    }
+}
+
+/// So many names are too many to tell every agent all of them.
+const MANY: usize = 64;
+
 /// What agents can be asked on a client's behalf.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Query {
@@ -128,13 +144,15 @@ impl Controller {
         }
         let wanted = self.instances.wanted().keys();
         let missing = wanted.filter(|name| !self.instances.is_known(name));
-        let missing = missing.flat_map(|name| {
+        let missing: BTreeSet<&str> = missing.map(String::as_str).collect();
+        let mut unknown = self.unknown_nodes(&reqid, &missing);
+        let missing = missing.iter().flat_map(|name| {
             let problem = self.instances.problem(name);
             let failures = query.failures(&reqid, &itself(name), &problem);
-            self.unknown_nodes(&reqid, name).into_iter().chain(failures)
+            unknown.remove(*name).into_iter().chain(failures)
         });
         let missing = missing.collect();
-        let request = |reqid| AgentRequest::GetNodes { reqid };
+        let request = |reqid, _: &Asked| AgentRequest::GetNodes { reqid };
         self.ask(now, query, reqid, missing, targets, request);
     }
 
@@ -152,10 +170,10 @@ impl Controller {
             return;
         }
         let (valid, unknown) = self.split_nodes(&reqid, nodes);
-        let request = |reqid| AgentRequest::NodeDispatch {
+        let request = |reqid, asked: &Asked| AgentRequest::NodeDispatch {
             reqid,
             action: vec!["get_id_value".to_owned(), id.clone()],
-            nodes: valid.clone(),
+            nodes: asked.among(&valid),
         };
         if valid.is_empty() && !nodes.is_empty() {
             self.respond(Query::GetIdValue.response(reqid, unknown));
@@ -179,9 +197,9 @@ impl Controller {
             return;
         }
         // Stock sends the names it knows to be unknown, too; agents pick theirs.
-        let request = |reqid| AgentRequest::Restart {
+        let request = |reqid, asked: &Asked| AgentRequest::Restart {
             reqid,
-            nodes: nodes.clone(),
+            nodes: asked.among(nodes),
         };
         self.ask_owners(now, Query::Restart, reqid, unknown, &valid, request);
     }
@@ -277,13 +295,16 @@ impl Controller {
             warn!(reqid = %fanout.reqid, query = ?fanout.query, silent = ?instances, "request timed out");
             self.log(Record::info(format!("request {} timed out", fanout.reqid)));
             let query = fanout.query;
+            let mut unknown = match query {
+                Query::GetNodes => {
+                    let names = instances.iter().map(|name| name.as_str()).collect();
+                    self.unknown_nodes(&fanout.reqid, &names)
+                }
+                Query::GetIdValue | Query::Restart => BTreeMap::new(),
+            };
             let silent = silent.flat_map(|asked| {
-                let unknown = match query {
-                    Query::GetNodes => self.unknown_nodes(&fanout.reqid, &asked.instance),
-                    Query::GetIdValue | Query::Restart => None,
-                };
                 let failures = query.failures(&fanout.reqid, asked, "did not answer");
-                unknown.into_iter().chain(failures)
+                unknown.remove(&asked.instance).into_iter().chain(failures)
             });
             fanout.results.extend(silent);
             for child in fanout.awaited.keys() {
@@ -295,22 +316,28 @@ impl Controller {
         }
     }
 
-    /// The deployed nodes of an instance that says nothing of them (API §12.2 D36).
-    fn unknown_nodes(&self, reqid: &str, instance: &str) -> Option<ApiResult> {
-        let nodes = self.configs.deployed().into_iter().flat_map(|c| &c.nodes);
-        let nodes = nodes.filter(|node| node.instance == instance);
-        let rows = nodes.map(|node| NodeStatus {
-            node: node.name.clone(),
-            state: State::Unknown,
-            mgmt_role: Role::None,
-            cluster_role: node.role,
-            pid: None,
-            p: node.p,
-            metrics_port: node.metrics_port,
+    /// The deployed nodes of instances that say nothing of them (API §12.2 D36).
+    fn unknown_nodes(&self, reqid: &str, names: &BTreeSet<&str>) -> BTreeMap<String, ApiResult> {
+        let mut rows = BTreeMap::<&str, Vec<NodeStatus>>::new();
+        let deployed = self.configs.deployed().filter(|_| !names.is_empty());
+        let nodes = deployed.into_iter().flat_map(|config| &config.nodes);
+        for node in nodes.filter(|node| names.contains(node.instance.as_str())) {
+            let rows = rows.entry(&node.instance).or_default();
+            rows.push(NodeStatus {
+                node: node.name.clone(),
+                state: State::Unknown,
+                mgmt_role: Role::None,
+                cluster_role: node.role,
+                pid: None,
+                p: node.p,
+                metrics_port: node.metrics_port,
+            });
+        }
+        let results = rows.into_iter().map(|(instance, rows)| {
+            let result = ApiResult::ok(reqid).on_instance(instance);
+            (instance.to_owned(), result.with_data(rows.into_data()))
         });
-        let rows = Vec::from_iter(rows);
-        let result = ApiResult::ok(reqid).on_instance(instance);
-        (!rows.is_empty()).then(|| result.with_data(rows.into_data()))
+        results.collect()
     }
 
     /// The names that are nodes of the deployed cluster, and results for the others.
@@ -319,13 +346,10 @@ impl Controller {
         reqid: &str,
         names: &BTreeSet<String>,
     ) -> (BTreeSet<String>, Vec<ApiResult>) {
-        let deployed = self.configs.deployed().into_iter();
-        let nodes = deployed.flat_map(|config| &config.nodes);
-        let nodes: BTreeSet<&str> = nodes.map(|node| node.name.as_str()).collect();
-        let (valid, unknown): (BTreeSet<String>, BTreeSet<String>) = names
-            .iter()
-            .cloned()
-            .partition(|name| nodes.contains(name.as_str()));
+        let deployed = self.configs.deployed();
+        let is_node = |name: &String| deployed.is_some_and(|c| c.node(name).is_some());
+        let names = names.iter().cloned();
+        let (valid, unknown): (BTreeSet<String>, BTreeSet<String>) = names.partition(is_node);
         let unknown = unknown
             .into_iter()
             .map(|name| ApiResult::failed(reqid, "unknown cluster node").on_node(name))
@@ -343,13 +367,16 @@ impl Controller {
         reqid: String,
         mut results: Vec<ApiResult>,
         names: &BTreeSet<String>,
-        request: impl Fn(String) -> AgentRequest,
+        request: impl Fn(String, &Asked) -> AgentRequest,
     ) {
-        let nodes = self.configs.deployed().into_iter().flat_map(|c| &c.nodes);
         let mut owners: BTreeMap<&String, BTreeSet<String>> = BTreeMap::new();
-        for node in nodes.filter(|node| names.is_empty() || names.contains(&node.name)) {
-            let nodes = owners.entry(&node.instance).or_default();
-            nodes.insert(node.name.clone());
+        if let Some(config) = self.configs.deployed() {
+            let named = names.iter().filter_map(|name| config.node(name));
+            let all = config.nodes.iter().filter(|_| names.is_empty());
+            for node in named.chain(all) {
+                let nodes = owners.entry(&node.instance).or_default();
+                nodes.insert(node.name.clone());
+            }
         }
         let mut targets = Vec::new();
         for (instance, nodes) in owners {
@@ -371,7 +398,10 @@ impl Controller {
 
     /// An agent has gone, and with it what it was asked.
     pub(super) fn give_up_on(&mut self, name: &str) {
-        let unknown = self.unknown_nodes("", name);
+        if self.fanouts.open.is_empty() {
+            return;
+        }
+        let unknown = self.unknown_nodes("", &[name].into()).remove(name);
         let mut done = Vec::new();
         for (key, open) in self.fanouts.open.iter_mut() {
             let Open::Fanout(fanout) = open else { continue };
@@ -410,7 +440,7 @@ impl Controller {
         reqid: String,
         results: Vec<ApiResult>,
         targets: Vec<Asked>,
-        request: impl Fn(String) -> AgentRequest,
+        request: impl Fn(String, &Asked) -> AgentRequest,
     ) {
         if self.fanouts.open.len() >= MAX_OPEN {
             self.refuse(query, reqid, TOO_MANY);
@@ -420,7 +450,8 @@ impl Controller {
         let mut awaited = BTreeMap::new();
         for asked in targets {
             let child = self.ids.unique_id();
-            self.tell(asked.instance.as_str(), request(child.clone()));
+            let order = request(child.clone(), &asked);
+            self.tell(asked.instance.as_str(), order);
             self.fanouts.parents.insert(child.clone(), key.clone());
             awaited.insert(child, asked);
         }

@@ -9,6 +9,7 @@ use broker_proto::zeek::ToData;
 use broker_proto::{Address, EndpointId, Port};
 use tracing::{debug, info, warn};
 
+use super::deadlines::Deadlines;
 use super::deploy::Deployment;
 use super::rollout::Rollout;
 use super::{Controller, Output, Sender};
@@ -41,7 +42,10 @@ pub(super) struct Instances {
     /// Why agents that are connected cannot be ready.
     troubles: BTreeMap<String, Trouble>,
     ready: BTreeMap<String, EndpointId>,
-    welcomes: BTreeMap<String, Welcome>,
+    /// Welcomes that are not answered, by their ids.
+    welcomes: BTreeMap<String, String>,
+    /// When those of agents that are connected are repeated.
+    repeats: Deadlines,
 }
 
 /// An agent that said hello and is still connected.
@@ -57,13 +61,6 @@ struct Trouble {
     id: EndpointId,
     /// In words that follow the instance's name.
     text: String,
-}
-
-/// A welcome that is not answered.
-#[derive(Debug)]
-struct Welcome {
-    reqid: String,
-    repeat_at: Instant,
 }
 
 impl Instances {
@@ -134,10 +131,13 @@ impl Instances {
 
     /// When to repeat the next welcome.
     pub(super) fn next_welcome(&self) -> Option<Instant> {
-        let due = self.welcomes.iter();
-        due.filter(|(name, _)| self.is_known(name))
-            .map(|(_, welcome)| welcome.repeat_at)
-            .min()
+        self.repeats.next()
+    }
+
+    /// Nobody waits for the answer to a welcome any more. Returns its id.
+    fn end_welcome(&mut self, name: &str) -> Option<String> {
+        self.repeats.remove(name);
+        self.welcomes.remove(name)
     }
 
     /// Gives instances without host the address of their agent, or the one it had.
@@ -268,14 +268,14 @@ impl Controller {
     ) {
         let name = sender.instance.as_str();
         let welcome = self.instances.welcomes.get(name);
-        let is_awaited = welcome.is_some_and(|welcome| welcome.reqid == reqid);
+        let is_awaited = welcome.is_some_and(|welcome| welcome == reqid);
         // An agent that could not be recorded is welcomed, too, and speaks for itself.
         let endpoint = self.instances.endpoint_of(name);
         if !is_awaited || endpoint.is_some_and(|id| id != sender.from) {
             debug!(instance = name, reqid, "ignored a welcome's answer");
             return;
         }
-        self.instances.welcomes.remove(name);
+        self.instances.end_welcome(name);
         if !result.success {
             let error = result.error.as_deref().unwrap_or("no reason given");
             warn!(instance = name, error, "agent refused the welcome");
@@ -286,6 +286,7 @@ impl Controller {
         info!(instance = name, "agent is ready");
         self.log(Record::info(format!("instance {name} ready")));
         self.instances.ready.insert(name.to_owned(), sender.from);
+        self.rollout.on_ready(name);
         self.advance(now);
     }
 
@@ -303,12 +304,7 @@ impl Controller {
 
     /// Asks an instance again to join until it answers or goes.
     pub(super) fn repeat_welcomes(&mut self, now: Instant) {
-        let due = self.instances.welcomes.iter();
-        let due: Vec<String> = due
-            .filter(|(name, welcome)| self.instances.is_known(name) && welcome.repeat_at <= now)
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in due {
+        for name in self.instances.repeats.take_due(now) {
             debug!(instance = %name, "welcomed again");
             self.welcome(now, &name);
         }
@@ -358,7 +354,11 @@ impl Controller {
         let expected: BTreeSet<String> = wanted.keys().chain(candidates.keys()).cloned().collect();
         let instances = &mut self.instances;
         instances.ready.retain(|name, _| expected.contains(name));
-        instances.welcomes.retain(|name, _| expected.contains(name));
+        let welcomes = instances.welcomes.keys();
+        let ended = welcomes.filter(|name| !expected.contains(*name));
+        for name in ended.cloned().collect::<Vec<_>>() {
+            instances.end_welcome(&name);
+        }
         let wanted = &instances.wanted;
         instances
             .absent
@@ -412,7 +412,7 @@ impl Controller {
             self.instances.absent.insert(name.to_owned(), instance);
         }
         self.instances.ready.remove(name);
-        self.instances.welcomes.remove(name);
+        self.instances.end_welcome(name);
         self.log(Record::info(format!("dropped instance {name}")));
     }
 
@@ -449,7 +449,7 @@ impl Controller {
     fn forget(&mut self, name: &str) {
         self.instances.known.remove(name);
         self.instances.ready.remove(name);
-        self.instances.welcomes.remove(name);
+        self.instances.end_welcome(name);
         self.rollout.on_lost(name);
         self.give_up_on(name);
     }
@@ -487,13 +487,13 @@ impl Controller {
     }
 
     fn welcome(&mut self, now: Instant, name: &str) {
-        let former = self.instances.welcomes.remove(name);
-        let reqid = former.map_or_else(|| self.ids.unique_id(), |welcome| welcome.reqid);
-        let welcome = Welcome {
-            reqid: reqid.clone(),
-            repeat_at: now + WELCOME_RETRY,
-        };
-        self.instances.welcomes.insert(name.to_owned(), welcome);
+        let former = self.instances.end_welcome(name);
+        let reqid = former.unwrap_or_else(|| self.ids.unique_id());
+        let instances = &mut self.instances;
+        instances.welcomes.insert(name.to_owned(), reqid.clone());
+        if instances.is_known(name) {
+            instances.repeats.set(name.to_owned(), now + WELCOME_RETRY);
+        }
         self.tell(name, AgentRequest::Welcome { reqid });
     }
 

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use tracing::{debug, info, warn};
 use zeek_client_compat::hub::{self, ClientId, Hub};
 
+use deploying::Encoded;
+
 use super::configs::Saved;
 use super::ledger::{Asker, Ledger};
 use super::{Controller, Input as ControllerInput, Output as ControllerOutput};
@@ -36,6 +38,8 @@ pub struct ControllerProcess {
     put_off: BTreeMap<EndpointId, (Topic, Event)>,
     ledger: Ledger,
     ending: Vec<String>,
+    /// What agents were sent last.
+    encoded: Option<Encoded>,
     outputs: VecDeque<Output>,
 }
 
@@ -133,6 +137,7 @@ impl ControllerProcess {
             put_off: BTreeMap::new(),
             ledger,
             ending: Vec::new(),
+            encoded: None,
             outputs: VecDeque::new(),
         };
         process.log(Record::info(live));
@@ -232,6 +237,12 @@ impl ControllerProcess {
                     Err(error) => warn!(%error, "the instance's name makes its topic too long"),
                 }
             }
+            ControllerOutput::Deploy {
+                instance,
+                reqid,
+                config,
+                force,
+            } => self.send_configuration(now, &instance, &reqid, config, force),
             ControllerOutput::Peer { addr, retry } => {
                 let retry = Some(retry);
                 self.endpoint
@@ -473,5 +484,6 @@ fn instance_of(topic: &Topic) -> Option<String> {
 
 mod access;
 mod asking;
+mod deploying;
 #[cfg(test)]
 mod tests;

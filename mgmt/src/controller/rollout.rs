@@ -7,7 +7,8 @@
 //! An agent is told to take it in any case (`force`) if it may have it without all of its nodes
 //! running: stock agents take the id for the thing (API §5.3 A6, §12.1 D08).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker_proto::zeek::{FromData, ToData};
@@ -15,21 +16,31 @@ use broker_proto::{Address, ByteString};
 use tracing::{debug, info, warn};
 
 use super::configs::Change;
+use super::deadlines::Deadlines;
 use super::deploy::LAUNCH;
 use super::fanout::in_own_name;
-use super::{Controller, Sender, TIMED_OUT};
+use super::{Controller, Output, Sender, TIMED_OUT};
 use crate::api::ApiResult;
 use crate::api::agent::AgentRequest;
 use crate::log::Record;
 use crate::model::diff::InstanceDiff;
 use crate::model::ports::needs_broker_port;
-use crate::model::{Configuration, Instance, Node, NodeOutputs, NodeStatus, State};
+use crate::model::{Configuration, NodeOutputs, NodeStatus, State};
 
 /// The configuration in force and where each of its instances stands.
 #[derive(Debug, Default)]
 pub(super) struct Rollout {
-    config: Option<Configuration>,
+    /// Shared with the orders to agents, of which there may be thousands at a time.
+    config: Option<Arc<Configuration>>,
+    /// The names of its nodes, by instance.
+    nodes: BTreeMap<String, Vec<String>>,
     stages: BTreeMap<String, Stage>,
+    /// Those that are due and not known to be away: became due, or ready, since it was looked last.
+    deliverable: BTreeSet<String>,
+    /// The instances without a host.
+    homeless: BTreeSet<String>,
+    /// When those that have refused are asked again.
+    repeats: Deadlines,
 }
 
 /// Where one instance stands.
@@ -43,12 +54,21 @@ enum Stage {
     Taken,
     /// It has answered that not all is well.
     Failed,
-    /// It has answered that it does nothing about it, and is sent it again at that time.
-    Refused { again: Instant },
+    /// It has answered that it does nothing about it, and is sent it again after a while.
+    Refused,
 }
 
 /// Before an agent that has refused is asked again.
 const PAUSE: Duration = Duration::from_secs(10);
+
+impl Stage {
+    fn is_due(&self) -> bool {
+        match self {
+            Self::Due { .. } => true,
+            Self::Sent { .. } | Self::Taken | Self::Failed | Self::Refused => false,
+        }
+    }
+}
 
 impl Rollout {
     /// Everybody gets the configuration of a controller that was restarted.
@@ -56,19 +76,40 @@ impl Rollout {
         let names = config.instances.iter().map(|i| i.name.clone());
         let due = Stage::Due { force: false };
         let stages = names.map(|name| (name, due.clone())).collect();
+        Self::of(config, stages)
+    }
+
+    fn of(config: Configuration, stages: BTreeMap<String, Stage>) -> Self {
+        let mut nodes = BTreeMap::<String, Vec<String>>::new();
+        for node in &config.nodes {
+            let names = nodes.entry(node.instance.clone()).or_default();
+            names.push(node.name.clone());
+        }
+        let instances = config.instances.iter();
+        let homeless = instances.filter(|i| i.host.is_unspecified() && i.listen_port.is_none());
+        let homeless = homeless.map(|i| i.name.clone()).collect();
+        let due = stages.iter().filter(|(_, stage)| stage.is_due());
+        let deliverable = due.map(|(name, _)| name.clone()).collect();
         Self {
-            config: Some(config),
+            config: Some(Arc::new(config)),
+            nodes,
             stages,
+            deliverable,
+            homeless,
+            repeats: Deadlines::default(),
         }
     }
 
-    fn instances(&self) -> impl Iterator<Item = &Instance> {
-        self.config.iter().flat_map(|config| &config.instances)
+    /// An agent can be sent what is due.
+    pub(super) fn on_ready(&mut self, name: &str) {
+        if self.stages.get(name).is_some_and(Stage::is_due) {
+            self.deliverable.insert(name.to_owned());
+        }
     }
 
-    fn nodes_of(&self, name: &str) -> impl Iterator<Item = &Node> {
-        let nodes = self.config.iter().flat_map(|config| &config.nodes);
-        nodes.filter(move |node| node.instance == name)
+    /// The names of an instance's nodes.
+    fn nodes_of(&self, name: &str) -> &[String] {
+        self.nodes.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// An agent that went may come back without its nodes. One that went in the middle may also
@@ -78,33 +119,39 @@ impl Rollout {
             let force = match stage {
                 Stage::Due { force } => *force,
                 Stage::Sent { .. } => true,
-                Stage::Taken | Stage::Failed | Stage::Refused { .. } => false,
+                Stage::Taken | Stage::Failed | Stage::Refused => false,
             };
             *stage = Stage::Due { force };
+            self.repeats.remove(name);
+            self.deliverable.insert(name.to_owned());
         }
     }
 
-    /// What a new configuration means for an instance. If it is the same one again, what the agent
-    /// is doing with it counts, and what failed is tried again.
-    fn successor(&self, now: Instant, name: &str, config: &Configuration) -> Stage {
-        let current = self
-            .config
-            .as_ref()
-            .filter(|current| current.id == config.id);
-        let former = self.stages.get(name).filter(|_| current.is_some());
-        let is_same = current == Some(config);
-        match former {
-            None => Stage::Due { force: false },
-            Some(Stage::Due { force }) => Stage::Due { force: *force },
-            Some(Stage::Taken) => Stage::Due { force: !is_same },
-            Some(Stage::Failed) => Stage::Due { force: true },
-            Some(Stage::Refused { .. }) => Stage::Due { force: false },
-            Some(Stage::Sent { child, at }) if is_same && now < *at + LAUNCH => Stage::Sent {
-                child: child.clone(),
-                at: *at,
-            },
-            Some(Stage::Sent { .. }) => Stage::Due { force: true },
-        }
+    /// What a new configuration means for its instances. If it is the same one again, what agents
+    /// are doing with it counts, and what failed is tried again.
+    fn successor(&self, now: Instant, config: Configuration) -> Self {
+        let current = self.config.as_deref();
+        let current = current.filter(|current| current.id == config.id);
+        let is_same = current == Some(&config);
+        let stage = |name: &String| {
+            let former = self.stages.get(name).filter(|_| current.is_some());
+            match former {
+                None => Stage::Due { force: false },
+                Some(Stage::Due { force }) => Stage::Due { force: *force },
+                Some(Stage::Taken) => Stage::Due { force: !is_same },
+                Some(Stage::Failed) => Stage::Due { force: true },
+                Some(Stage::Refused) => Stage::Due { force: false },
+                Some(Stage::Sent { child, at }) if is_same && now < *at + LAUNCH => Stage::Sent {
+                    child: child.clone(),
+                    at: *at,
+                },
+                Some(Stage::Sent { .. }) => Stage::Due { force: true },
+            }
+        };
+        let names = config.instances.iter().map(|i| i.name.clone());
+        let stages = names.map(|name| (name.clone(), stage(&name)));
+        let stages = stages.collect();
+        Self::of(config, stages)
     }
 
     /// Notes the host of an instance that was away when the configuration was deployed. If others
@@ -113,6 +160,8 @@ impl Rollout {
         let Some(config) = &mut self.config else {
             return;
         };
+        let config = Arc::make_mut(config);
+        self.homeless.remove(name);
         let instances = std::mem::take(&mut config.instances).into_iter();
         let instances = instances.map(|mut instance| {
             if instance.name == name {
@@ -121,11 +170,14 @@ impl Rollout {
             instance
         });
         config.instances = instances.collect();
-        let is_dialed = self.nodes_of(name).any(|node| needs_broker_port(node.role));
+        let mut nodes = config.nodes.iter().filter(|node| node.instance == name);
+        let is_dialed = nodes.any(|node| needs_broker_port(node.role));
         if is_dialed {
             let others = self.stages.iter_mut().filter(|(other, _)| *other != name);
-            for (_, stage) in others {
+            for (other, stage) in others {
                 *stage = Stage::Due { force: true };
+                self.repeats.remove(other);
+                self.deliverable.insert(other.clone());
             }
         }
     }
@@ -149,16 +201,7 @@ impl Controller {
 
     /// Puts a configuration in force.
     pub(super) fn begin_rollout(&mut self, now: Instant, config: Configuration) {
-        let names = config.instances.iter().map(|i| i.name.clone());
-        let stages = names.map(|name| {
-            let stage = self.rollout.successor(now, &name, &config);
-            (name, stage)
-        });
-        let stages = stages.collect();
-        self.rollout = Rollout {
-            config: Some(config),
-            stages,
-        };
+        self.rollout = self.rollout.successor(now, config);
     }
 
     /// Sends the configuration in force to agents that are ready and lack it, unless a deployment is
@@ -168,14 +211,20 @@ impl Controller {
             return;
         }
         self.learn_hosts();
-        let stages = self.rollout.stages.iter();
-        let due: Vec<(String, bool)> = stages
-            .filter_map(|(name, stage)| match stage {
-                Stage::Due { force } => Some((name.clone(), *force)),
-                Stage::Refused { again } if *again <= now => Some((name.clone(), false)),
-                Stage::Refused { .. } | Stage::Sent { .. } | Stage::Taken | Stage::Failed => None,
+        for name in self.rollout.repeats.take_due(now) {
+            let again = Stage::Due { force: false };
+            self.rollout.stages.insert(name.clone(), again);
+            self.rollout.deliverable.insert(name);
+        }
+        let deliverable = std::mem::take(&mut self.rollout.deliverable).into_iter();
+        let due: Vec<(String, bool)> = deliverable
+            .filter(|name| self.instances.is_ready(name))
+            .filter_map(|name| match self.rollout.stages.get(&name) {
+                Some(Stage::Due { force }) => Some((name, *force)),
+                Some(Stage::Sent { .. } | Stage::Taken | Stage::Failed | Stage::Refused) | None => {
+                    None
+                }
             })
-            .filter(|(name, _)| self.instances.is_ready(name))
             .collect();
         let config = self.rollout.config.clone().filter(|_| !due.is_empty());
         let Some(config) = config else {
@@ -190,12 +239,12 @@ impl Controller {
                 let text = "no deployment in progress, triggering via";
                 self.log(Record::info(format!("{text} {child}")));
             }
-            let request = AgentRequest::Deploy {
+            self.outputs.push_back(Output::Deploy {
+                instance: name.clone(),
                 reqid: child.clone(),
-                config: config.clone(),
+                config: Arc::clone(&config),
                 force,
-            };
-            self.tell(name.as_str(), request);
+            });
             if let Some(deployment) = &mut self.deployment {
                 deployment.on_sent(now, &name, self.settings.request_timeout);
             }
@@ -207,17 +256,8 @@ impl Controller {
 
     /// When an agent that has refused is asked again.
     pub(super) fn next_repetition(&self) -> Option<Instant> {
-        let stages = self
-            .rollout
-            .stages
-            .iter()
-            .filter(|_| !self.is_about_to_deploy());
-        let ready = stages.filter(|(name, _)| self.instances.is_ready(name));
-        let times = ready.filter_map(|(_, stage)| match stage {
-            Stage::Refused { again } => Some(*again),
-            Stage::Due { .. } | Stage::Sent { .. } | Stage::Taken | Stage::Failed => None,
-        });
-        times.min()
+        let next = self.rollout.repeats.next();
+        next.filter(|_| !self.is_about_to_deploy())
     }
 
     fn is_about_to_deploy(&self) -> bool {
@@ -226,17 +266,17 @@ impl Controller {
 
     /// Agents that were away when the configuration was deployed are there for the first time.
     fn learn_hosts(&mut self) {
-        let unknown = self.rollout.instances();
-        let unknown = unknown.filter(|i| i.host.is_unspecified() && i.listen_port.is_none());
-        let learned: Vec<(String, Address)> = unknown
-            .filter_map(|i| Some((i.name.clone(), self.instances.host_of(&i.name)?)))
+        let homeless = self.rollout.homeless.iter();
+        let learned: Vec<(String, Address)> = homeless
+            .filter_map(|name| Some((name.clone(), self.instances.host_of(name)?)))
             .collect();
         for (name, host) in &learned {
             info!(instance = %name, %host, "learned the host of an instance");
             self.rollout.learn_host(name, *host);
         }
-        let config = self.rollout.config.clone().filter(|_| !learned.is_empty());
-        if let Some(config) = config {
+        let config = self.rollout.config.as_deref();
+        if let Some(config) = config.filter(|_| !learned.is_empty()) {
+            let config = config.clone();
             let reqid = self.ids.unique_id();
             self.change(Change::Deployed { reqid, config });
         }
@@ -269,8 +309,7 @@ impl Controller {
         let is_genuine = self.instances.is_genuine(sender);
         let is_awaited = match self.rollout.stages.get(name) {
             Some(Stage::Sent { child, .. }) => child == reqid,
-            Some(Stage::Due { .. } | Stage::Taken | Stage::Failed | Stage::Refused { .. })
-            | None => false,
+            Some(Stage::Due { .. } | Stage::Taken | Stage::Failed | Stage::Refused) | None => false,
         };
         if !is_genuine || !is_awaited {
             debug!(instance = name, reqid, "ignored a deployment's answer");
@@ -281,7 +320,7 @@ impl Controller {
             .map(|result| self.with_printable_outputs(result, name))
             .collect();
         // Without nodes, a stock agent fails by timeout (API §12.1 D02).
-        let has_nodes = self.rollout.nodes_of(name).next().is_some();
+        let has_nodes = !self.rollout.nodes_of(name).is_empty();
         let mut failures = results.iter().filter(|result| !result.success);
         let is_well = match has_nodes {
             true => failures.next().is_none(),
@@ -291,7 +330,10 @@ impl Controller {
         let stage = match is_well {
             true => Stage::Taken,
             false if is_about_nodes => Stage::Failed,
-            false => Stage::Refused { again: now + PAUSE },
+            false => {
+                self.rollout.repeats.set(name.to_owned(), now + PAUSE);
+                Stage::Refused
+            }
         };
         self.rollout.stages.insert(name.to_owned(), stage);
         let is_running = is_well && has_nodes && results.iter().any(|r| r.node.is_none());
@@ -344,10 +386,9 @@ impl Controller {
         }
         let list = result.data.clone().map(Vec::<NodeStatus>::from_data);
         let list = list.and_then(Result::ok).unwrap_or_default();
-        let results: Vec<ApiResult> = self
-            .rollout
-            .nodes_of(name)
-            .filter_map(|node| list.iter().find(|status| status.node == node.name))
+        let nodes = self.rollout.nodes_of(name).iter();
+        let results: Vec<ApiResult> = nodes
+            .filter_map(|node| list.iter().find(|status| status.node == *node))
             .map(|status| node_result(status, name))
             .collect();
         deployment.on_answer(name, &results);

@@ -212,10 +212,8 @@ impl Rig {
             if matches!(output, Output::Log { .. }) {
                 continue;
             }
-            if let Output::ToAgent { request, .. } = &output
-                && let AgentRequest::Deploy { config, .. } = request
-            {
-                self.sent = Some(config.clone());
+            if let Output::Deploy { config, .. } = &output {
+                self.sent = Some(Configuration::clone(config));
             }
             lines.push(self.line(output));
         }
@@ -229,6 +227,16 @@ impl Rig {
                 let (what, reqid, rest) = request_parts(request);
                 let id = self.short(&reqid);
                 format!("{instance} <- {what} {id}{rest}")
+            }
+            Output::Deploy {
+                instance,
+                reqid,
+                config,
+                force,
+            } => {
+                let force = if force { " by force" } else { "" };
+                let id = self.short(&reqid);
+                format!("{instance} <- deploy {id} {}{force}", config.id)
             }
             Output::Peer { addr, retry } => format!("peer {addr} every {retry:?}"),
             Output::Unpeer { addr } => format!("unpeer {addr}"),
@@ -262,7 +270,11 @@ impl Rig {
                 let (kind, reqid, _) = request_parts(request.clone());
                 (kind == what).then_some(reqid)
             }
+            Output::Deploy {
+                instance, reqid, ..
+            } if instance == name && what == "deploy" => Some(reqid.clone()),
             Output::ToAgent { .. }
+            | Output::Deploy { .. }
             | Output::Respond { .. }
             | Output::Peer { .. }
             | Output::Unpeer { .. }
@@ -278,14 +290,7 @@ fn request_parts(request: AgentRequest) -> (&'static str, String, String) {
     match request {
         AgentRequest::Welcome { reqid } => ("welcome", reqid, String::new()),
         AgentRequest::Standby { reqid } => ("standby", reqid, String::new()),
-        AgentRequest::Deploy {
-            reqid,
-            config,
-            force,
-        } => {
-            let force = if force { " by force" } else { "" };
-            ("deploy", reqid, format!(" {}{force}", config.id))
-        }
+        AgentRequest::Deploy { .. } => unreachable!("that has an output of its own"),
         AgentRequest::GetNodes { reqid } => ("get_nodes", reqid, String::new()),
         AgentRequest::NodeDispatch {
             reqid,

@@ -10,7 +10,7 @@ use supervisor::api::{ExitEvent, SupervisorRequest, SupervisorResponse};
 
 use super::Record;
 use crate::api::ApiResult;
-use crate::api::agent::{AgentRequest, AgentResponse};
+use crate::api::agent::{AgentRequest, AgentResponse, DEPLOY_REQUEST};
 use crate::api::controller::{ControllerRequest, ControllerResponse};
 use crate::api::node::{NodeRequest, NodeResponse};
 
@@ -102,6 +102,11 @@ pub fn to_agent(instance: &str, request: &AgentRequest) -> String {
         | AgentRequest::GetNodes { reqid }
         | AgentRequest::Restart { reqid, .. } => format!("tx {name} {reqid} to {instance}"),
     }
+}
+
+/// The controller's order to deploy, which is not made for one agent.
+pub fn deploy_to_agent(instance: &str, reqid: &str) -> String {
+    format!("tx {DEPLOY_REQUEST} {reqid} to {instance}")
 }
 
 /// What an agent tells the controller. Stock says nothing of an answered standby and of the last

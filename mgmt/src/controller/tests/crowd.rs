@@ -22,6 +22,9 @@ impl Rig {
                 let (kind, reqid, _) = request_parts(request.clone());
                 (kind == what).then(|| (instance.clone(), reqid))
             }
+            Output::Deploy {
+                instance, reqid, ..
+            } => (what == "deploy").then(|| (instance.clone(), reqid.clone())),
             Output::Respond { .. }
             | Output::Peer { .. }
             | Output::Unpeer { .. }
