@@ -1,0 +1,252 @@
+//! What is measured of one fleet.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use harness::wait_until;
+
+use crate::agents::{First, Fleet, Shape, configuration, node_name};
+use crate::client::{Ask, Client, Waiting};
+use crate::controller::{Controller, Program};
+use crate::report::{Figure, Spread};
+
+/// For all agents to come, and for a deployment.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// How often each thing is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    pub(crate) requests: usize,
+    pub(crate) pipelined: usize,
+    pub(crate) deployments: usize,
+    pub(crate) idle: Duration,
+}
+
+/// One fleet and its controller.
+pub(crate) struct Rig {
+    pub(crate) shape: Shape,
+    pub(crate) controller: Controller,
+    pub(crate) fleet: Fleet,
+    pub(crate) client: Client,
+    /// From the first dial until the controller knew all agents.
+    pub(crate) gathered: Duration,
+}
+
+impl Rig {
+    pub(crate) fn start(shape: Shape, program: &Program) -> io::Result<Self> {
+        let controller = Controller::start(shape.protection, program)?;
+        let client = Client::new(controller.websocket)?;
+        let begin = Instant::now();
+        let fleet = Fleet::start(shape, controller.broker)?;
+        let mut rig = Self {
+            shape,
+            controller,
+            fleet,
+            client,
+            gathered: Duration::ZERO,
+        };
+        rig.await_instances()?;
+        rig.gathered = begin.elapsed();
+        Ok(rig)
+    }
+
+    pub(crate) fn await_instances(&mut self) -> io::Result<()> {
+        let wanted = self.shape.agents;
+        let fleet = &self.fleet;
+        // Asking costs the controller something, too.
+        wait_until(LIMIT, || (fleet.connected() >= wanted).then_some(()));
+        let client = &mut self.client;
+        let begin = Instant::now();
+        loop {
+            let known = client.instances()?;
+            if known >= wanted {
+                return Ok(());
+            }
+            if begin.elapsed() > LIMIT {
+                let text = format!("{known} of {wanted} agents came");
+                return Err(io::Error::other(text));
+            }
+        }
+    }
+
+    pub(crate) fn stage(&mut self) -> io::Result<Duration> {
+        self.client.stage(&configuration(self.shape))
+    }
+
+    pub(crate) fn deploy(&mut self) -> io::Result<Duration> {
+        let times = self.client.sequential(&Ask::Deploy, 1)?;
+        let nodes = self.client.nodes()?;
+        let wanted = self.shape.agents * self.shape.nodes;
+        if nodes != wanted {
+            let text = format!("{nodes} of {wanted} nodes after a deployment");
+            return Err(io::Error::other(text));
+        }
+        Ok(times.into_iter().sum())
+    }
+
+    /// Until every agent is there again and lists its nodes.
+    fn restart_controller(&mut self) -> io::Result<(Duration, Duration)> {
+        let begin = Instant::now();
+        self.controller.restart()?;
+        let listening = begin.elapsed();
+        self.client = Client::new(self.controller.websocket)?;
+        self.await_instances()?;
+        let known = begin.elapsed().saturating_sub(listening);
+        let wanted = self.shape.agents * self.shape.nodes;
+        while self.client.nodes()? != wanted {}
+        Ok((known, begin.elapsed().saturating_sub(listening)))
+    }
+
+    /// Time and the controller's processor time of requests, one after the other.
+    fn sequential(&mut self, what: &str, ask: &Ask, count: usize) -> io::Result<Figure> {
+        let processor = self.controller.processor_time();
+        let times = self.client.sequential(ask, count)?;
+        let processor = self.controller.processor_time().saturating_sub(processor);
+        Ok(self.figure(what, times, processor))
+    }
+
+    fn pipelined(&mut self, what: &str, ask: &Ask, count: usize) -> io::Result<Figure> {
+        let processor = self.controller.processor_time();
+        let times = self.client.pipelined(ask, count)?;
+        let processor = self.controller.processor_time().saturating_sub(processor);
+        let all = times.last().copied().unwrap_or_default();
+        let rate = count as f64 / all.as_secs_f64();
+        let figure = self.figure(what, times, processor);
+        Ok(Figure {
+            rate: Some(rate),
+            ..figure
+        })
+    }
+
+    fn figure(&self, what: &str, times: Vec<Duration>, processor: Duration) -> Figure {
+        let count = times.len().max(1) as f64;
+        Figure {
+            agents: self.shape.agents,
+            nodes: self.shape.nodes,
+            what: what.to_owned(),
+            rate: None,
+            processor: Some(processor.as_secs_f64() / count),
+            spread: Spread::of(times),
+            resident: self.controller.resident(),
+            peak: self.controller.peak(),
+        }
+    }
+
+    fn once(&self, what: &str, time: Duration) -> Figure {
+        Figure {
+            processor: None,
+            ..self.figure(what, vec![time], Duration::ZERO)
+        }
+    }
+}
+
+/// Everything, of one size.
+pub(crate) fn all(
+    shape: Shape,
+    counts: Counts,
+    program: &Program,
+    mut tell: impl FnMut(Figure),
+) -> io::Result<()> {
+    let mut rig = Rig::start(shape, program)?;
+    tell(rig.once("start", rig.controller.startup));
+    let gathered = rig.controller.processor_time();
+    tell(Figure {
+        processor: Some(gathered.as_secs_f64()),
+        ..rig.once("all agents there", rig.gathered)
+    });
+    let (mut staged, mut deployed) = (Vec::new(), Vec::new());
+    let mut processor = Duration::ZERO;
+    for _ in 0..counts.deployments {
+        staged.push(rig.stage()?);
+        let before = rig.controller.processor_time();
+        deployed.push(rig.deploy()?);
+        processor += rig.controller.processor_time().saturating_sub(before);
+    }
+    tell(rig.figure("stage", staged, Duration::ZERO));
+    tell(rig.figure("deploy", deployed, processor));
+    for (what, ask) in asks(shape) {
+        tell(rig.sequential(what, &ask, counts.requests)?);
+    }
+    let pipelined = format!("get-nodes, {} at once", counts.pipelined);
+    tell(rig.pipelined(&pipelined, &Ask::Nodes, counts.pipelined)?);
+    let one = Ask::IdValue([node_name(0, 0)].into());
+    let pipelined = format!("get-id-value of one, {} at once", counts.pipelined);
+    tell(rig.pipelined(&pipelined, &one, counts.pipelined)?);
+    tell(idle(&rig, counts.idle));
+    let (known, complete) = rig.restart_controller()?;
+    let processor = rig.controller.processor_time();
+    tell(rig.once("restart: all agents known", known));
+    tell(Figure {
+        processor: Some(processor.as_secs_f64()),
+        ..rig.once("restart: all nodes listed", complete)
+    });
+    rig.controller.end()
+}
+
+fn asks(shape: Shape) -> [(&'static str, Ask); 7] {
+    let last = node_name(shape.agents - 1, 0);
+    [
+        ("get-instances", Ask::Instances),
+        ("get-config", Ask::Configuration),
+        ("get-nodes", Ask::Nodes),
+        ("get-id-value of one", Ask::IdValue([last.clone()].into())),
+        ("get-id-value of all", Ask::IdValue([].into())),
+        ("restart of one", Ask::Restart([last].into())),
+        ("restart of all", Ask::Restart([].into())),
+    ]
+}
+
+/// What the controller uses of one core while nobody wants anything.
+fn idle(rig: &Rig, time: Duration) -> Figure {
+    let before = rig.controller.processor_time();
+    std::thread::park_timeout(time);
+    let used = rig.controller.processor_time().saturating_sub(before);
+    Figure {
+        rate: None,
+        processor: Some(used.as_secs_f64() / time.as_secs_f64()),
+        ..rig.once("idle, processor time of a second", time)
+    }
+}
+
+/// Requests that do not need the first agent, while that one behaves in each of these ways.
+pub(crate) fn isolation(
+    shape: Shape,
+    counts: Counts,
+    program: &Program,
+    mut tell: impl FnMut(Figure),
+) -> io::Result<()> {
+    let mut rig = Rig::start(shape, program)?;
+    rig.stage()?;
+    rig.deploy()?;
+    // Twice as usual: how far the same differs from itself.
+    let ways = [
+        ("all as usual", First::AsAllOthers),
+        ("all as usual again", First::AsAllOthers),
+        ("one answers after 9.9 s", First::AnswersAfter(SLOW)),
+        ("one reads nothing", First::ReadsNothing),
+    ];
+    let elsewhere = node_name(shape.agents - 1, 0);
+    for (way, first) in ways {
+        rig.fleet.set_first(first);
+        // There is always something that waits for it.
+        let waiting = Waiting::start(rig.controller.websocket, OPEN)?;
+        let asks = [
+            ("get-instances", Ask::Instances),
+            ("get-config", Ask::Configuration),
+            ("get-id-value", Ask::IdValue([elsewhere.clone()].into())),
+            ("restart of one", Ask::Restart([elsewhere.clone()].into())),
+        ];
+        for (what, ask) in asks {
+            tell(rig.sequential(&format!("{what}; {way}"), &ask, counts.requests)?);
+        }
+        rig.fleet.set_first(First::AsAllOthers);
+        waiting.end()?;
+    }
+    rig.controller.end()
+}
+
+/// Just within the controller's request timeout.
+const SLOW: Duration = Duration::from_millis(9900);
+
+/// Requests that wait for the slow agent.
+const OPEN: usize = 8;
