@@ -6,6 +6,7 @@
 mod decode;
 mod encode;
 mod literals;
+mod quick;
 mod time;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub use encode::{encode, encode_into};
 
 pub(crate) use decode::{decode_members, excerpt};
 pub(crate) use encode::{put_members, put_text};
+pub(crate) use quick::message as quick_message;
 
 /// The most objects, arrays and separators one message may have.
 ///

@@ -142,6 +142,9 @@ impl DataMessage {
     /// # Errors
     /// If the text is no such message.
     pub fn parse(text: &str) -> Result<Self, MessageError> {
+        if let Some((topic, data)) = json::quick_message(text) {
+            return Ok(Self { topic, data });
+        }
         let value = json::parse(text)?;
         let object = value.as_object().ok_or(MessageError::NotObject)?;
         if object.get("type").is_some_and(|t| t != DATA_MESSAGE) {

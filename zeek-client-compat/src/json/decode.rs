@@ -92,15 +92,11 @@ pub(crate) fn decode_members(object: &Map<String, Value>) -> Result<Data, JsonEr
             "enum-value",
             "a string",
         ),
-        "address" => text(data?, "address", |t| t.parse().ok().map(Data::Address)),
-        "subnet" => text(data?, "subnet", |t| subnet(t).map(Data::Subnet)),
-        "port" => text(data?, "port", |t| port(t).map(Data::Port)),
-        "timestamp" => text(data?, "timestamp", |t| {
-            time::parse_timestamp(t).map(Data::Timestamp)
-        }),
-        "timespan" => text(data?, "timespan", |t| {
-            time::parse_timespan(t).map(Data::Timespan)
-        }),
+        "address" => text(data?, "address"),
+        "subnet" => text(data?, "subnet"),
+        "port" => text(data?, "port"),
+        "timestamp" => text(data?, "timestamp"),
+        "timespan" => text(data?, "timespan"),
         "set" => items(data?, "set")?
             .collect::<Result<_, _>>()
             .map(Data::Set),
@@ -149,11 +145,19 @@ fn shape(
     data.ok_or_else(|| kind.into())
 }
 
-fn text(
-    value: &Value,
-    type_name: &'static str,
-    read: fn(&str) -> Option<Data>,
-) -> Result<Data, JsonError> {
+/// A value whose JSON is a text in the notation of its type.
+pub(super) fn notation(type_name: &str, text: &str) -> Option<Data> {
+    match type_name {
+        "address" => text.parse().ok().map(Data::Address),
+        "subnet" => subnet(text).map(Data::Subnet),
+        "port" => port(text).map(Data::Port),
+        "timestamp" => time::parse_timestamp(text).map(Data::Timestamp),
+        "timespan" => time::parse_timespan(text).map(Data::Timespan),
+        _ => None,
+    }
+}
+
+fn text(value: &Value, type_name: &'static str) -> Result<Data, JsonError> {
     let Some(text) = value.as_str() else {
         return shape(None, type_name, "a string");
     };
@@ -161,7 +165,7 @@ fn text(
         type_name,
         text: excerpt(text),
     };
-    read(text).ok_or_else(|| kind().into())
+    notation(type_name, text).ok_or_else(|| kind().into())
 }
 
 fn array<'a>(value: &'a Value, type_name: &'static str) -> Result<&'a Vec<Value>, JsonError> {

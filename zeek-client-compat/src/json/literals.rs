@@ -56,7 +56,7 @@ impl<'a> Iterator for Pieces<'a> {
 }
 
 /// Length of the string that `text` starts with; all of it if the closing quote is missing.
-fn string_len(text: &str) -> usize {
+pub(super) fn string_len(text: &str) -> usize {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {
         match byte {

@@ -142,16 +142,17 @@ impl Connection {
         let Some(message) = message else {
             return Err(End::gone("connection ended"));
         };
-        let text = match message.map_err(End::from)? {
-            Message::Text(text) => text.as_str().to_owned(),
+        let bytes = match message.map_err(End::from)? {
+            Message::Text(text) => Bytes::from(text),
             // zeek-websocket-rs sends its text in binary frames.
-            Message::Binary(bytes) => match String::from_utf8(bytes.into()) {
-                Ok(text) => text,
-                Err(_) => return Err(End::malformed(NOT_UTF8, "Invalid frame payload data")),
-            },
+            Message::Binary(bytes) => bytes,
             // The WebSocket layer answers pings.
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
             Message::Close(frame) => return Err(self.take_leave(frame).await),
+        };
+        // What is long is not copied; it has its memory for itself.
+        let Ok(text) = String::from_utf8(bytes.into()) else {
+            return Err(End::malformed(NOT_UTF8, "Invalid frame payload data"));
         };
         let text = News::Text {
             client: self.client,
