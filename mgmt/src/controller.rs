@@ -19,6 +19,7 @@ pub mod ledger;
 mod notices;
 pub mod process;
 mod rollout;
+mod weight;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::configs::{Asker, Change, SLOW_DISK};
 use super::deadlines::Deadlines;
+use super::weight::Allowance;
 use super::{Controller, TIMED_OUT};
 use crate::api::ApiResult;
 use crate::api::controller::ControllerResponse;
@@ -41,6 +42,8 @@ pub(super) struct Deployment {
     started: Instant,
     phase: Phase,
     results: Vec<ApiResult>,
+    /// For the results of agents.
+    allowance: Allowance,
     /// Agents that run the configuration already and were asked with this id how its nodes are.
     checks: BTreeMap<String, String>,
     has_timed_out: bool,
@@ -122,7 +125,12 @@ impl Deployment {
         };
         let is_awaited = awaited.remove(name);
         if is_awaited {
-            self.results.extend_from_slice(results);
+            let reqid = &self.reqid;
+            let admitted = self.allowance.admit(name, results.to_vec());
+            self.results.extend(admitted.unwrap_or_else(|problem| {
+                let failure = ApiResult::failed(reqid, format!("instance {name} {problem}"));
+                vec![failure.on_instance(name)]
+            }));
         }
         is_awaited
     }
@@ -200,6 +208,7 @@ impl Controller {
                 until: asked + self.settings.request_timeout,
             },
             results: Vec::new(),
+            allowance: Allowance::default(),
             checks: BTreeMap::new(),
             has_timed_out: false,
         });

@@ -8,6 +8,7 @@ use broker_proto::Data;
 use broker_proto::zeek::{FromData, ToData};
 use tracing::{debug, info, warn};
 
+use super::weight::Allowance;
 use super::{Controller, Sender, TIMED_OUT};
 use crate::api::ApiResult;
 use crate::api::agent::AgentRequest;
@@ -47,6 +48,8 @@ struct Fanout {
     /// Whose answers are missing, by the id of the question.
     awaited: BTreeMap<String, Asked>,
     results: Vec<ApiResult>,
+    /// For the results of agents.
+    allowance: Allowance,
 }
 
 /// An instance, and the nodes it was asked about; none if it was asked about itself.
@@ -54,6 +57,35 @@ struct Fanout {
 struct Asked {
     instance: String,
     nodes: BTreeSet<String>,
+}
+
+impl Fanout {
+    /// An agent's answer.
+    fn take(&mut self, mut asked: Asked, results: Vec<ApiResult>) {
+        let query = self.query;
+        // One that lacks the deployed configuration may have nodes that others were asked for.
+        let is_its = |it: &ApiResult| {
+            let node = it.node.as_ref().filter(|_| query != Query::GetNodes);
+            node.is_none_or(|node| asked.nodes.contains(node))
+        };
+        let results: Vec<ApiResult> = results.into_iter().filter(is_its).collect();
+        let named: BTreeSet<&String> = results.iter().filter_map(|it| it.node.as_ref()).collect();
+        asked.nodes.retain(|node| !named.contains(node));
+        let unnamed = if results.iter().all(|it| it.node.is_some()) {
+            query.failures(&self.reqid, &asked, "does not run it")
+        } else {
+            Vec::new()
+        };
+        let instance = asked.instance.as_str();
+        let results = in_own_name(results, instance).into_iter();
+        let results = results.flat_map(|result| match query {
+            Query::GetNodes => with_its_list(result),
+            Query::GetIdValue | Query::Restart => vec![result],
+        });
+        let results = results.map(|result| query.checked(result, instance));
+        self.results.extend(results);
+        self.results.extend(unnamed);
+    }
 }
 
 impl Asked {
@@ -244,33 +276,19 @@ impl Controller {
         };
         let asked = fanout.awaited.get(child).cloned();
         let asked = asked.filter(|it| fanout.query == query && it.instance == instance);
-        let Some(mut asked) = asked else {
+        let Some(asked) = asked else {
             debug!(instance, reqid = child, "ignored an answer");
             return;
         };
         self.fanouts.parents.remove(child);
         fanout.awaited.remove(child);
-        // One that lacks the deployed configuration may have nodes that others were asked for.
-        let is_its = |it: &ApiResult| {
-            let node = it.node.as_ref().filter(|_| query != Query::GetNodes);
-            node.is_none_or(|node| asked.nodes.contains(node))
-        };
-        let results: Vec<ApiResult> = results.into_iter().filter(is_its).collect();
-        let named: BTreeSet<&String> = results.iter().filter_map(|it| it.node.as_ref()).collect();
-        asked.nodes.retain(|node| !named.contains(node));
-        let unnamed = if results.iter().all(|it| it.node.is_some()) {
-            query.failures(&fanout.reqid, &asked, "does not run it")
-        } else {
-            Vec::new()
-        };
-        let results = in_own_name(results, instance).into_iter();
-        let results = results.flat_map(|result| match query {
-            Query::GetNodes => with_its_list(result),
-            Query::GetIdValue | Query::Restart => vec![result],
-        });
-        let results = results.map(|result| query.checked(result, instance));
-        fanout.results.extend(results);
-        fanout.results.extend(unnamed);
+        match fanout.allowance.admit(instance, results) {
+            Ok(results) => fanout.take(asked, results),
+            Err(problem) => {
+                let failures = query.failures(&fanout.reqid, &asked, &problem);
+                fanout.results.extend(failures);
+            }
+        }
         if fanout.awaited.is_empty()
             && let Some(Open::Fanout(fanout)) = self.fanouts.open.finish(&parent)
         {
@@ -460,6 +478,7 @@ impl Controller {
             reqid,
             awaited,
             results,
+            allowance: Allowance::default(),
         });
         if let Err(open) = self.fanouts.open.open(&key, deadline, fanout) {
             warn!(?open, "own request id came twice");

@@ -367,3 +367,50 @@ fn restarted(reqid: &str, results: Vec<ApiResult>) -> AgentResponse {
         results,
     }
 }
+
+#[test]
+fn answers_that_no_memory_could_hold_are_left_out_and_the_others_counted() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.request(get_nodes("r"));
+    assert_eq!(rig.lines(), ["a <- get_nodes #1", "b <- get_nodes #2"]);
+    let huge = ApiResult::failed("r", "x".repeat(65 << 20));
+    let result = huge.with_data(Vec::<NodeStatus>::new().into_data());
+    let reqid = rig.id(1);
+    rig.agent("a", AgentResponse::GetNodes { reqid, result });
+    rig.agent("b", nodes(&rig.id(2), Some(vec![row()])));
+    assert_eq!(
+        rig.lines(),
+        [
+            "nodes r: failed @a (instance a answered too much: answer_bytes is 67108864 for all \
+             answers to a request); ok @b = 1 items"
+        ]
+    );
+}
+
+#[test]
+fn agents_are_told_of_their_own_nodes_only_if_many_are_named() {
+    let many: Vec<String> = (0..65).map(|n| format!("n{n:02}")).collect();
+    let mut config = config("c", &["a", "b"], &[]);
+    config.nodes = many
+        .iter()
+        .map(|name| Node::new("a", name, ClusterRole::Worker))
+        .collect();
+    config
+        .nodes
+        .insert(Node::new("b", "w-b", ClusterRole::Worker));
+    let mut rig = Rig::new();
+    rig.join("a");
+    rig.join("b");
+    rig.stage(config);
+    rig.request(deploy("d"));
+    rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+    rig.agent("b", welcomed(&rig.last_id("welcome", "b")));
+    rig.lines();
+    let mut named: Vec<&str> = many.iter().map(String::as_str).collect();
+    named.push("w-b");
+    rig.request(restart("r", &named));
+    let orders = rig.lines();
+    let told = |name: &str| orders.iter().find(|order| order.starts_with(name)).unwrap();
+    assert!(told("a <- restart").contains("n00,n01") && !told("a <- restart").contains("w-b"));
+    assert!(told("b <- restart").ends_with("[w-b]"), "{orders:?}");
+}
