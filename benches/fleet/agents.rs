@@ -22,7 +22,7 @@ use mgmt::model::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpSocket;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
@@ -30,6 +30,10 @@ use crate::wire::{self, Asked};
 
 /// Between two attempts to dial, as stock's agents do it.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// So many agents at a time are in their TLS handshake: real ones have a processor each, these share
+/// one, and a handshake that takes too long is begun anew.
+const DIALING: usize = 32;
 
 /// What a fleet is like.
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +120,7 @@ async fn run(shape: Shape, port: u16, counters: Arc<Counters>, told: watch::Rece
     let mut tasks = JoinSet::new();
     // Made once: each sets up a library of its own.
     let connector = Connector::anonymous();
+    let turns = Arc::new(Semaphore::new(DIALING));
     for index in 0..shape.agents {
         let agent = Agent {
             name: name(index),
@@ -124,6 +129,7 @@ async fn run(shape: Shape, port: u16, counters: Arc<Counters>, told: watch::Rece
             port,
             counters: Arc::clone(&counters),
             connector: connector.clone(),
+            turns: Arc::clone(&turns),
             told: (index == 0).then(|| told.clone()),
         };
         tasks.spawn(agent.live());
@@ -174,6 +180,7 @@ struct Agent {
     port: u16,
     counters: Arc<Counters>,
     connector: Connector,
+    turns: Arc<Semaphore>,
     /// Only the first one is told how to behave.
     told: Option<watch::Receiver<First>>,
 }
@@ -208,7 +215,9 @@ impl Agent {
         match self.shape.protection {
             Protection::Tls => {
                 let (host, port) = ("127.0.0.1".to_owned(), self.port);
+                let turn = self.turns.acquire().await.map_err(io::Error::other)?;
                 let (stream, _) = self.connector.connect(&PeerAddr { host, port }).await?;
+                drop(turn);
                 self.serve(stream, topic, memory).await
             }
             Protection::Cleartext => {

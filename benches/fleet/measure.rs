@@ -10,6 +10,9 @@ use crate::client::{Ask, Client, Waiting};
 use crate::controller::{Controller, Program};
 use crate::report::{Figure, Spread};
 
+/// Between two signs of life of the client.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// For all agents to come, and for a deployment.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -52,11 +55,13 @@ impl Rig {
 
     pub(crate) fn await_instances(&mut self) -> io::Result<()> {
         let wanted = self.shape.agents;
-        let fleet = &self.fleet;
-        // Asking costs the controller something, too.
-        wait_until(LIMIT, || (fleet.connected() >= wanted).then_some(()));
-        let client = &mut self.client;
+        let (fleet, client) = (&self.fleet, &mut self.client);
         let begin = Instant::now();
+        // Asking costs the controller something, too.
+        while fleet.connected() < wanted && begin.elapsed() < LIMIT {
+            wait_until(SILENCE, || (fleet.connected() >= wanted).then_some(()));
+            client.instances()?;
+        }
         loop {
             let known = client.instances()?;
             if known >= wanted {
