@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_sink::Sink;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tungstenite::error::ProtocolError;
+use tungstenite::error::{CapacityError, ProtocolError};
 
 use super::News;
 use super::counters::{Count, Tally};
@@ -238,8 +238,8 @@ impl From<axum::Error> for End {
         if let Ws::Protocol(ProtocolError::ResetWithoutClosingHandshake) = error {
             // How zeek-client always leaves.
             Self::gone("connection ended")
-        } else if let Ws::Capacity(_) = error {
-            Self::malformed(TOO_BIG, "Message too big")
+        } else if let Ws::Capacity(excess) = error {
+            Self::malformed(TOO_BIG, too_big(excess))
         } else if let Ws::Utf8(_) = error {
             Self::malformed(NOT_UTF8, "Invalid frame payload data")
         } else if let Ws::Protocol(_) = error {
@@ -247,6 +247,16 @@ impl From<axum::Error> for End {
         } else {
             Self::Gone(error.to_string())
         }
+    }
+}
+
+/// Stock's reason, and the limit by its name in the policy file.
+fn too_big(excess: CapacityError) -> String {
+    match excess {
+        CapacityError::MessageTooLong { size, max_size } => {
+            format!("Message too big: {size} bytes, message_bytes is {max_size}")
+        }
+        CapacityError::TooManyHeaders => "Message too big".to_owned(),
     }
 }
 

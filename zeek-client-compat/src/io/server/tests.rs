@@ -242,6 +242,19 @@ async fn broken_frames_close_with_the_code_for_them() {
 }
 
 #[tokio::test]
+async fn what_is_announced_too_long_is_refused_by_the_name_of_the_limit_before_it_comes() {
+    let mut server = server(Limits::default()).await;
+    let (mut client, _) = joined(&mut server).await;
+    let length = (64_u64 << 20).to_be_bytes();
+    let announced = [&[TEXT, 0xff], &length[..], &[0; 4]].concat();
+    client.stream.write_all(&announced).await.unwrap();
+    let (opcode, payload) = client.frame().await;
+    let reason = String::from_utf8_lossy(&payload[2..]).into_owned();
+    let expected = "Message too big: 67108864 bytes, message_bytes is 16777216";
+    assert_eq!((opcode, reason.as_str()), (CLOSE, expected));
+}
+
+#[tokio::test]
 async fn a_close_frame_is_answered() {
     let mut server = server(Limits::default()).await;
     let (mut client, id) = joined(&mut server).await;
