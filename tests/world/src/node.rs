@@ -11,13 +11,10 @@ use mgmt::api::node::{NodeRequest, NodeResponse};
 use mgmt::api::{ApiResult, NODE_TOPIC};
 use supervisor::api::TOPIC as SUPERVISOR_TOPIC;
 
-use crate::seen::Pid;
-
 /// It dials its agent, says hello, and answers.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) name: String,
-    pub(crate) pid: Pid,
     pub(crate) manners: Manners,
     endpoint: Endpoint,
     acts: VecDeque<Act>,
@@ -45,13 +42,7 @@ pub(crate) enum Manners {
 pub(crate) const HELLO: &[u8] = b"Management::Node::API::notify_node_hello";
 
 impl Node {
-    pub(crate) fn new(
-        name: String,
-        pid: Pid,
-        id: EndpointId,
-        manners: Manners,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(name: String, id: EndpointId, manners: Manners, now: Instant) -> Self {
         let mut endpoint = Endpoint::new(id, Options::default(), IdGen::new(1));
         // Every Zeek process hears what supervisors are asked (API §2).
         for topic in [NODE_TOPIC, SUPERVISOR_TOPIC] {
@@ -65,7 +56,6 @@ impl Node {
         endpoint.handle(now, Input::Dial { addr, retry });
         let mut node = Self {
             name,
-            pid,
             manners,
             endpoint,
             acts: VecDeque::new(),

@@ -340,6 +340,9 @@ impl Scenario {
             let what = format!("in calm, {open:?} have no answer");
             self.world.violate(what);
         }
+        if let Some(excess) = self.world.excess() {
+            self.world.violate(format!("in calm, {excess}"));
+        }
     }
 
     /// What is deployed runs, and nothing else.

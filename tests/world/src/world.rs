@@ -97,6 +97,8 @@ pub(crate) struct World {
     processes: BTreeMap<Who, Seat>,
     /// Nodes that have a Broker endpoint.
     nodes: BTreeMap<Who, (Host, ChildId)>,
+    /// The processes of all nodes there ever were.
+    pids: BTreeMap<Who, Pid>,
     timers: BTreeSet<(Instant, Who)>,
     due: BTreeMap<(Instant, u64), Event>,
     /// Numbers events.
@@ -222,6 +224,7 @@ impl World {
             controller: None,
             processes: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            pids: BTreeMap::new(),
             timers: BTreeSet::new(),
             due: BTreeMap::new(),
             count: 0,
@@ -521,12 +524,9 @@ impl World {
         }
     }
 
-    /// A node said hello, and its agent's program hears it.
+    /// A node said hello, and its agent's program hears it, perhaps after the node's death.
     pub(super) fn hear_hello(&mut self, who: Who) {
-        if let Some(seat) = self.processes.get(&who)
-            && let Process::Node(node) = &seat.process
-        {
-            let pid = node.pid;
+        if let Some(pid) = self.pids.get(&who).copied() {
             self.see(Seen::NodeHeard { pid });
         }
     }

@@ -481,6 +481,25 @@ impl World {
         self.later(self.now, Event::Broker(end.who, input));
     }
 
+    /// What the network should not have when nobody has anything to do: two links between two
+    /// processes, or bytes that do not move.
+    pub(crate) fn excess(&self) -> Option<String> {
+        let mut pairs = BTreeSet::new();
+        for link in self.net.links.values() {
+            let [a, b] = &link.sides;
+            let is_waiting = |side: &Side| !side.out.is_empty() && side.state == State::Open;
+            if is_waiting(a) || is_waiting(b) {
+                return Some(format!("bytes wait between {:?} and {:?}", a.end, b.end));
+            }
+            let is_open = [a, b].iter().all(|side| side.state == State::Open);
+            let pair = (a.end.who.min(b.end.who), a.end.who.max(b.end.who));
+            if is_open && !pairs.insert(pair) {
+                return Some(format!("two links between {:?} and {:?}", a.end, b.end));
+            }
+        }
+        None
+    }
+
     pub(super) fn is_open(&self, end: End) -> bool {
         let Some(&(number, index)) = self.net.ends.get(&end) else {
             return false;

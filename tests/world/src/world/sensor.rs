@@ -313,9 +313,10 @@ impl World {
             _ => Manners::IsSilent,
         };
         let id = self.chance.endpoint_id();
-        let node = Node::new(name, pid, id, manners, self.now);
+        let node = Node::new(name, id, manners, self.now);
         let who = self.start(host, Process::Node(Box::new(node)));
         self.nodes.insert(who, (host, child));
+        self.pids.insert(who, pid);
         let stem = self.sensor(host).stems.get_mut(&child);
         if let Some(node) = stem.and_then(|stem| stem.node.as_mut()) {
             node.who = Some(who);
