@@ -4,6 +4,7 @@ pub(crate) mod clients;
 pub(crate) mod controller;
 pub(crate) mod faults;
 pub(crate) mod net;
+mod process;
 pub(crate) mod sensor;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,27 +14,21 @@ use std::time::{Duration, Instant};
 
 use broker_proto::IdGen;
 use broker_proto::peering::{self, LinkId};
-use mgmt::agent::process::{AgentProcess, Output as AgentOutput};
-use mgmt::controller::process::{
-    ControllerProcess, Input as ControllerInput, Output as ControllerOutput,
-};
+use mgmt::controller::process::Input as ControllerInput;
 use mgmt::settings::{Given, Settings, Sources};
-use supervisor::host::{ChildId, HostInput, HostOutput};
-use supervisor::process::{
-    Input as SupervisorInput, Output as SupervisorOutput, SupervisorProcess,
-};
-use zeek_client_compat::hub;
+use supervisor::host::{ChildId, HostInput};
+use supervisor::process::Input as SupervisorInput;
 
 use crate::chance::Chance;
-use crate::node::{Act, Node};
 use crate::record::{Record, Telling};
 use crate::script::Header;
 use crate::seen::{Client, Pid, Program, Seen};
-use crate::stock_agent::StockAgent;
 
 use clients::Clients;
 use controller::Disk;
 use net::{End, Loss, Net};
+pub(crate) use process::Process;
+use process::Want;
 use sensor::Sensor;
 
 /// A process of a simulated world, dead or alive. No number is used twice.
@@ -179,28 +174,6 @@ pub struct Size {
     pub links: usize,
     /// What will happen already.
     pub events: usize,
-}
-
-#[derive(Debug)]
-pub(crate) enum Process {
-    Controller(Box<ControllerProcess>),
-    Agent(Box<AgentProcess>),
-    Supervisor(Box<SupervisorProcess>),
-    Node(Box<Node>),
-    Stock(Box<StockAgent>),
-}
-
-/// What a process wants.
-enum Want {
-    Broker(peering::Output),
-    System(HostOutput),
-    Client(hub::Output),
-    Save(mgmt::controller::configs::Saved),
-    Keep(Option<mgmt::model::Configuration>),
-    Later(Duration, peering::Input),
-    Log(mgmt::log::Record),
-    /// Something that leaves no trace in the world.
-    Nothing,
 }
 
 impl World {
@@ -567,59 +540,6 @@ impl World {
 
     pub(crate) fn client_gone(&mut self, client: Client) {
         self.see(Seen::ClientGone { client });
-    }
-}
-
-impl Process {
-    fn want(&mut self) -> Option<Want> {
-        Some(match self {
-            Self::Controller(it) => match it.poll_output()? {
-                ControllerOutput::Broker(output) => Want::Broker(output),
-                ControllerOutput::WebSocket(output) => Want::Client(output),
-                ControllerOutput::Save { state } => Want::Save(state),
-                ControllerOutput::Log(line) => Want::Log(line),
-                ControllerOutput::Audit(_) | ControllerOutput::Audited(_) => Want::Nothing,
-            },
-            Self::Agent(it) => match it.poll_output()? {
-                AgentOutput::Broker(output) => Want::Broker(output),
-                AgentOutput::Keep(config) => Want::Keep(config),
-                AgentOutput::Log(line) => Want::Log(line),
-                AgentOutput::WriteOptions { .. } => Want::Nothing,
-            },
-            Self::Supervisor(it) => match it.poll_output()? {
-                SupervisorOutput::Peering { output } => Want::Broker(output),
-                SupervisorOutput::Host { output } => Want::System(output),
-                SupervisorOutput::Answer { .. }
-                | SupervisorOutput::AnswerLives { .. }
-                | SupervisorOutput::Unanswered { .. }
-                | SupervisorOutput::Stopped => panic!("nobody asked it directly"),
-            },
-            Self::Node(it) => match it.poll_output()? {
-                Act::Broker(output) => Want::Broker(output),
-                Act::Later(wait, input) => Want::Later(wait, input),
-            },
-            Self::Stock(it) => Want::Broker(it.poll_output()?),
-        })
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        match self {
-            Self::Controller(it) => it.poll_timeout(),
-            Self::Agent(it) => it.poll_timeout(),
-            Self::Supervisor(it) => it.poll_timeout(),
-            Self::Node(it) => it.poll_timeout(),
-            Self::Stock(it) => it.poll_timeout(),
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Controller(_) => "the controller",
-            Self::Agent(_) => "an agent",
-            Self::Supervisor(_) => "a supervisor",
-            Self::Node(_) => "a node",
-            Self::Stock(_) => "a stock agent",
-        }
     }
 }
 
