@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpSocket;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 
 use crate::wire::{self, Asked};
 
@@ -204,7 +204,7 @@ impl Agent {
             // Who has lost an established peering dials again at once (WIRE §4.6).
             if was_peered.is_err() {
                 self.counters.failures.fetch_add(1, Ordering::Relaxed);
-                sleep(RETRY).await;
+                sleep_until((Instant::now() + RETRY).into()).await;
             }
         }
     }

@@ -125,7 +125,7 @@ fn testing(source: &Source, path: &str) -> Option<&'static str> {
         "zeek_client_compat::io",
         "mgmt::io",
     ];
-    const ALLOWED: [&str; 7] = [
+    const ALLOWED: [&str; 8] = [
         "interop",
         "loopback",
         "mix",
@@ -133,13 +133,14 @@ fn testing(source: &Source, path: &str) -> Option<&'static str> {
         "standin",
         "demo",
         "harness",
+        "fleet",
     ];
     let mut folders = source.path.split('/').skip(1);
     let allowed = folders
         .next()
         .is_some_and(|folder| ALLOWED.contains(&folder));
     (!allowed && starts_with_any(path, &IO))
-        .then_some("only interop, loopback, mix and supervised use `io`")
+        .then_some("only interop, loopback, mix, supervised and fleet use `io`")
 }
 
 fn starts_with_any(path: &str, prefixes: &[&str]) -> bool {
