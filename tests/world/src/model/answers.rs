@@ -185,6 +185,7 @@ impl Model {
             return Err(answer.wrong(Rule::NotStored, text));
         };
         self.check_deployed_nodes(answer, &config)?;
+        self.check_all_answer(answer)?;
         if !is_success(answer) && answer.request.is_settled && self.is_all_there(&config) {
             return Err(answer.wrong(Rule::NotSettled, "a deployment fails"));
         }
@@ -257,7 +258,26 @@ impl Model {
         }
     }
 
+    /// In the end all agents answer, stock's as well.
+    fn check_all_answer(&self, answer: &Answer<'_>) -> Result<(), Violation> {
+        let is_missing = |it: &&ApiResult| {
+            let name = it.instance.as_deref().filter(|name| self.is_there(name));
+            let words = ["did not answer", "is not connected"];
+            let texts = name.map(|name| words.map(|words| format!("instance {name} {words}")));
+            let error = it.error.as_deref().unwrap_or_default();
+            texts.is_some_and(|texts| texts.iter().any(|text| error.starts_with(text)))
+        };
+        match answer.results.iter().find(is_missing) {
+            Some(result) if answer.request.is_settled => {
+                let text = format!("an agent is not reached: {:?}", result.error);
+                Err(answer.wrong(Rule::NotSettled, text))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn check_not_deployed(&self, answer: &Answer<'_>) -> Result<(), Violation> {
+        self.check_all_answer(answer)?;
         if answer.results.is_empty() || is_success(answer) {
             return Err(answer.wrong(Rule::WrongAnswer, "neither success nor failure"));
         }
