@@ -1,0 +1,169 @@
+//! Bugs planted into copies of the programs, each of which the model has to notice.
+//!
+//! All are planted at once, each behind a switch that is set at run time by the variable `MUTANT`, so
+//! that one build is enough. The copies are below the target directory; what is built of them has no
+//! sockets.
+
+mod table;
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use table::{MUTANTS, Mutant};
+
+/// What the simulated worlds are made of.
+const PACKAGES: [&str; 5] = [
+    "broker-proto",
+    "supervisor",
+    "zeek-client-compat",
+    "mgmt",
+    "tests/world",
+];
+
+/// Seeds that are tried if the recorded one does not show a bug any more, because scenarios have
+/// changed since.
+const OTHERS: u64 = 60;
+
+#[test]
+fn every_planted_bug_is_noticed_by_the_rule_that_forbids_it() {
+    let program = build(&plant());
+    let mut unnoticed = Vec::new();
+    for mutant in MUTANTS {
+        match seed_of(&program, mutant) {
+            Some(seed) => {
+                println!("{}: {} by seed {seed}", mutant.name, mutant.rule);
+                let healthy = violation(&program, None, seed, seed);
+                assert_eq!(healthy, None, "without a bug");
+            }
+            None => unnoticed.push(mutant.name),
+        }
+    }
+    assert_eq!(unnoticed, [""; 0], "bugs that no seed shows");
+}
+
+/// The seed that shows a bug by its rule.
+fn seed_of(program: &Path, mutant: &Mutant) -> Option<u64> {
+    let is_it = |violation: &str| violation.contains(&format!(" s: {}: ", mutant.rule));
+    let shows = |seed: &u64| {
+        let violation = violation(program, Some(mutant.name), *seed, *seed);
+        violation.is_some_and(|violation| is_it(&violation))
+    };
+    [mutant.seed].into_iter().chain(1..=OTHERS).find(shows)
+}
+
+/// What is wrong first in these seeds.
+fn violation(program: &Path, mutant: Option<&str>, first: u64, last: u64) -> Option<String> {
+    let mut command = Command::new(program);
+    command.args([&first.to_string(), &last.to_string(), "first"]);
+    command.env_remove("MUTANT");
+    if let Some(mutant) = mutant {
+        command.env("MUTANT", mutant);
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    match output.status.code() {
+        Some(0) => None,
+        Some(1) => text.lines().next().map(str::to_owned),
+        // A panic is noticed by whoever runs it.
+        _ => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}
+
+/// Copies the packages with all bugs, and returns where they are.
+fn plant() -> PathBuf {
+    let copy = target().join("mutants");
+    for package in PACKAGES {
+        copy_all(&workspace(), &copy, Path::new(package));
+    }
+    write(&copy.join("Cargo.toml"), &manifest());
+    let lock = fs::read_to_string(workspace().join("Cargo.lock")).unwrap();
+    // Cargo takes out what is not needed here, once.
+    if !copy.join("Cargo.lock").exists() {
+        write(&copy.join("Cargo.lock"), &lock);
+    }
+    copy
+}
+
+/// The workspace's own, with only these packages.
+fn manifest() -> String {
+    let text = fs::read_to_string(workspace().join("Cargo.toml")).unwrap();
+    let lines = text
+        .lines()
+        .map(|line| match line.starts_with("members = ") {
+            true => format!("members = {PACKAGES:?}\n"),
+            false => format!("{line}\n"),
+        });
+    lines.collect()
+}
+
+fn copy_all(from: &Path, to: &Path, path: &Path) {
+    for entry in fs::read_dir(from.join(path)).unwrap() {
+        let entry = entry.unwrap();
+        let path = path.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            if entry.file_name() != "target" {
+                copy_all(from, to, &path);
+            }
+        } else if let Ok(text) = fs::read_to_string(entry.path()) {
+            write(&to.join(&path), &with_bugs(text, path.to_str().unwrap()));
+        }
+    }
+}
+
+fn with_bugs(mut text: String, path: &str) -> String {
+    for mutant in MUTANTS {
+        for edit in mutant.edits.iter().filter(|edit| edit.file == path) {
+            let found = text.matches(edit.old).count();
+            let (name, old) = (mutant.name, edit.old);
+            assert_eq!(found, 1, "{name}: this is not once in {path}: {old}");
+            let switch = format!("std::env::var_os(\"MUTANT\").is_some_and(|it| it == {name:?})");
+            let new = edit.new.replace("MUTATED", &format!("({switch})"));
+            text = text.replace(edit.old, &new);
+        }
+    }
+    text
+}
+
+/// What has not changed keeps its time, so that it need not be built again.
+fn write(path: &Path, text: &str) {
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return;
+    }
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// Dependencies are those of this build, in the same place.
+fn build(copy: &Path) -> PathBuf {
+    let name = "world-seeds";
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([
+        "build",
+        "--offline",
+        "--quiet",
+        "--package",
+        "world",
+        "--bin",
+        name,
+    ]);
+    cargo
+        .arg("--target-dir")
+        .arg(target().join("mutants/target"));
+    let output = cargo.current_dir(copy).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "with all bugs: {said}");
+    target().join("mutants/target/debug").join(name)
+}
+
+fn workspace() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap().to_owned()
+}
+
+/// Where this test was built: `target/debug/deps/worlds-…`.
+fn target() -> PathBuf {
+    let program = env::current_exe().unwrap();
+    program.ancestors().nth(3).unwrap().to_owned()
+}

@@ -1,0 +1,209 @@
+//! The bugs that are planted, and who notices them.
+
+/// A bug.
+pub(super) struct Mutant {
+    /// Of what it does.
+    pub(super) name: &'static str,
+    /// The model's rule that it breaks.
+    pub(super) rule: &'static str,
+    /// A seed that shows it.
+    pub(super) seed: u64,
+    pub(super) edits: &'static [Edit],
+}
+
+/// A change of a file's text.
+pub(super) struct Edit {
+    pub(super) file: &'static str,
+    /// Must be there once.
+    pub(super) old: &'static str,
+    /// What takes its place; `MUTATED` is true for this bug.
+    pub(super) new: &'static str,
+}
+
+/// Every one is there in all runs, and does something in its own.
+pub(super) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "a query does not time out",
+        rule: "Unanswered",
+        seed: 1,
+        edits: &[Edit {
+            file: "mgmt/src/controller/fanout.rs",
+            old: "    pub(super) fn next_deadline(&self) -> Option<Instant> {\n",
+            new: "    pub(super) fn next_deadline(&self) -> Option<Instant> {\n\
+                  if MUTATED { return None; }\n",
+        }],
+    },
+    Mutant {
+        name: "a deployment is answered twice",
+        rule: "AnsweredTwice",
+        seed: 2,
+        edits: &[Edit {
+            file: "mgmt/src/controller.rs",
+            old: "        self.outputs.push_back(Output::Respond { response });",
+            new: "if MUTATED && matches!(response, ControllerResponse::Deploy { .. }) {\n\
+                  let response = response.clone();\n\
+                  self.outputs.push_back(Output::Respond { response });\n\
+                  }\n\
+                  self.outputs.push_back(Output::Respond { response });",
+        }],
+    },
+    Mutant {
+        name: "questions to agents all have one id",
+        rule: "OtherResults",
+        seed: 1,
+        edits: &[Edit {
+            file: "mgmt/src/controller/fanout.rs",
+            old: "            let child = self.ids.unique_id();\n",
+            new: "            let mut child = self.ids.unique_id();\n\
+                  if MUTATED { child = \"again\".to_owned(); }\n",
+        }],
+    },
+    Mutant {
+        name: "success is told before it is saved",
+        rule: "NotStored",
+        seed: 1,
+        edits: &[Edit {
+            file: "mgmt/src/controller/configs.rs",
+            old: "                self.outputs.push_back(Output::Save { state });\n                return;",
+            new: "self.outputs.push_back(Output::Save { state });\n\
+                  if MUTATED && let Some(change) = self.configs.changes.pop_front() {\n\
+                  self.conclude(change, Ok(()));\n\
+                  }\n\
+                  return;",
+        }],
+    },
+    Mutant {
+        name: "a restarted controller has forgotten",
+        rule: "NotAskedFor",
+        seed: 4,
+        edits: &[Edit {
+            file: "mgmt/src/controller.rs",
+            old: "            configs: Configs::new(saved),",
+            new: "configs: Configs::new(if MUTATED { Saved::default() } else { saved }),",
+        }],
+    },
+    Mutant {
+        name: "a returning agent is not sent what is deployed",
+        rule: "NotSettled",
+        seed: 3,
+        edits: &[Edit {
+            file: "mgmt/src/controller/rollout.rs",
+            old: "            *stage = Stage::Due { force };",
+            new: "if !MUTATED { *stage = Stage::Due { force }; }",
+        }],
+    },
+    Mutant {
+        name: "a second deployment takes the first one's place",
+        rule: "Unanswered",
+        seed: 2,
+        edits: &[Edit {
+            file: "mgmt/src/controller/deploy.rs",
+            old: "        if let Some(earlier) = &self.deployment {",
+            new: "if let Some(earlier) = self.deployment.as_ref().filter(|_| !MUTATED) {",
+        }],
+    },
+    Mutant {
+        name: "time behind a save does not count",
+        rule: "Unanswered",
+        seed: 2,
+        edits: &[Edit {
+            file: "mgmt/src/controller/configs.rs",
+            old: "            self.on_request(now, held.asked, held.request);",
+            new: "let asked = if MUTATED { now } else { held.asked };\n\
+                  self.on_request(now, asked, held.request);",
+        }],
+    },
+    Mutant {
+        name: "one client is given another's answer",
+        rule: "Unanswered",
+        seed: 2,
+        edits: &[Edit {
+            file: "mgmt/src/controller/ledger.rs",
+            old: "        let response = response.with_reqid(&request.asked.reqid);",
+            new: "let other = self.open.iter().find(|(it, _)| MUTATED && it.kind == key.kind);\n\
+                  let other = other.map_or(&request.asked.reqid, |(_, it)| &it.asked.reqid);\n\
+                  let response = response.with_reqid(other);",
+        }],
+    },
+    Mutant {
+        name: "a node's death is lost",
+        rule: "NotUp",
+        seed: 11,
+        edits: &[
+            Edit {
+                file: "mgmt/src/agent/nodes.rs",
+                old: "        if self.state() == State::Running {\n            self.config.state = self.dead",
+                new: "if !MUTATED && self.state() == State::Running {\n            self.config.state = self.dead",
+            },
+            Edit {
+                file: "mgmt/src/agent/nodes.rs",
+                old: "        if !self.is_restarting && self.greeted <= self.starts {",
+                new: "if !MUTATED && !self.is_restarting && self.greeted <= self.starts {",
+            },
+        ],
+    },
+    Mutant {
+        name: "a former process's hello is its successor's",
+        rule: "NotUp",
+        seed: 7,
+        edits: &[Edit {
+            file: "mgmt/src/agent/nodes.rs",
+            old: "        if self.is_restarting || (self.former.is_some() && self.starts == 0) {",
+            new: "if !MUTATED && (self.is_restarting || (self.former.is_some() && self.starts == 0)) {",
+        }],
+    },
+    Mutant {
+        name: "a node is up when it is ordered",
+        rule: "NotUp",
+        seed: 2,
+        edits: &[Edit {
+            file: "mgmt/src/agent/deploy.rs",
+            old: "                self.change(&node, LocalNode::on_created);",
+            new: "self.change(&node, LocalNode::on_created);\n\
+                  if MUTATED { self.on_node_up(now, &node); }",
+        }],
+    },
+    Mutant {
+        name: "an old node is not stopped",
+        rule: "Outdated",
+        seed: 1,
+        edits: &[Edit {
+            file: "mgmt/src/agent/deploy.rs",
+            old: "            if kept.contains(node) {\n                continue;",
+            new: "if kept.contains(node) || (MUTATED && node == \"worker-03\") {\n                continue;",
+        }],
+    },
+    Mutant {
+        name: "a list says of every node that it runs",
+        rule: "NotUp",
+        seed: 2,
+        edits: &[Edit {
+            file: "mgmt/src/agent/list.rs",
+            old: "                row.state = node.state();",
+            new: "row.state = if MUTATED { State::Running } else { node.state() };",
+        }],
+    },
+    Mutant {
+        name: "a dial that failed is not tried again",
+        rule: "NotSettled",
+        seed: 2,
+        edits: &[Edit {
+            file: "broker-proto/src/peering/retry.rs",
+            old: "            (Ended::Failed | Ended::Cut, Some(retry)) => now + retry,",
+            new: "(Ended::Failed | Ended::Cut, Some(retry)) => {\n\
+                  now + if MUTATED { Duration::from_secs(1 << 20) } else { retry }\n\
+                  }",
+        }],
+    },
+    Mutant {
+        name: "an update of a peer's filter is forgotten",
+        rule: "NotSettled",
+        seed: 5,
+        edits: &[Edit {
+            file: "broker-proto/src/peering/router.rs",
+            old: "            MessageKind::RoutingUpdate => self.on_routing_update(id, &envelope.payload)?,",
+            new: "MessageKind::RoutingUpdate if MUTATED => {}\n\
+                  MessageKind::RoutingUpdate => self.on_routing_update(id, &envelope.payload)?,",
+        }],
+    },
+];
