@@ -208,9 +208,20 @@ fn what_no_peer_may_get_is_not_published() {
     for (topic, payload) in [("", &[0][..]), ("/test", &[]), ("<$>/local/x", &[0])] {
         let topic = Topic::from_static(topic);
         let payload = Bytes::copy_from_slice(payload);
+        let parts = vec![payload.clone(), Bytes::new()];
+        s.handle(Input::PublishParts {
+            topic: topic.clone(),
+            parts,
+        });
         s.handle(Input::Publish { topic, payload });
         assert_eq!(s.drain(), []);
     }
+    let too_large = Bytes::from(vec![0; Options::default().limits.frame]);
+    s.handle(Input::PublishParts {
+        topic: Topic::from_static("/test"),
+        parts: vec![too_large, Bytes::from_static(&[0])],
+    });
+    assert_eq!(s.drain(), []);
     let (topic, payload) = (Topic::from_static("/test"), Bytes::from_static(&[0]));
     s.handle(Input::Publish { topic, payload });
     assert_eq!(s.drain().len(), 1);
