@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::slice;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use broker_proto::zeek::FromData;
 use mgmt::api::ApiResult;
@@ -12,7 +12,7 @@ use mgmt::model::{ClusterRole, Configuration, Instance, Node, NodeStatus, Role, 
 
 use crate::controller::Answer;
 use crate::host::CONFIG_VARIABLE;
-use crate::world::{AGENT, CONTROLLER, Hello, INSTANCE, SUPERVISOR, World};
+use crate::world::{AGENT, CONTROLLER, Hello, INSTANCE, Life, SUPERVISOR, World};
 
 /// `BUDGET_SEEDS=10000` at compile time asks for more.
 const SEEDS: u64 = 100;
@@ -90,6 +90,8 @@ struct Run {
     config: Configuration,
     /// Numbers configurations.
     count: u64,
+    /// When restarts were asked for, and of which nodes; of all if there are none.
+    restarts: Vec<(Instant, BTreeSet<String>)>,
 }
 
 impl Run {
@@ -105,6 +107,7 @@ impl Run {
                 nodes: BTreeSet::new(),
             },
             count: 0,
+            restarts: Vec::new(),
         }
     }
 
@@ -133,6 +136,7 @@ impl Run {
             }
             10..12 => {
                 let nodes = self.some_names();
+                self.restarts.push((self.world.now, nodes.clone()));
                 self.ask(|reqid| AgentRequest::Restart { reqid, nodes });
             }
             12 => self.ask(|reqid| AgentRequest::Standby { reqid }),
@@ -225,8 +229,9 @@ impl Run {
         }
     }
 
-    /// A node that came up has said hello by then, and one that did not has not. Who has said hello
-    /// for a configuration that is deployed again cannot be told from outside.
+    /// A node that came up has said hello by then, and one that did not has not, but for processes
+    /// that were on their way out. Who has said hello for a configuration that is deployed again
+    /// cannot be told from outside.
     fn check_deployment(&self, answer: &Answer, id: &str, is_first: bool, totals: &mut Totals) {
         let mut nodes = results(answer).iter().filter(|it| it.node.is_some());
         let are_all_up = nodes.clone().next().is_some() && nodes.all(|node| node.success);
@@ -243,10 +248,21 @@ impl Run {
             } else {
                 totals.failed += 1;
                 let is_own = |config: &str| is_first && config == id;
-                let mut heard = heard.filter(|hello| is_own(&hello.config) && hello.at < answer.at);
+                let heard = heard.filter(|hello| is_own(&hello.config) && hello.at < answer.at);
+                let mut heard = heard.filter(|hello| !self.is_leaving(hello, answer.asked));
                 assert_eq!(heard.next(), None, "seed {}: {answer:?}", self.seed);
             }
         }
+    }
+
+    /// Whether who said it, since then, had been ordered to restart, and ended of that.
+    fn is_leaving(&self, hello: &Hello, since: Instant) -> bool {
+        let Life { node, end, .. } = &self.world.lives[&hello.of];
+        self.restarts.iter().any(|(at, nodes)| {
+            let is_meant = nodes.is_empty() || nodes.contains(node);
+            let is_over = end.is_some_and(|end| end <= *at + CALM);
+            is_meant && (since..=hello.at).contains(at) && is_over
+        })
     }
 
     /// A node that is restarted has said hello again by then (API §15.2 D39).

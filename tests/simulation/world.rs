@@ -53,6 +53,7 @@ pub(crate) struct World {
 /// A hello that reached the agent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Hello {
+    pub(crate) of: Who,
     pub(crate) node: String,
     /// The configuration its process is of.
     pub(crate) config: String,
@@ -371,7 +372,12 @@ impl World {
         };
         if chunk.windows(NAME.len()).any(|window| window == NAME) {
             let at = self.now;
-            self.hellos.push(Hello { node, config, at });
+            self.hellos.push(Hello {
+                of: from,
+                node,
+                config,
+                at,
+            });
         }
     }
 
