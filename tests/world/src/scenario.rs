@@ -312,15 +312,41 @@ impl Scenario {
         let listed = self
             .world
             .ask(client, ControllerRequest::GetInstances { reqid });
+        self.ask_about_nodes(client);
         self.world.pass(Duration::from_secs(10));
         self.check_idle();
         self.check_running();
         self.check_instances(&listed);
+        let (reqid, nodes) = (String::new(), BTreeSet::new());
+        self.world
+            .ask(client, ControllerRequest::Restart { reqid, nodes });
+        self.settle();
+        self.check_running();
         let answer = self.world.clients.answers.get(&deployed);
         let results = answer.map(|it| it.results()).unwrap_or_default();
         if results.is_empty() || !results.iter().all(|result| result.success) {
             let what = format!("in calm, this is the answer to {deployed}: {answer:?}");
             self.world.violate(what);
+        }
+    }
+
+    /// Whoever asks now is told of every node; the model sees to that.
+    fn ask_about_nodes(&mut self, client: Client) {
+        let (id, nodes) = ("bits_per_uid".to_owned(), BTreeSet::new());
+        let (deployed, reqid) = (true, String::new);
+        for request in [
+            ControllerRequest::GetNodes { reqid: reqid() },
+            ControllerRequest::GetIdValue {
+                reqid: reqid(),
+                id,
+                nodes,
+            },
+            ControllerRequest::GetConfiguration {
+                reqid: reqid(),
+                deployed,
+            },
+        ] {
+            self.world.ask(client, request);
         }
     }
 

@@ -387,10 +387,43 @@ impl Model {
             }
         }
         self.check_refusals(answer, &deployed)?;
-        if answer.results.iter().any(|result| result.node.is_none()) {
+        self.check_all_named(answer, asked, &deployed)
+    }
+
+    /// Each node that is asked for, which are all that are deployed if none is named, has a Result,
+    /// or a failed one says why there is none. In the end all of them have succeeded.
+    fn check_all_named(
+        &self,
+        answer: &Answer<'_>,
+        asked: &BTreeSet<String>,
+        deployed: &[Option<&Configuration>],
+    ) -> Result<(), Violation> {
+        let latest = deployed.first().copied().flatten();
+        let latest = || latest.iter().flat_map(|config| &config.nodes);
+        // What is asked for changed meanwhile if something did.
+        let is_settled = answer.request.is_settled && self.changed <= answer.from;
+        let is_asked = |name: &String| asked.is_empty() || asked.contains(name);
+        let mut there =
+            latest().filter(|node| is_asked(&node.name) && self.is_there(&node.instance));
+        let is_up = |name: &str| named(answer, name).any(|result| result.success);
+        if let Some(node) = there.find(|node| is_settled && !is_up(&node.name)) {
+            let text = format!("nothing good is said of {}", node.name);
+            return Err(answer.wrong(Rule::NotSettled, text));
+        }
+        let mut unnamed = answer.results.iter().filter(|it| it.node.is_none());
+        if unnamed.any(|result| !result.success) {
             return Ok(());
         }
-        let mut silent = asked.iter();
+        let all = latest().filter(|node| {
+            asked.is_empty()
+                && !self.stock.contains(&node.instance)
+                && deployed.iter().flatten().count() == deployed.len()
+                && deployed.iter().flatten().all(|config| {
+                    let mut others = config.nodes.iter();
+                    others.any(|it| (&it.name, &it.instance) == (&node.name, &node.instance))
+                })
+        });
+        let mut silent = asked.iter().chain(all.map(|node| &node.name));
         match silent.find(|name| named(answer, name).next().is_none()) {
             Some(name) => {
                 let text = format!("nothing is said of {name}");

@@ -69,6 +69,31 @@ fn whoever_asks_in_the_end_is_told_that_all_is_well() {
         deployed_failed("d2", "instance i is not connected"),
     );
     assert_eq!(failed, Some(Rule::NotSettled));
+    let value = |results: Vec<ApiResult>| {
+        let reqid = || "r".to_owned();
+        let (id, nodes) = ("x".to_owned(), names(&[]));
+        let request = Request::GetIdValue {
+            reqid: reqid(),
+            id,
+            nodes,
+        };
+        let reqid = reqid();
+        asked(request, Response::GetIdValue { reqid, results })
+    };
+    assert_eq!(value(vec![up("i", "w")]), None);
+    let explained = ApiResult::failed("r", "too many open requests");
+    for results in [vec![], vec![down("i", "w")], vec![explained]] {
+        assert_eq!(value(results), Some(Rule::NotSettled));
+    }
+    let restart = Request::Restart {
+        reqid: "r".to_owned(),
+        nodes: names(&["w"]),
+    };
+    let not_restarted = Response::Restart {
+        reqid: "r".to_owned(),
+        results: vec![down("i", "w")],
+    };
+    assert_eq!(asked(restart, not_restarted), Some(Rule::NotSettled));
     let instances = Request::GetInstances {
         reqid: "r".to_owned(),
     };

@@ -69,8 +69,11 @@ fn nodes_that_were_named_have_one_result_each_and_others_have_none() {
     );
     assert_eq!(answered(&["w"], vec![silent()]), None);
     assert_eq!(answered(&[], vec![up("i", "w")]), None);
+    let failed = ApiResult::failed("child", "too many open requests").on_instance("i");
+    assert_eq!(answered(&[], vec![failed]), None);
     let wrong = [
-        (&["w", "x"][..], vec![up("i", "w")]),
+        (&[][..], vec![]),
+        (&["w", "x"], vec![up("i", "w")]),
         (&["w"], vec![up("i", "w"), silent()]),
         (&["w"], vec![unknown("w")]),
         (&["x"], vec![unknown("x"), up("i", "w")]),
