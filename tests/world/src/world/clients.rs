@@ -184,8 +184,7 @@ impl World {
         }
     }
 
-    /// Answers go to everybody; they count for whoever asked. One that nobody asked for counts for
-    /// each that gets it.
+    /// Answers go to everybody: all of them are seen, and only who asked has waited for one.
     fn on_text(&mut self, client: ClientId, text: &Arc<str>) {
         let client = Client(u32::try_from(client.0).unwrap());
         let known = self.clients.last_text.as_ref();
@@ -201,11 +200,10 @@ impl World {
             return;
         };
         let owner = self.clients.asked.get(response.reqid());
-        if owner.is_some_and(|owner| *owner != client) {
-            return;
+        if owner.is_none_or(|owner| *owner == client) {
+            let reqid = response.reqid().to_owned();
+            self.clients.answers.insert(reqid, response.clone());
         }
-        let reqid = response.reqid().to_owned();
-        self.clients.answers.insert(reqid, response.clone());
         self.see(Seen::Answered { client, response });
     }
 
