@@ -19,6 +19,7 @@ mod configuration;
 mod fault;
 mod host;
 mod load;
+mod logs;
 mod look;
 mod network;
 mod picture;
@@ -84,11 +85,7 @@ fn tried(arguments: &Arguments) -> io::Result<bool> {
         Some(out) => out.clone(),
         None => BuildDir::current()?.target().join("chaos"),
     };
-    let logs = out.join("logs");
-    if logs.exists() {
-        fs::remove_dir_all(&logs)?;
-    }
-    fs::create_dir_all(&logs)?;
+    let logs = logs::anew(&out)?;
     let seed = arguments.seed.unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         now.map_or(0, |now| now.as_secs())
