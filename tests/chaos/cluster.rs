@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -62,8 +63,7 @@ impl Cluster {
     pub(crate) fn start(sensors: u8, place: Place, logs: &Path) -> io::Result<Self> {
         let mut lacks = Vec::new();
         let network = network(sensors, place, &mut lacks);
-        let folder = Folder(std::env::temp_dir().join(format!("zeek-mgmt-chaos-{}", own_id())));
-        fs::create_dir_all(&folder.0)?;
+        let folder = Folder::new()?;
         let clocks = Clocks::build(&folder.0);
         lacks.push(match &clocks {
             Ok(_) => "clocks are stepped for our programs only, by a library between them and the \
@@ -319,6 +319,16 @@ impl Drop for Cluster {
             // A system that refuses to kill what is ours refuses to be tidied up.
             let _ = host.power_off(Instant::now());
         }
+    }
+}
+
+impl Folder {
+    /// Nobody else's: programs are made to load a library from it.
+    fn new() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("zeek-mgmt-chaos-{}", own_id()));
+        let made = fs::DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        Ok(Self(path))
     }
 }
 
