@@ -149,20 +149,25 @@ impl Host {
     /// Takes all the space that is left on its disk.
     ///
     /// # Errors
-    /// If that fails otherwise than by a full disk.
+    /// If that fails otherwise than by a full disk, or the disk takes more than it has.
     pub(crate) fn fill_disk(&self) -> io::Result<()> {
         const PIECE: [u8; 4096] = [0; 4096];
+        /// Of what is a little more than the disk.
+        const PIECES: usize = 20 * 1024 * 1024 / PIECE.len();
         let Some(disk) = &self.disk else {
             return Ok(());
         };
         let mut filler = File::create(disk.join(FILLER))?;
-        loop {
+        for _ in 0..PIECES {
             match filler.write_all(&PIECE) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
+        self.free_disk()?;
+        let text = format!("{} is not the small disk of a host", disk.display());
+        Err(io::Error::other(text))
     }
 
     /// Gives it back.
