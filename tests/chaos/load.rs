@@ -67,7 +67,8 @@ struct Shared {
 /// Threads that run commands one after the other.
 pub(crate) struct Load {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    /// Each with what it does.
+    threads: Vec<(&'static str, JoinHandle<()>)>,
 }
 
 /// How much is asked.
@@ -188,7 +189,8 @@ impl Load {
                 pace.wait();
             }
         });
-        let threads = vec![looker, thread::spawn(move || changer.run())];
+        let changer = thread::spawn(move || changer.run());
+        let threads = vec![("looks", looker), ("deploys", changer)];
         Self { shared, threads }
     }
 
@@ -212,19 +214,23 @@ impl Load {
         least..=self.shared.attempted.load(Ordering::SeqCst)
     }
 
-    /// Ends, and tells how each command has ended.
-    pub(crate) fn end(self) -> Vec<Asked> {
+    /// Ends, and tells how each command has ended, and which threads have asked no more because they
+    /// panicked.
+    pub(crate) fn end(self) -> (Vec<Asked>, Vec<String>) {
         self.shared.over.store(true, Ordering::SeqCst);
-        for thread in self.threads {
-            // One that panicked has said so.
-            let _ = thread.join();
+        let mut panics = Vec::new();
+        for (client, thread) in self.threads {
+            // The thread has said why.
+            if thread.join().is_err() {
+                panics.push(format!("the client that {client} panicked"));
+            }
         }
         let mut asked = self
             .shared
             .asked
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut asked)
+        (std::mem::take(&mut asked), panics)
     }
 }
 

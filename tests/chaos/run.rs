@@ -306,8 +306,11 @@ impl Run {
     /// # Errors
     /// If the programs cannot be stopped.
     pub(crate) fn end(mut self) -> io::Result<(String, bool)> {
-        let asked = self.load.take().map(Load::end).unwrap_or_default();
+        let (asked, panics) = self.load.take().map(Load::end).unwrap_or_default();
+        self.record.losses.extend(panics);
         let commands = self.record.judge(&asked);
+        // Programs may panic when they are told to end, too.
+        let stopped = self.cluster.stop();
         let hosts = self.cluster.hosts.iter();
         let logs: Vec<_> = hosts.flat_map(|host| host.logs()).collect();
         for (path, text) in &logs {
@@ -320,8 +323,7 @@ impl Run {
                 fs::write(self.out.join("logs").join(flat), text)?;
             }
         }
-        let wrong = self.cluster.stop()?;
-        self.record.losses.extend(wrong);
+        self.record.losses.extend(stopped?);
         let memory = self.memory();
         let notes = self.cluster.lacks.iter().map(|it| format!("note: {it}\n"));
         let notes: String = notes.collect();
