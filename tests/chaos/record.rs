@@ -16,6 +16,8 @@ pub(crate) struct Record {
     pub(crate) losses: Vec<String>,
     /// When the controller could not be expected to answer.
     pub(crate) away: Vec<Away>,
+    /// From when on nothing goes wrong, so that there is no reason to refuse anything.
+    pub(crate) steady: Option<Instant>,
 }
 
 /// One kind of fault.
@@ -58,6 +60,15 @@ impl Away {
     }
 }
 
+impl Asked {
+    /// Nodes say nothing while they are replaced, and there is no answer without them.
+    fn is_disturbed_by(&self, other: &Self) -> bool {
+        let replaces_nodes = ["deploy-config", "restart"].contains(&other.command);
+        let at_once = self.begin <= other.end && other.begin <= self.end;
+        self.command == "get-id-value" && replaces_nodes && at_once
+    }
+}
+
 impl Record {
     /// A round has ended.
     pub(crate) fn round(&mut self, faults: &[Fault], recovery: Duration, losses: Vec<String>) {
@@ -84,7 +95,14 @@ impl Record {
             match &it.outcome {
                 Outcome::Endless(why) => lose(format!("did not end: {why}")),
                 Outcome::Answered => tally.answered += 1,
-                Outcome::Explained(_) => tally.explained += 1,
+                Outcome::Explained(why) => {
+                    tally.explained += 1;
+                    if self.steady.is_some_and(|steady| it.begin >= steady)
+                        && !asked.iter().any(|other| it.is_disturbed_by(other))
+                    {
+                        lose(format!("refused although nothing was wrong: {why}"));
+                    }
+                }
                 Outcome::Vague(_) | Outcome::Unanswered(_) if is_excused => tally.excused += 1,
                 Outcome::Vague(why) => lose(format!("an error that names nothing: {why}")),
                 Outcome::Unanswered(why) => lose(format!("no answer after {took:.1?}: {why}")),
@@ -177,6 +195,42 @@ mod tests {
             let (mut record, start) = record();
             record.judge(&[silent(start, from, until)]);
             assert_eq!(record.losses.len(), losses, "{from} to {until}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_a_loss_when_nothing_is_wrong() {
+        let start = Instant::now();
+        let secs = |secs| start + Duration::from_secs(secs);
+        let refused = |from, until, command| Asked {
+            command,
+            outcome: Outcome::Explained("a reason".to_owned()),
+            ..silent(start, from, until)
+        };
+        let losses = |steady, asked: &[Asked]| {
+            let mut record = Record {
+                steady,
+                ..Record::default()
+            };
+            record.judge(asked);
+            record.losses.len()
+        };
+        let steady = Some(secs(10));
+        assert_eq!(losses(None, &[refused(11, 12, "get-config")]), 0);
+        assert_eq!(losses(steady, &[refused(9, 12, "get-config")]), 0);
+        assert_eq!(losses(steady, &[refused(10, 12, "get-config")]), 1);
+        assert_eq!(losses(steady, &[refused(10, 12, "get-id-value")]), 1);
+        assert_eq!(losses(steady, &[refused(10, 12, "deploy-config")]), 1);
+
+        let mut restart = refused(12, 14, "restart");
+        restart.outcome = Outcome::Answered;
+        for (from, until, command, expected) in [
+            (13, 15, "get-id-value", 0),
+            (15, 16, "get-id-value", 1),
+            (13, 15, "get-nodes", 1),
+        ] {
+            let asked = [restart.clone(), refused(from, until, command)];
+            assert_eq!(losses(steady, &asked), expected, "{command}, {from}");
         }
     }
 

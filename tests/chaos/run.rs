@@ -111,6 +111,7 @@ impl Run {
     pub(crate) fn soak(&mut self, time: Duration) -> io::Result<()> {
         self.begin_load(Pace::Steady(STEADY_PAUSE))?;
         self.begin = Instant::now();
+        self.record.steady = Some(self.begin);
         self.survey = Survey::default();
         let until = self.begin + time;
         let mut next = self.begin;
