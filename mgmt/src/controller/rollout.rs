@@ -55,7 +55,7 @@ enum Stage {
     /// It has answered that not all is well.
     Failed,
     /// It has answered that it does nothing about it, and is sent it again after a while.
-    Refused,
+    Refused { force: bool },
 }
 
 /// Before an agent that has refused is asked again.
@@ -65,7 +65,7 @@ impl Stage {
     fn is_due(&self) -> bool {
         match self {
             Self::Due { .. } => true,
-            Self::Sent { .. } | Self::Taken | Self::Failed | Self::Refused => false,
+            Self::Sent { .. } | Self::Taken | Self::Failed | Self::Refused { .. } => false,
         }
     }
 }
@@ -117,9 +117,9 @@ impl Rollout {
     pub(super) fn on_lost(&mut self, name: &str) {
         if let Some(stage) = self.stages.get_mut(name) {
             let force = match stage {
-                Stage::Due { force } => *force,
+                Stage::Due { force } | Stage::Refused { force } => *force,
                 Stage::Sent { .. } => true,
-                Stage::Taken | Stage::Failed | Stage::Refused => false,
+                Stage::Taken | Stage::Failed => false,
             };
             *stage = Stage::Due { force };
             self.repeats.remove(name);
@@ -137,10 +137,11 @@ impl Rollout {
             let former = self.stages.get(name).filter(|_| current.is_some());
             match former {
                 None => Stage::Due { force: false },
-                Some(Stage::Due { force }) => Stage::Due { force: *force },
+                Some(Stage::Due { force } | Stage::Refused { force }) => {
+                    Stage::Due { force: *force }
+                }
                 Some(Stage::Taken) => Stage::Due { force: !is_same },
                 Some(Stage::Failed) => Stage::Due { force: true },
-                Some(Stage::Refused) => Stage::Due { force: false },
                 Some(Stage::Sent { child, at }) if is_same && now < *at + LAUNCH => Stage::Sent {
                     child: child.clone(),
                     at: *at,
@@ -212,18 +213,20 @@ impl Controller {
         }
         self.learn_hosts();
         for name in self.rollout.repeats.take_due(now) {
-            let again = Stage::Due { force: false };
-            self.rollout.stages.insert(name.clone(), again);
-            self.rollout.deliverable.insert(name);
+            if let Some(stage) = self.rollout.stages.get_mut(&name)
+                && let Stage::Refused { force } = *stage
+            {
+                *stage = Stage::Due { force };
+                self.rollout.deliverable.insert(name);
+            }
         }
         let deliverable = std::mem::take(&mut self.rollout.deliverable).into_iter();
         let due: Vec<(String, bool)> = deliverable
             .filter(|name| self.instances.is_ready(name))
             .filter_map(|name| match self.rollout.stages.get(&name) {
                 Some(Stage::Due { force }) => Some((name, *force)),
-                Some(Stage::Sent { .. } | Stage::Taken | Stage::Failed | Stage::Refused) | None => {
-                    None
-                }
+                Some(Stage::Sent { .. } | Stage::Taken | Stage::Failed | Stage::Refused { .. })
+                | None => None,
             })
             .collect();
         let config = self.rollout.config.clone().filter(|_| !due.is_empty());
@@ -309,7 +312,8 @@ impl Controller {
         let is_genuine = self.instances.is_genuine(sender);
         let is_awaited = match self.rollout.stages.get(name) {
             Some(Stage::Sent { child, .. }) => child == reqid,
-            Some(Stage::Due { .. } | Stage::Taken | Stage::Failed | Stage::Refused) | None => false,
+            Some(Stage::Due { .. } | Stage::Taken | Stage::Failed | Stage::Refused { .. })
+            | None => false,
         };
         if !is_genuine || !is_awaited {
             debug!(instance = name, reqid, "ignored a deployment's answer");
@@ -327,12 +331,15 @@ impl Controller {
             false => failures.all(|failure| failure.error.as_deref() == Some(TIMED_OUT)),
         };
         let is_about_nodes = results.iter().any(|result| result.node.is_some());
+        // A stock agent that has ended its nodes, but not ordered new ones, takes it for running.
+        let mut errors = results.iter().filter_map(|result| result.error.as_deref());
+        let force = has_nodes && errors.any(|error| error == TIMED_OUT);
         let stage = match is_well {
             true => Stage::Taken,
             false if is_about_nodes => Stage::Failed,
             false => {
                 self.rollout.repeats.set(name.to_owned(), now + PAUSE);
-                Stage::Refused
+                Stage::Refused { force }
             }
         };
         self.rollout.stages.insert(name.to_owned(), stage);
@@ -385,12 +392,21 @@ impl Controller {
             return false;
         }
         let list = result.data.clone().map(Vec::<NodeStatus>::from_data);
-        let list = list.and_then(Result::ok).unwrap_or_default();
-        let nodes = self.rollout.nodes_of(name).iter();
-        let results: Vec<ApiResult> = nodes
-            .filter_map(|node| list.iter().find(|status| status.node == *node))
-            .map(|status| node_result(status, name))
-            .collect();
+        let mut results = Vec::new();
+        if let Some(Ok(list)) = list {
+            let mut is_complete = true;
+            for node in self.rollout.nodes_of(name) {
+                let status = list.iter().find(|status| status.node == *node);
+                is_complete &= status.is_some();
+                results.push(node_result(node, status, name));
+            }
+            // It has taken the configuration for running, and would again.
+            if let Some(stage @ Stage::Taken) = self.rollout.stages.get_mut(name)
+                && !is_complete
+            {
+                *stage = Stage::Failed;
+            }
+        }
         deployment.on_answer(name, &results);
         self.advance(now);
         true
@@ -421,18 +437,21 @@ impl Controller {
     }
 }
 
-/// How a node of a configuration that runs already is, as the answer to its deployment.
-fn node_result(status: &NodeStatus, instance: &str) -> ApiResult {
-    let result = ApiResult::ok("")
-        .on_instance(instance)
-        .on_node(&status.node);
-    if status.state == State::Running {
-        return result;
-    }
-    let state = status.state.zeek_name().trim_start_matches("Management::");
+/// How a node of a configuration that runs already is, as the answer to its deployment; `None` if
+/// its agent does not list it.
+fn node_result(node: &str, status: Option<&NodeStatus>, instance: &str) -> ApiResult {
+    let result = ApiResult::ok("").on_instance(instance).on_node(node);
+    let problem = match status.map(|status| status.state) {
+        Some(State::Running) => return result,
+        Some(state) => {
+            let state = state.zeek_name().trim_start_matches("Management::");
+            format!("node is {state}")
+        }
+        None => "node is missing: its agent does not list it".to_owned(),
+    };
     let outputs = NodeOutputs {
         stdout: ByteString::from(""),
-        stderr: ByteString::from(format!("node is {state}").as_str()),
+        stderr: ByteString::from(problem.as_str()),
     };
     ApiResult {
         success: false,

@@ -328,3 +328,50 @@ fn an_agent_without_nodes_that_could_not_end_its_former_ones_is_asked_again() {
     rig.pass(secs(100));
     assert_eq!(rig.lines(), ["b <- deploy #3 c1"]);
 }
+
+/// A stock agent whose supervisor answers too late has taken the id and ended its nodes by then, and
+/// says only that it timed out (API §5.3 A6 – A8).
+#[test]
+fn d46_an_agent_that_timed_out_without_a_word_about_its_nodes_is_forced() {
+    let late = || vec![ApiResult::failed("", "request timed out").on_instance("a")];
+    let mut rig = Rig::deployed(&["a"]);
+    rig.stage(config("c1", &["a"], &["a"]));
+    rig.request(deploy("d1"));
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), late()));
+    rig.lines();
+    rig.pass(secs(10));
+    assert_eq!(rig.lines(), ["a <- deploy #2 c1 by force"]);
+    rig.agent("a", deployed(&rig.id(2), late()));
+    rig.request(deploy("d2"));
+    assert_eq!(rig.lines(), ["a <- deploy #3 c1 by force"]);
+    rig.agent("a", deployed(&rig.id(3), late()));
+    rig.lines();
+    rig.peer_down("a");
+    rig.join("a");
+    rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+    assert_eq!(
+        rig.lines(),
+        ["a <- welcome #4", "a <- deploy #5 c1 by force"]
+    );
+}
+
+#[test]
+fn d08_a_node_that_its_agent_does_not_list_has_failed_and_is_forced_the_next_time() {
+    let mut rig = Rig::deployed(&["a"]);
+    rig.request(deploy("d1"));
+    let running = vec![ApiResult::ok("x").on_instance("a")];
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), running));
+    let reqid = rig.last_id("get_nodes", "a");
+    let result = ApiResult::ok(&reqid).with_data(Data::Vector(vec![]));
+    rig.agent("a", AgentResponse::GetNodes { reqid, result });
+    assert_eq!(
+        rig.lines(),
+        [
+            "a <- deploy #1 c0",
+            "a <- get_nodes #2",
+            "deploy d1: failed @a /w-a = 2 items; ok = c0"
+        ]
+    );
+    rig.request(deploy("d2"));
+    assert_eq!(rig.lines(), ["a <- deploy #3 c0 by force"]);
+}

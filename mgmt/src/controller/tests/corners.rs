@@ -172,7 +172,10 @@ fn a_client_that_asks_for_nodes_meanwhile_gets_its_own_answer() {
     rig.agent("a", list(ApiResult::ok(rig.id(3)).with_data(rows())));
     assert_eq!(rig.lines(), ["nodes n: ok @a = 0 items"]);
     rig.agent("a", list(ApiResult::ok(rig.id(2)).with_data(rows())));
-    assert_eq!(rig.lines(), ["deploy d1: ok = c0"]);
+    assert_eq!(
+        rig.lines(),
+        ["deploy d1: failed @a /w-a = 2 items; ok = c0"]
+    );
 }
 
 #[test]
