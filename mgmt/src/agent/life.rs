@@ -33,7 +33,8 @@ impl Agent {
     pub(super) fn on_node_status(&mut self, now: Instant, message: &NodeStatusEvent) {
         let NodeStatusEvent::NodeStatus { node: name, pid } = message;
         let ended = self.nodes.get(name).and_then(LocalNode::ending);
-        let Some(is_up) = self.change(name, LocalNode::on_started) else {
+        let Some(is_up) = self.change(name, |node| node.on_started(i64::try_from(*pid).ok()))
+        else {
             return;
         };
         tracing::info!(name, pid, "node started");

@@ -41,6 +41,8 @@ pub(super) struct LocalNode {
     is_restarting: bool,
     /// How often the supervisor started it.
     starts: u32,
+    /// As which process the last time, if that is known.
+    pid: Option<i64>,
     /// Which of these lives said hello last. One ahead of `starts` if the hello overtook the
     /// supervisor's news: these travel on different connections.
     greeted: u32,
@@ -139,6 +141,7 @@ impl LocalNode {
             former: None,
             is_restarting: false,
             starts: 0,
+            pid: None,
             greeted: 0,
             dead: None,
             deaths: 0,
@@ -267,10 +270,11 @@ impl LocalNode {
     /// A life that has not said hello is pending, also if the node was running before. Stock keeps
     /// it RUNNING while the supervisor revives it (API §12.2 D36). `true` if it has said hello
     /// already.
-    pub(super) fn on_started(&mut self) -> bool {
+    pub(super) fn on_started(&mut self, pid: Option<i64>) -> bool {
         if !self.is_created {
             return false;
         }
+        self.pid = pid;
         let is_expected = self.starts == 0 || self.is_restarting || self.dead.is_some();
         self.starts = self.starts.saturating_add(1);
         let is_up = self.take_early();
@@ -372,16 +376,28 @@ impl LocalNode {
     }
 
     /// A supervisor that was away knows it by this process, and may have told of its start
-    /// meanwhile. `true` if it has said hello already.
+    /// meanwhile, also of that which was asked for by a restart. `true` if it has said hello
+    /// already.
     pub(super) fn on_found(&mut self, pid: Option<i64>) -> bool {
         self.is_created = true;
         if self.state() == State::Unknown {
             self.config.state = State::Pending;
         }
-        if self.starts > 0 || pid.is_none() || self.former == Some(pid) {
+        if pid.is_none() {
+            return false;
+        }
+        if self.starts > 0 {
+            let is_next = match self.pid {
+                Some(_) => self.pid != pid,
+                None => self.is_early && self.is_linked,
+            };
+            return self.is_restarting && is_next && self.on_started(pid);
+        }
+        if self.former == Some(pid) {
             return false;
         }
         self.starts = 1;
+        self.pid = pid;
         self.take_early()
     }
 

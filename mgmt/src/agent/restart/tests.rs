@@ -185,6 +185,46 @@ fn restarts_beyond_the_limit_are_refused() {
     assert_eq!(refused, [want]);
 }
 
+/// The news of a start is told once, perhaps while nobody hears it.
+#[test]
+fn a_node_that_starts_again_while_the_supervisor_is_away_is_not_pending_for_good() {
+    for is_hello_first in [true, false] {
+        let mut rig = Rig::deployed();
+        rig.ask(restart("r1", ["worker-01"]));
+        rig.peer_down(peer(13));
+        rig.peer_down(SUPERVISOR);
+        if is_hello_first {
+            assert_eq!(rig.node_hello("worker-01", peer(60)), []);
+        }
+        let asked = rig.peer_up(SUPERVISOR, Some(9999));
+        let reqid = order_id(&asked[0]);
+        let mut result = status(NAMES);
+        result.nodes.get_mut("worker-01").unwrap().pid = Some(85);
+        let mut said = rig.supervisor(SupervisorResponse::Status { reqid, result });
+        if !is_hello_first {
+            assert_eq!(said, []);
+            said = rig.node_hello("worker-01", peer(60));
+        }
+        let results = [on("worker-01", ok("r1"))];
+        assert_eq!(said, [restart_response("r1", results)]);
+        assert!(rig.agent.nodes.all_running());
+    }
+}
+
+#[test]
+fn a_supervisor_that_returns_with_the_process_that_is_to_end_has_not_restarted_it() {
+    let mut rig = Rig::deployed();
+    rig.started("worker-01");
+    rig.ask(restart("r1", ["worker-01"]));
+    rig.peer_down(SUPERVISOR);
+    assert_eq!(rig.node_hello("worker-01", peer(60)), [], "the old one's");
+    let asked = rig.peer_up(SUPERVISOR, Some(9999));
+    let (reqid, result) = (order_id(&asked[0]), status(NAMES));
+    let said = rig.supervisor(SupervisorResponse::Status { reqid, result });
+    assert_eq!(said, []);
+    assert_eq!(rig.state("worker-01"), State::Pending);
+}
+
 fn restart<const N: usize>(reqid: &str, nodes: [&str; N]) -> AgentRequest {
     AgentRequest::Restart {
         reqid: reqid.into(),
