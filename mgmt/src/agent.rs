@@ -255,7 +255,7 @@ impl Agent {
         self.expire_return(now);
         self.expire_restarts(now);
         while let Some((_, waiting)) = self.waiting.pop_expired(now) {
-            self.on_expired(waiting);
+            self.on_expired(now, waiting);
         }
         let before = self.greet_again.len();
         self.greet_again.retain(|_, due| *due > now);
@@ -391,7 +391,7 @@ impl Agent {
         });
     }
 
-    fn on_expired(&mut self, waiting: Waiting) {
+    fn on_expired(&mut self, now: Instant, waiting: Waiting) {
         match waiting {
             Waiting::GetNodes { reqid } => {
                 self.log_timeout(&reqid);
@@ -403,10 +403,13 @@ impl Agent {
                 self.forget_former_nodes();
             }
             // The deployment or restart they belong to has answered for them.
-            Waiting::Create { node, .. } => {
+            Waiting::Create { node, round } => {
                 tracing::warn!(node, "supervisor did not answer");
                 // Its starts do not count, so its hello has to.
-                self.change(&node, LocalNode::on_unanswered);
+                if round == self.round && self.change(&node, LocalNode::on_unanswered) == Some(true)
+                {
+                    self.on_node_up(now, &node);
+                }
             }
             Waiting::Restart { node, .. } => {
                 tracing::warn!(node, "supervisor did not answer");

@@ -158,9 +158,10 @@ impl LocalNode {
         self.former = Some(pid);
     }
 
-    /// Whether the supervisor has taken it on is not known.
-    pub(super) fn on_unanswered(&mut self) {
+    /// Whether the supervisor has taken it on is not known. `true` if it has said hello already.
+    pub(super) fn on_unanswered(&mut self) -> bool {
         self.former = None;
+        !self.is_restarting && self.take_early()
     }
 
     /// One that the supervisor has started once, for a former life of the agent.

@@ -145,6 +145,33 @@ fn a_former_processs_late_hello_is_not_its_successors() {
     assert_eq!(rig.state("w1"), State::Running);
 }
 
+/// Its starts are not told, or do not count, so its hello is all there is.
+#[test]
+fn a_hello_that_was_put_aside_counts_when_the_supervisor_never_answers_the_order() {
+    let mut rig = Rig::new();
+    let nodes = vec![node("w1", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes), status(["w1"]));
+    assert_eq!(rig.node_hello("w1", peer(50)), []);
+    let up = respond(AgentResponse::Deploy {
+        reqid: "r1".into(),
+        results: vec![on("w1", ok("r1"))],
+    });
+    assert_eq!(rig.pass(secs(5)), [up]);
+    assert_eq!(rig.state("w1"), State::Running);
+}
+
+#[test]
+fn an_order_of_a_former_deployment_without_answer_says_nothing_of_its_successor() {
+    let mut rig = Rig::new();
+    let nodes = || vec![node("w1", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes()), status([]));
+    rig.pass(secs(3));
+    rig.deploy("r2", config("c2", nodes()), status(["w1"]));
+    assert_eq!(rig.node_hello("w1", peer(50)), [], "the old one's");
+    assert_eq!(rig.pass(secs(2)), []);
+    assert_eq!(rig.state("w1"), State::Pending);
+}
+
 #[test]
 fn a_late_hello_is_not_that_of_a_restarted_node() {
     let mut rig = Rig::deployed();
