@@ -11,7 +11,8 @@ pub const MAX_SUBSCRIPTIONS: usize = 1_000;
 /// The most bytes all topics of a client may have together.
 pub const MAX_SUBSCRIPTION_BYTES: usize = 256 * 1024;
 
-const DATA_MESSAGE: &str = "data-message";
+/// What the `type` of a data message says.
+pub(crate) const DATA_MESSAGE: &str = "data-message";
 
 /// The codes of error messages, by stock's names (CLIENT §A4).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -145,6 +146,11 @@ impl DataMessage {
         if let Some((topic, data)) = json::quick_message(text) {
             return Ok(Self { topic, data });
         }
+        Self::parse_carefully(text)
+    }
+
+    /// The same for every text there may be, with the verdict on those that are no such message.
+    pub(crate) fn parse_carefully(text: &str) -> Result<Self, MessageError> {
         let value = json::parse(text)?;
         let object = value.as_object().ok_or(MessageError::NotObject)?;
         if object.get("type").is_some_and(|t| t != DATA_MESSAGE) {

@@ -1,5 +1,7 @@
 //! JSON → `Data` without a tree of JSON values between, for messages as clients write them: every
-//! value with `@data-type` before `data` and no other member.
+//! value with `@data-type` just before `data` and no other member. The message's own members may
+//! come in any order around those two: zeek-client sorts them by name (CLIENT §A3), stock servers
+//! begin with the type.
 //!
 //! A parsed JSON object takes hundreds of bytes, however short its text is; a configuration of a
 //! thousand hosts took ten times its own length. What is written otherwise is `None` here, and
@@ -13,6 +15,7 @@ use broker_proto::{Data, Topic};
 use super::MAX_TOKENS;
 use super::decode;
 use super::literals;
+use crate::message::DATA_MESSAGE;
 
 /// Containers in each other; deeper ones are left to the careful reader.
 const MAX_DEPTH: usize = 32;
@@ -26,19 +29,25 @@ pub(crate) fn message(text: &str) -> Option<(Topic, Data)> {
         rest: text.trim_matches(BLANKS),
     };
     input.take(b'{')?;
-    let mut topic = None;
+    let (mut topic, mut data, mut is_typed) = (None, None, false);
     loop {
-        let key = input.key()?;
-        match &*key {
-            "type" => _ = Some(input.string()?).filter(|text| text == "data-message")?,
-            "topic" => topic = Some(Topic::new(input.string()?.into_owned()).ok()?),
-            "@data-type" => break,
+        match &*input.key()? {
+            "type" if !is_typed => {
+                input.string().filter(|text| text == DATA_MESSAGE)?;
+                is_typed = true;
+            }
+            "topic" if topic.is_none() => {
+                topic = Some(Topic::new(input.string()?.into_owned()).ok()?);
+            }
+            "@data-type" if data.is_none() => data = Some(input.typed(MAX_DEPTH)?),
             _ => return None,
+        }
+        if input.take(b'}').is_some() {
+            break;
         }
         input.take(b',')?;
     }
-    let data = input.value_after_type(MAX_DEPTH)?;
-    input.rest.is_empty().then_some((topic?, data))
+    input.rest.is_empty().then_some((topic?, data?))
 }
 
 /// What JSON allows between its parts.
@@ -52,17 +61,17 @@ impl<'a> Input<'a> {
     fn value(&mut self, depth: usize) -> Option<Data> {
         self.take(b'{')?;
         self.key().filter(|key| key == "@data-type")?;
-        self.value_after_type(depth)
+        let data = self.typed(depth)?;
+        self.take(b'}')?;
+        Some(data)
     }
 
-    /// From the type's name to the end of the object.
-    fn value_after_type(&mut self, depth: usize) -> Option<Data> {
+    /// From the type's name to the end of `data`.
+    fn typed(&mut self, depth: usize) -> Option<Data> {
         let type_name = self.string()?;
         self.take(b',')?;
         self.key().filter(|key| key == "data")?;
-        let data = self.data(&type_name, depth)?;
-        self.take(b'}')?;
-        Some(data)
+        self.data(&type_name, depth)
     }
 
     fn data(&mut self, type_name: &str, depth: usize) -> Option<Data> {
@@ -185,81 +194,4 @@ impl<'a> Input<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::json::{decode_members, encode, parse};
-
-    /// As the careful reader has it.
-    fn carefully(text: &str) -> Option<Data> {
-        decode_members(parse(text).ok()?.as_object()?).ok()
-    }
-
-    fn around(value: &str) -> String {
-        format!(r#"{{"type":"data-message","topic":"/t",{}"#, &value[1..])
-    }
-
-    #[test]
-    fn what_clients_write_is_read_at_once() {
-        let value = r#"{"@data-type":"vector","data":[
-            {"@data-type": "none", "data": {}}, {"@data-type":"boolean","data":true},
-            {"@data-type":"count","data":18446744073709551615},
-            {"@data-type":"integer","data":-5}, {"@data-type":"count","data":0},
-            {"@data-type":"string","data":"a\u00e9\"\\ \ud83d\ude00é"},
-            {"@data-type":"enum-value","data":"A::B"},
-            {"@data-type":"address","data":"10.0.0.1"}, {"@data-type":"subnet","data":"10.0.0.0/8"},
-            {"@data-type":"port","data":"80/tcp"}, {"@data-type":"timespan","data":"5s"},
-            {"@data-type":"timestamp","data":"2022-04-10T07:00:00.000"},
-            {"@data-type":"set","data":[]}, {"@data-type":"set","data":[{"@data-type":"count","data":2},
-             {"@data-type":"count","data":1}, {"@data-type":"count","data":2}]},
-            {"@data-type":"table","data":[{"key":{"@data-type":"count","data":1},
-             "value":{"@data-type":"string","data":""}}]} ]}"#;
-        let text = around(value);
-        let (topic, data) = message(&text).unwrap();
-        assert_eq!(topic, Topic::from_static("/t"));
-        assert_eq!(Some(&data), carefully(value).as_ref());
-        assert_eq!(message(&around(&encode(&data))), Some((topic, data)));
-    }
-
-    /// Every cut and every changed byte: what is read at once is what is read carefully.
-    #[test]
-    fn nothing_is_read_that_the_careful_reader_reads_otherwise() {
-        let value = r#"{"@data-type":"vector","data":[{"@data-type":"count","data":10},{"@data-type":"integer","data":-1},{"@data-type":"port","data":"80/tcp"},{"@data-type":"boolean","data":true},{"@data-type":"none","data":{}},{"@data-type":"string","data":"a\n"},{"@data-type":"table","data":[{"key":{"@data-type":"count","data":1},"value":{"@data-type":"count","data":1}}]}]}"#;
-        let text = around(value);
-        let same = |text: &str| {
-            if let Some((_, data)) = message(text) {
-                assert_eq!(Some(data), carefully(text), "{text}");
-            }
-        };
-        for at in 0..text.len() {
-            same(&text[..at]);
-            for byte in *b" \"\\{}[],:01-.ee+ntx\x01\x0c\t" {
-                let mut changed = text.clone().into_bytes();
-                changed[at] = byte;
-                same(std::str::from_utf8(&changed).unwrap());
-                changed.insert(at, byte);
-                same(std::str::from_utf8(&changed).unwrap());
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_written_otherwise_is_left_to_the_careful_reader() {
-        for value in [
-            r#"{"data":1,"@data-type":"count"}"#,
-            r#"{"@data-type":"count","data":1,"x":1}"#,
-            r#"{"@data-type":"count","data":-0}"#,
-            r#"{"@data-type":"count","data":01}"#,
-            r#"{"@data-type":"count","data":1.0}"#,
-            r#"{"@data-type":"real","data":1.0}"#,
-            r#"{"@data-type":"none"}"#,
-            r#"{"@data-type":"cnt","data":1}"#,
-            r#"{"@data-type":"count","data":1}}"#,
-        ] {
-            assert_eq!(message(&around(value)), None, "{value}");
-        }
-        let other = r#"{"type":"ack","topic":"/t","@data-type":"count","data":1}"#;
-        assert_eq!(message(other), None);
-        let deep = r#"{"@data-type":"vector","data":["#.repeat(100);
-        assert_eq!(message(&around(&deep)), None);
-    }
-}
+mod tests;
