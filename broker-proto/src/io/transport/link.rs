@@ -118,16 +118,12 @@ async fn read(
     suspicion: Suspicion,
     news: &mpsc::Sender<(LinkId, News)>,
 ) -> String {
-    let mut buffer = BytesMut::new();
+    let mut room = Room::default();
     let mut is_first = true;
-    // Most links are silent most of the time, and there are many.
-    let mut room = READ_SIZE_MIN;
     loop {
-        if buffer.capacity() < READ_SIZE_MIN / 2 {
-            buffer.reserve(room);
-        }
+        let buffer = room.make();
         let is_suspect = is_first && suspicion == Suspicion::PeerWantsTls;
-        match reader.read_buf(&mut buffer).await {
+        match reader.read_buf(buffer).await {
             Ok(0) if is_suspect => {
                 return "end of stream before the first byte (is TLS on there and off here?)"
                     .into();
@@ -145,15 +141,42 @@ async fn read(
             Err(error) => return format!("read failed: {error}"),
         }
         is_first = false;
-        room = if buffer.len() == buffer.capacity() {
-            READ_SIZE
-        } else {
-            READ_SIZE_MIN
-        };
-        let chunk = buffer.split().freeze();
-        if news.send((link, News::Bytes(chunk))).await.is_err() {
+        if news.send((link, News::Bytes(room.take()))).await.is_err() {
             return "end of the program".into();
         }
+    }
+}
+
+/// What the next read goes into. Most links are silent most of the time, and there are many.
+#[derive(Debug, Default)]
+struct Room {
+    buffer: BytesMut,
+    is_large: bool,
+}
+
+impl Room {
+    /// Has room for a read, much if the last one filled what it had.
+    fn make(&mut self) -> &mut BytesMut {
+        if self.buffer.capacity() < READ_SIZE_MIN / 2 {
+            let size = match self.is_large {
+                true => READ_SIZE,
+                false => READ_SIZE_MIN,
+            };
+            self.buffer.reserve(size);
+        }
+        &mut self.buffer
+    }
+
+    /// What was read.
+    fn take(&mut self) -> Bytes {
+        let is_full = self.buffer.len() == self.buffer.capacity();
+        let chunk = self.buffer.split().freeze();
+        if self.is_large && !is_full {
+            // What is left, and what a buffer grows to again, is as large as it ever was.
+            self.buffer = BytesMut::new();
+        }
+        self.is_large = is_full;
+        chunk
     }
 }
 
@@ -227,3 +250,42 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// A TLS record of type alert.
 const TLS_ALERT: &[u8] = &[0x15, 0x03];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One read of as many bytes as there is room for, up to this many; how much room there was.
+    fn read(room: &mut Room, most: usize) -> usize {
+        let buffer = room.make();
+        let capacity = buffer.capacity();
+        let len = most.min(capacity);
+        buffer.resize(len, 7);
+        assert_eq!(room.take(), vec![7; len]);
+        capacity
+    }
+
+    #[test]
+    fn much_room_is_made_only_while_reads_fill_it() {
+        for short in [1, READ_SIZE / 2, READ_SIZE - 600, READ_SIZE - 1] {
+            let mut room = Room::default();
+            assert_eq!(read(&mut room, usize::MAX), READ_SIZE_MIN);
+            assert!(read(&mut room, usize::MAX) >= READ_SIZE);
+            assert!(read(&mut room, short) >= READ_SIZE);
+            for _ in 0..100 {
+                assert!(read(&mut room, 100) <= READ_SIZE_MIN, "{short}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_read_stays_as_it_is_while_more_is_read() {
+        let mut room = Room::default();
+        room.make().extend_from_slice(b"first");
+        let first = room.take();
+        for _ in 0..10 {
+            read(&mut room, usize::MAX);
+        }
+        assert_eq!(first, b"first".as_slice());
+    }
+}
