@@ -127,8 +127,8 @@ pub fn data_frame(sender: EndpointId, topic: &Topic, payload: &[u8]) -> Bytes {
 
 /// The same up to the payload, which has so many bytes and follows in parts of its own.
 pub(crate) fn data_frame_start(sender: EndpointId, topic: &Topic, payload: usize) -> Bytes {
+    let len = data_frame_len(topic, payload);
     let topic = topic.as_bytes();
-    let len = HEADER_LEN + topic.len() + payload;
     let mut out = BytesMut::with_capacity(4 + HEADER_LEN + topic.len());
     out.put_u32(u32::try_from(len).expect("payloads are far below 4 GiB"));
     put_header(
@@ -140,6 +140,11 @@ pub(crate) fn data_frame_start(sender: EndpointId, topic: &Topic, payload: usize
         &mut out,
     );
     out.freeze()
+}
+
+/// The length that such a frame announces, in bytes; it is what limits are compared with.
+pub(crate) fn data_frame_len(topic: &Topic, payload: usize) -> usize {
+    HEADER_LEN + topic.as_bytes().len() + payload
 }
 
 fn put_header(

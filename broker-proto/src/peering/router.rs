@@ -11,7 +11,9 @@ use super::outbox::Frame;
 use super::retry::Ended;
 use super::{Endpoint, Forwarding, LinkId, Output, PeerCounters, Readable};
 use crate::EndpointId;
-use crate::codec::envelope::{Envelope, MessageKind, TTL, data_frame, data_frame_start};
+use crate::codec::envelope::{
+    Envelope, MessageKind, TTL, data_frame, data_frame_len, data_frame_start,
+};
 use crate::codec::{DecodeError, Excerpt, decode_filter, encode_filter};
 use crate::topic::{INTERNAL_TOPIC, Topic};
 
@@ -212,8 +214,10 @@ impl Endpoint {
             warn!(%topic, "not published: peers may not get this");
             return;
         }
-        if len > self.options.limits.frame {
-            warn!(%topic, bytes = len, "not published: too large");
+        // As the peers will count, each of which ends the link of a frame that is too large for it.
+        let announced = data_frame_len(topic, len);
+        if announced > self.options.limits.frame {
+            warn!(%topic, bytes = announced, "not published: too large");
             return;
         }
         let frame = Frame::in_parts(data_frame_start(self.id, topic, len), parts);
