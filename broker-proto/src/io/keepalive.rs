@@ -17,7 +17,11 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const PROBES: u32 = 3;
 
 /// Has the system end this link, or every link accepted from this socket, a minute after its other
-/// end is gone without a word.
+/// end is gone without a word, if nothing was on its way to it.
+///
+/// What was sent and not acknowledged is sent again instead, and meanwhile Linux asks nothing: such
+/// a link ends when TCP itself gives up, as Linux runs (`net.ipv4.tcp_retries2`) after some 15
+/// minutes.
 ///
 /// # Errors
 /// If the system does not do that.

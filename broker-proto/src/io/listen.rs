@@ -17,8 +17,8 @@ use crate::peering::PeerAddr;
 /// Listens at the first address that `addr` stands for and that can be bound.
 ///
 /// An empty host means every interface, both address families where the system has them. Port 0
-/// lets the system choose. Accepted sockets have TCP keepalive on, and end a
-/// minute after their other end is gone (WIRE §6.5).
+/// lets the system choose. Accepted sockets have TCP keepalive on: a silent one ends a minute after
+/// its other end is gone, one with bytes on their way when TCP gives them up (WIRE §14).
 ///
 /// # Errors
 /// If the name has no address or none of its addresses can be bound.
