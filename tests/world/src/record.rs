@@ -61,6 +61,11 @@ impl Record {
         self.seen.clear();
     }
 
+    /// From when on all that was asked for must be there ([`Model::settles`]).
+    pub(crate) fn settles(&self) -> Option<Duration> {
+        self.model.settles()
+    }
+
     /// Nothing more will be seen.
     pub(crate) fn end(&mut self, at: Duration) {
         if self.violation.is_none()

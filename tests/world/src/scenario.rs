@@ -8,7 +8,6 @@ use broker_proto::{Address, Port};
 use mgmt::api::controller::ControllerRequest;
 use mgmt::model::{ClusterRole, Configuration, Instance, Node};
 
-use crate::model::SETTLED;
 use crate::script::Step;
 use crate::seen::{CONFIG_VARIABLE, Client};
 use crate::world::net::Loss;
@@ -16,6 +15,12 @@ use crate::world::{Host, World};
 
 /// Kinds of steps; the rest of a byte repeats them.
 const KINDS: u8 = 39;
+
+/// How long what was asked for may go on changing in calm.
+const UNSETTLED: Duration = Duration::from_secs(300);
+
+/// Within this time everybody has an answer, if not what was asked for.
+const ANSWERED: Duration = Duration::from_secs(30);
 
 /// Most clients at a time.
 const CLIENTS: usize = 6;
@@ -352,7 +357,19 @@ impl Scenario {
 
     /// Time passes until all that was asked for is there.
     fn settle(&mut self) {
-        self.world.pass(SETTLED + Duration::from_secs(30));
+        let until = self.world.since_start() + UNSETTLED;
+        self.world.pass(ANSWERED);
+        while self.world.record.violation.is_none() {
+            let now = self.world.since_start();
+            match self.world.record.settles() {
+                Some(settled) if settled <= now => break,
+                Some(settled) if settled <= until => self.world.pass(settled - now),
+                Some(_) | None => {
+                    let what = format!("in calm, this never settles: {UNSETTLED:?} are over");
+                    return self.world.violate(what);
+                }
+            }
+        }
         self.check_idle();
         if !self.world.is_excused {
             let at = self.world.since_start();
