@@ -15,6 +15,10 @@ use crate::seen::CONFIG_VARIABLE;
 /// What becomes of what the disk was asked for by now is not known (API §15.1 P1).
 const LATE: &str = "the disk has not answered in time";
 
+/// What was asked for and nobody waits for any more comes to be within this time, if at all: the
+/// longest deployment, behind a save that the disk is slow with, and saved as slowly.
+const OVER: Duration = Duration::from_secs(120);
+
 /// From the moment in which the disk has taken something to a controller that knows.
 const LEARNED: Duration = Duration::from_secs(1);
 
@@ -126,6 +130,15 @@ impl Configs {
         self.pending.clear();
     }
 
+    /// Nothing comes of what was asked for long ago by somebody who has left, or was told that the
+    /// disk is late.
+    fn drop_over(&mut self, at: Duration, requests: &Requests) {
+        self.pending.retain(|it| {
+            let is_open = matches!(requests.fate(it.request.reqid()), Some(Fate::Open));
+            is_open || at <= it.request.asked + OVER
+        });
+    }
+
     /// The disk has taken a save.
     pub(super) fn store(
         &mut self,
@@ -134,6 +147,7 @@ impl Configs {
         deployed: Option<&Configuration>,
         staged: Option<&Configuration>,
     ) -> Result<(), Violation> {
+        self.drop_over(at, requests);
         let now = self.history.last().cloned().unwrap_or_default();
         let mut next = Kept {
             since: at,
@@ -205,6 +219,7 @@ impl Configs {
                 .since(it.request.asked)
                 .filter_map(|k| k.staged.as_ref());
             is_deployment
+                && !it.is_stored
                 && it.may_come_to_be(requests)
                 && staged.any(|staged| is_prepared_from(staged, deployed))
         };

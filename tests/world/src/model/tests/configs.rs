@@ -131,6 +131,30 @@ fn what_is_deployed_is_what_was_staged_with_ports() {
 }
 
 #[test]
+fn who_left_may_still_have_one_deployment_and_only_soon() {
+    let [a, b] = ["a", "b"].map(|id| config(id, &[("i", "w")]));
+    let client = Client(1);
+    let left = [
+        (1000, ask(deploy("d"))),
+        (1001, Seen::ClientGone { client }),
+    ];
+    let save = |at| [(at, stored(Some(&a), Some(&prepared(&a))))];
+    let left = history(&[&staged("s1", 0, &a), &left]);
+    assert_eq!(broken(&history(&[&left, &save(60_000)])), None);
+    let late = history(&[&left, &save(200_000)]);
+    assert_eq!(broken(&late), Some(Rule::NotAskedFor));
+    let second = [
+        (3000, ask(stage("s2", &b))),
+        (3050, stored(Some(&b), Some(&prepared(&a)))),
+        (3100, tell(staged_ok("s2", "b"))),
+        (4000, stored(Some(&b), Some(&prepared(&b)))),
+    ];
+    let twice = |n| broken(&history(&[&left, &save(2000), &second[..n]]));
+    assert_eq!(twice(3), None);
+    assert_eq!(twice(4), Some(Rule::NotAskedFor));
+}
+
+#[test]
 fn addresses_that_were_unknown_may_be_learned_later_and_no_others() {
     let mut a = config("a", &[("i", "w")]);
     let at = |config: &Configuration, host: &str| {
