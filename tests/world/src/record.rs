@@ -66,10 +66,10 @@ impl Record {
         self.model.settles()
     }
 
-    /// Nothing more will be seen.
-    pub(crate) fn end(&mut self, at: Duration) {
+    /// Nothing more will be seen; whether these instances run what is deployed does not matter.
+    pub(crate) fn end(&mut self, at: Duration, excused: &BTreeSet<String>) {
         if self.violation.is_none()
-            && let Err(violation) = self.model.end(at)
+            && let Err(violation) = self.model.end(at, excused)
         {
             self.object(at, &violation);
         }

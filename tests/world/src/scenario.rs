@@ -298,7 +298,6 @@ impl Scenario {
     pub(crate) fn finish(&mut self) {
         self.world.calm_down();
         self.settle();
-        self.world.is_excused = false;
         let Some(client) = self.client(0) else {
             return self.world.violate("there is no controller".to_owned());
         };
@@ -371,10 +370,10 @@ impl Scenario {
             }
         }
         self.check_idle();
-        if !self.world.is_excused {
-            let at = self.world.since_start();
-            self.world.record.end(at);
-        }
+        let at = self.world.since_start();
+        let excused = self.world.excused.iter();
+        let excused: BTreeSet<String> = excused.map(|host| host.instance()).collect();
+        self.world.record.end(at, &excused);
     }
 
     pub(crate) fn check_idle(&mut self) {

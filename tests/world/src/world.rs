@@ -79,8 +79,8 @@ pub(crate) struct World {
     pub(crate) record: Record,
     /// Nothing fails any more.
     pub(crate) is_calm: bool,
-    /// What is deployed need not run everywhere before it is deployed again.
-    pub(crate) is_excused: bool,
+    /// On these hosts what is deployed need not run before it is deployed to them again.
+    pub(crate) excused: BTreeSet<Host>,
     pub(crate) net: Net,
     pub(crate) disk: Disk,
     pub(crate) clients: Clients,
@@ -188,7 +188,7 @@ impl World {
             chance: Chance::new(header.seed),
             record: Record::new(telling, stock_of(&header)),
             is_calm: false,
-            is_excused: false,
+            excused: BTreeSet::new(),
             net: Net::default(),
             disk: Disk::default(),
             clients: Clients::default(),

@@ -33,7 +33,10 @@ fn broken_with(mut model: Model, history: &[Step]) -> Option<Rule> {
         }
     }
     let last = history.last().map_or(0, |(at, _)| *at);
-    model.end(ms(last)).err().map(|violation| violation.rule)
+    model
+        .end(ms(last), &names(&[]))
+        .err()
+        .map(|violation| violation.rule)
 }
 
 /// One after the other.

@@ -203,6 +203,7 @@ impl World {
         if owner.is_none_or(|owner| *owner == client) {
             let reqid = response.reqid().to_owned();
             self.clients.answers.insert(reqid, response.clone());
+            self.note_deployed(&response);
         }
         self.see(Seen::Answered { client, response });
     }

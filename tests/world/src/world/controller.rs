@@ -1,8 +1,10 @@
 //! The controller's host: its program, and the disk that it saves to.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use broker_proto::peering::PeerAddr;
+use mgmt::api::controller::ControllerResponse;
 use mgmt::controller::configs::Saved;
 use mgmt::controller::process::{ControllerProcess, Input};
 
@@ -117,9 +119,24 @@ impl World {
             let mut instances = deployed.iter().flat_map(|config| &config.instances);
             instances.any(|instance| instance.name == name)
         };
-        let mut hosts = (1..=self.sensors.len()).map(Host);
         let is_forgotten =
             |host: &Host| !is_wanted(&host.instance()) && !self.sensors[host.0 - 1].is_empty();
-        self.is_excused |= hosts.any(|host| is_forgotten(&host));
+        let forgotten = self.sensor_hosts().filter(is_forgotten);
+        let forgotten: Vec<Host> = forgotten.collect();
+        self.excused.extend(forgotten);
+    }
+
+    /// Where a client is told that everything was deployed, it has to run again.
+    pub(super) fn note_deployed(&mut self, response: &ControllerResponse) {
+        let results = response.results();
+        let is_deployment = matches!(response, ControllerResponse::Deploy { .. });
+        if !is_deployment || !results.iter().all(|result| result.success) {
+            return;
+        }
+        let deployed = self.disk.stored.deployed.as_ref();
+        let instances = deployed.iter().flat_map(|config| &config.instances);
+        let names: BTreeSet<&str> = instances.map(|it| it.name.as_str()).collect();
+        let is_other = |host: &Host| !names.contains(host.instance().as_str());
+        self.excused.retain(is_other);
     }
 }

@@ -207,7 +207,7 @@ impl World {
                     false => Ok(()),
                 };
                 // Whoever deployed it is told, and has to do it again.
-                self.is_excused |= is_bad;
+                self.excused.extend(is_bad.then_some(host));
                 self.report(host, HostInput::DirectoryMade { result });
             }
             HostOutput::Spawn { child, .. } => self.spawn(host, child, is_bad),

@@ -14,7 +14,7 @@ fn what_is_deployed_runs_in_the_end() {
             model.see(ms(at), &seen).unwrap();
         }
         assert_eq!(model.settles(), Some(ms(94_000)));
-        model.end(ms(SETTLED)).err().map(|it| it.rule)
+        model.end(ms(SETTLED), &names(&[])).err().map(|it| it.rule)
     };
     assert_eq!(end(&[]), None);
     assert_eq!(end(&[(5000, died(1))]), Some(Rule::NotSettled));
@@ -45,10 +45,20 @@ fn nothing_else_runs_in_the_end() {
         for (at, seen) in super::history(&[&history, steps]) {
             model.see(ms(at), &seen).unwrap();
         }
-        model.end(ms(SETTLED)).err().map(|it| it.rule)
+        model.end(ms(SETTLED), &names(&[])).err().map(|it| it.rule)
     };
     assert_eq!(end(&[]), Some(Rule::NotSettled));
     assert_eq!(end(&[(9000, died(1))]), None);
+    let excused = |instance| {
+        let mut model = Model::default();
+        for (at, seen) in &history {
+            model.see(ms(*at), seen).unwrap();
+        }
+        let end = model.end(ms(SETTLED), &names(&[instance]));
+        end.err().map(|it| it.rule)
+    };
+    assert_eq!(excused("i"), None);
+    assert_eq!(excused("j"), Some(Rule::NotSettled));
 }
 
 #[test]
