@@ -203,7 +203,7 @@ impl Model {
     }
 
     /// Each node has one Result, or its instance has none but failed ones. Within the first 10 s
-    /// nobody is given up.
+    /// nobody is given up, and later only by an answer that is not all success.
     fn check_deployed_nodes(
         &self,
         answer: &Answer<'_>,
@@ -249,7 +249,8 @@ impl Model {
                 && !self.stock.contains(*instance)
         };
         let mut silent = nodes.iter().filter(|entry| is_silent(*entry));
-        match silent.next().filter(|_| answer.took() < PATIENCE) {
+        let is_hasty = answer.took() < PATIENCE || is_success(answer);
+        match silent.next().filter(|_| is_hasty) {
             Some((node, _)) => {
                 let text = format!("nothing is said of {node}");
                 Err(answer.wrong(Rule::OtherResults, text))
@@ -294,7 +295,10 @@ impl Model {
                     let mut kept = self.configs.since(answer.from);
                     kept.any(|kept| kept.staged.is_none())
                 }
-                None => true,
+                None => {
+                    error == TIMED_OUT
+                        || error.starts_with("cannot store the deployed configuration: ")
+                }
             };
             if !is_true {
                 let text = format!("refused with {error:?}, which is not so");
@@ -446,7 +450,8 @@ impl Model {
             let is_true = match error {
                 "no cluster deployed" | "no active cluster deployment" => !has_some,
                 "no instances connected" => !has_some || !self.is_settled(answer.from),
-                _ => true,
+                // What an agent said of itself.
+                _ => error == TIMED_OUT || error.starts_with("instance "),
             };
             if !is_true {
                 let text = format!("refused with {error:?}, which is not so");

@@ -76,7 +76,7 @@ fn whoever_asks_in_the_end_is_told_that_all_is_well() {
     assert_eq!(deployment(down("i", "w")), Some(Rule::NotSettled));
     let failed = asked(
         deploy("d2"),
-        deployed_failed("d2", "instance i is not connected"),
+        deployed_failed("d2", "cannot store the deployed configuration: no space"),
     );
     assert_eq!(failed, Some(Rule::NotSettled));
     let value = |results: Vec<ApiResult>| {
@@ -91,7 +91,7 @@ fn whoever_asks_in_the_end_is_told_that_all_is_well() {
         asked(request, Response::GetIdValue { reqid, results })
     };
     assert_eq!(value(vec![up("i", "w")]), None);
-    let explained = ApiResult::failed("r", "too many open requests");
+    let explained = ApiResult::failed("r", "instance i: agent has too many open requests");
     for results in [vec![], vec![down("i", "w")], vec![explained]] {
         assert_eq!(value(results), Some(Rule::NotSettled));
     }

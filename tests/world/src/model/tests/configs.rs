@@ -224,13 +224,14 @@ fn a_deployment_is_refused_for_what_is_so() {
     let pending = refused("earlier deployment d1 still pending");
     assert_eq!(broken(&none), None);
     assert_eq!(broken(&pending), Some(Rule::WrongRefusal));
+    assert_eq!(broken(&refused("no")), Some(Rule::WrongRefusal));
     let idle = deployed();
     assert_eq!(broken(&history(&[&idle, &none])), Some(Rule::WrongRefusal));
     assert_eq!(
         broken(&history(&[&idle, &pending])),
         Some(Rule::WrongRefusal)
     );
-    let done = tell(deployed_failed("d1", "instance i is not connected"));
+    let done = tell(deployed_failed("d1", "request timed out"));
     let busy = history(&[
         &staged("s1", 1000, &a),
         &[(2000, ask(deploy("d1")))],

@@ -125,7 +125,7 @@ fn requests_are_too_many_only_if_there_are_many() {
         history
     };
     assert_eq!(broken(&refused(256)), None);
-    // It is a refusal for no reason then, which deployments may have; a staging may not.
+    assert_eq!(broken(&refused(255)), Some(Rule::WrongRefusal));
     let a = config("a", &[("i", "w")]);
     let staging = [
         (0, ask(stage("s", &a))),

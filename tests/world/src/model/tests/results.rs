@@ -23,6 +23,15 @@ fn a_deployment_tells_of_each_of_its_nodes_once() {
     for results in wrong {
         assert_eq!(answered(results), Some(Rule::OtherResults), "{results:?}");
     }
+    let late = |result: &[ApiResult]| {
+        let mut history = deployed();
+        history.pop();
+        history.push((15_000, tell(deployed_ok("d1", "a", result))));
+        broken(&history)
+    };
+    let timeout = ApiResult::failed("d1", "request timed out");
+    assert_eq!(late(&[timeout]), None);
+    assert_eq!(late(&[]), Some(Rule::OtherResults));
 }
 
 #[test]
@@ -83,8 +92,10 @@ fn nodes_that_were_named_have_one_result_each_and_others_have_none() {
         let rule = answered(asked, results.clone());
         assert_eq!(rule, Some(Rule::OtherResults), "{asked:?} {results:?}");
     }
-    let refused = vec![ApiResult::failed("r", "no cluster deployed")];
-    assert_eq!(answered(&["w"], refused), Some(Rule::WrongRefusal));
+    for error in ["no cluster deployed", "no"] {
+        let refused = vec![ApiResult::failed("r", error)];
+        assert_eq!(answered(&["w"], refused), Some(Rule::WrongRefusal));
+    }
 }
 
 #[test]
