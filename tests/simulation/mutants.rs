@@ -10,7 +10,9 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use harness::command;
 use table::{MUTANTS, Mutant};
 
 /// What the simulated worlds are made of.
@@ -25,6 +27,9 @@ const PACKAGES: [&str; 5] = [
 /// Seeds that are tried if the recorded one does not show a bug any more, because scenarios have
 /// changed since.
 const OTHERS: u64 = 60;
+
+/// A seed takes a fraction of a second; with a bug it may never end.
+const SEED_LIMIT: Duration = Duration::from_secs(300);
 
 #[test]
 fn every_planted_bug_is_noticed_by_the_rule_that_forbids_it() {
@@ -41,6 +46,36 @@ fn every_planted_bug_is_noticed_by_the_rule_that_forbids_it() {
         }
     }
     assert_eq!(unnoticed, [""; 0], "bugs that no seed shows");
+}
+
+#[test]
+fn a_copy_has_the_sources_and_the_versions_of_its_original_only() {
+    let folder = target().join("mutants-copied");
+    // Of a test that was interrupted.
+    let _ = fs::remove_dir_all(&folder);
+    let (from, to) = (folder.join("from"), folder.join("to"));
+    write(&from.join("package/gone/module.rs"), "");
+    write(&from.join("package/gone.rs"), "");
+    write(&from.join("package/kept.rs"), "// Kept.");
+    write(&from.join("Cargo.lock"), "first");
+    copy_all(&from, &to, Path::new("package"));
+    copy_lock(&from, &to);
+    fs::remove_dir_all(from.join("package/gone")).unwrap();
+    fs::remove_file(from.join("package/gone.rs")).unwrap();
+    write(&to.join("Cargo.lock"), "first, cleaned");
+
+    copy_all(&from, &to, Path::new("package"));
+    copy_lock(&from, &to);
+    let entries = fs::read_dir(to.join("package")).unwrap();
+    let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["kept.rs"]);
+    let lock = |text: &str| assert_eq!(fs::read_to_string(to.join("Cargo.lock")).unwrap(), text);
+    lock("first, cleaned");
+
+    write(&from.join("Cargo.lock"), "second");
+    copy_lock(&from, &to);
+    lock("second");
+    fs::remove_dir_all(folder).unwrap();
 }
 
 /// The seed that shows a bug by its rule.
@@ -61,13 +96,12 @@ fn violation(program: &Path, mutant: Option<&str>, first: u64, last: u64) -> Opt
     if let Some(mutant) = mutant {
         command.env("MUTANT", mutant);
     }
-    let output = command.output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    match output.status.code() {
+    let done = command::run(&mut command, SEED_LIMIT).unwrap();
+    match done.code {
         Some(0) => None,
-        Some(1) => text.lines().next().map(str::to_owned),
+        Some(1) => done.stdout.lines().next().map(str::to_owned),
         // A panic is noticed by whoever runs it.
-        _ => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
+        _ => Some(done.stderr),
     }
 }
 
@@ -78,12 +112,21 @@ fn plant() -> PathBuf {
         copy_all(&workspace(), &copy, Path::new(package));
     }
     write(&copy.join("Cargo.toml"), &manifest());
-    let lock = fs::read_to_string(workspace().join("Cargo.lock")).unwrap();
-    // Cargo takes out what is not needed here, once.
-    if !copy.join("Cargo.lock").exists() {
-        write(&copy.join("Cargo.lock"), &lock);
-    }
+    copy_lock(&workspace(), &copy);
     copy
+}
+
+/// Cargo takes out of the copy what is not needed there, so whether the original has changed is told by
+/// another copy.
+fn copy_lock(from: &Path, to: &Path) {
+    let lock = fs::read_to_string(from.join("Cargo.lock")).unwrap();
+    let original = to.join("Cargo.lock.original");
+    if fs::read_to_string(&original).is_ok_and(|old| old == lock) && to.join("Cargo.lock").exists()
+    {
+        return;
+    }
+    write(&to.join("Cargo.lock"), &lock);
+    write(&original, &lock);
 }
 
 /// The workspace's own, with only these packages.
@@ -98,7 +141,18 @@ fn manifest() -> String {
     lines.collect()
 }
 
+/// Copies a folder, and removes what is there no more.
 fn copy_all(from: &Path, to: &Path, path: &Path) {
+    for entry in fs::read_dir(to.join(path)).into_iter().flatten() {
+        let entry = entry.unwrap();
+        if from.join(path).join(entry.file_name()).exists() {
+            continue;
+        }
+        match entry.file_type().unwrap().is_dir() {
+            true => fs::remove_dir_all(entry.path()).unwrap(),
+            false => fs::remove_file(entry.path()).unwrap(),
+        }
+    }
     for entry in fs::read_dir(from.join(path)).unwrap() {
         let entry = entry.unwrap();
         let path = path.join(entry.file_name());
