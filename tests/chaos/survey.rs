@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use harness::processes;
 
-use crate::host::{Host, Kind};
+use crate::host::{Host, Kind, Running};
 
 /// What one program had at one time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,7 +47,14 @@ impl Survey {
     /// Takes a sample of every program.
     pub(crate) fn take(&mut self, hosts: &[Host], at: Duration) {
         for host in hosts {
-            for process in host.running() {
+            let running = host.running();
+            // What a supervisor starts is its image until it has become something else.
+            let is_image = |it: &Running| {
+                let parent = processes::parent(it.pid);
+                let of_parent = running.iter().find(|other| Some(other.pid) == parent);
+                of_parent.is_some_and(|parent| parent.kind == it.kind)
+            };
+            for process in running.iter().filter(|it| !is_image(it)) {
                 let program = PROGRAMS
                     .iter()
                     .find(|(kind, _)| process.kind == Some(*kind));

@@ -30,14 +30,19 @@ pub fn marked(mark: &str) -> Vec<Process> {
         .collect()
 }
 
+/// The process that has started it, or that has taken its place.
+pub fn parent(pid: i32) -> Option<i32> {
+    i32::try_from(status(pid, "PPid:")?).ok()
+}
+
 /// A process's resident memory in KiB.
 pub fn resident_kib(pid: i32) -> Option<u64> {
-    status_kib(pid, "VmRSS:")
+    status(pid, "VmRSS:")
 }
 
 /// The most resident memory that a process ever had, in KiB.
 pub fn peak_kib(pid: i32) -> Option<u64> {
-    status_kib(pid, "VmHWM:")
+    status(pid, "VmHWM:")
 }
 
 /// How many descriptors a process has open.
@@ -55,7 +60,8 @@ pub fn processor_time(pid: i32) -> Option<Duration> {
     Some(Duration::from_millis(ticks.sum::<Option<u64>>()? * 10))
 }
 
-fn status_kib(pid: i32, field: &str) -> Option<u64> {
+/// A number that the kernel tells of a process.
+fn status(pid: i32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.split_whitespace().next()?.parse().ok()
