@@ -42,7 +42,7 @@ use broker_proto::peering::{PeerAddr, PeerNetwork};
 use broker_proto::{EndpointId, IdGen};
 use supervisor::api::{ExitEvent, NodeStatusEvent, Status, SupervisorRequest, SupervisorResponse};
 
-use self::deploy::Deployment;
+use self::deploy::{Deployment, Ended};
 use self::dispatch::Dispatch;
 use self::memory::Memory;
 use self::nodes::{LocalNode, Nodes};
@@ -196,8 +196,8 @@ pub struct Agent {
     /// another one takes its place.
     current: Option<String>,
     nodes: Nodes,
-    /// Nodes that were ordered to end, with their processes, which may be there for a while.
-    ended: BTreeMap<String, Option<i64>>,
+    /// Nodes that were ordered to end, until others of their names have started.
+    ended: BTreeMap<String, Ended>,
     deployment: Option<Deployment>,
     memory: Memory,
     /// Numbers deployments.

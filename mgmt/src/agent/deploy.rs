@@ -25,7 +25,7 @@ use crate::log::Record;
 use crate::model::{Configuration, Node, NodeOutputs, State};
 use crate::settings::{StartOrder, Unchanged};
 
-/// Most names of ended nodes that are remembered.
+/// Most names of ended nodes that are remembered, which are the last ones.
 const MAX_ENDED: usize = 4096;
 
 const SUPERSEDED: &str = "superseded by a later deployment";
@@ -57,6 +57,15 @@ pub(super) enum Goal {
         /// What.
         config: Configuration,
     },
+}
+
+/// A node that was ordered to end.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// By the deployment, or standby, of this number.
+    round: u64,
+    /// Its process, if that is known.
+    pid: Option<i64>,
 }
 
 /// Nodes on their way.
@@ -252,8 +261,11 @@ impl Agent {
         self.settle_restarts(name, Ok(()));
     }
 
-    /// One of the nodes was started.
+    /// One of the nodes was started, for which a former one of its name had to be gone.
     pub(super) fn on_node_started(&mut self, now: Instant, name: &str) {
+        if self.nodes.get(name).is_some_and(LocalNode::is_started) {
+            self.ended.remove(name);
+        }
         if let Some(starting) = self.starting() {
             starting.watch.on_started(now, name);
         }
@@ -365,11 +377,21 @@ impl Agent {
             self.ask_supervisor(SupervisorRequest::Destroy { reqid, node: order });
             self.change(node, LocalNode::on_ended);
             ended.insert(node.clone());
-            if self.ended.len() < MAX_ENDED || self.ended.contains_key(node) {
-                self.ended.insert(node.clone(), running.pid);
-            }
+            self.note_ended(node, running.pid);
         }
         ended
+    }
+
+    /// A node's process may be there for a while, also when its supervisor lists it no more.
+    fn note_ended(&mut self, name: &str, pid: Option<i64>) {
+        if self.ended.len() >= MAX_ENDED && !self.ended.contains_key(name) {
+            let oldest = self.ended.iter().min_by_key(|(_, ended)| ended.round);
+            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+                self.ended.remove(&oldest);
+            }
+        }
+        let round = self.round;
+        self.ended.insert(name.to_owned(), Ended { round, pid });
     }
 
     fn is_own(&self, name: &str, config: &NodeConfig) -> bool {
@@ -398,8 +420,8 @@ impl Agent {
                 continue;
             }
             let mut node = LocalNode::pending(config.clone());
-            if let Some(pid) = self.ended.get(&config.name) {
-                node.on_former(*pid);
+            if let Some(ended) = self.ended.get(&config.name) {
+                node.on_former(ended.pid);
             }
             if let Some(why) = plan::refusal(&config) {
                 tracing::warn!(node = config.name, "{why}");

@@ -194,6 +194,11 @@ impl LocalNode {
         self.outputs.as_ref()
     }
 
+    /// The supervisor has told of a start of this node, not only of a former one.
+    pub(super) fn is_started(&self) -> bool {
+        self.starts > 0
+    }
+
     /// Neither the supervisor nor, before that, the agent takes it on.
     pub(super) fn is_refused(&self) -> bool {
         self.state() == State::Failed && !self.is_created

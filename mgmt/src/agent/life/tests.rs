@@ -1,6 +1,6 @@
 //! What is known of nodes, by the order in which the news come (API §12.2 D36, D37).
 
-use supervisor::api::{NodeEnd, SupervisorResponse};
+use supervisor::api::{NodeConfig, NodeEnd, NodeStatus, SupervisorResponse};
 
 use super::super::tests::*;
 use super::super::{Input, Output};
@@ -170,6 +170,49 @@ fn an_order_of_a_former_deployment_without_answer_says_nothing_of_its_successor(
     assert_eq!(rig.node_hello("w1", peer(50)), [], "the old one's");
     assert_eq!(rig.pass(secs(2)), []);
     assert_eq!(rig.state("w1"), State::Pending);
+}
+
+/// Once another one of its name has started, the former process is gone.
+#[test]
+fn a_name_that_was_taken_again_is_not_mistrusted_for_good() {
+    let mut rig = Rig::new();
+    let nodes = || vec![node("w1", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes()), status(["w1"]));
+    rig.started("w1");
+    rig.node_hello("w1", peer(50));
+    // Somebody else has ended it.
+    rig.peer_down(peer(50));
+    rig.deploy("r2", config("c2", nodes()), status([]));
+    let up = respond(AgentResponse::Deploy {
+        reqid: "r2".into(),
+        results: vec![on("w1", ok("r2"))],
+    });
+    assert_eq!(rig.node_hello("w1", peer(51)), [up]);
+}
+
+#[test]
+fn after_any_number_of_names_the_last_ones_are_still_mistrusted() {
+    let mut rig = Rig::new();
+    for round in 0..5 {
+        let mut running = status([]);
+        for i in 0..1000 {
+            let name = format!("w-{round}-{i}");
+            let one = status(["w"]).nodes.remove("w").unwrap();
+            let directory = Some(format!("/usr/local/zeek/var/lib/nodes/{name}"));
+            let node = NodeConfig {
+                directory,
+                ..NodeConfig::named(name.as_str())
+            };
+            running.nodes.insert(name, NodeStatus { node, ..one });
+        }
+        rig.deploy("r", config(&format!("c{round}"), vec![]), running);
+    }
+    let nodes = ["w-0-0", "w-4-999"].map(|name| node(name, ClusterRole::Worker, None));
+    rig.deploy("r", config("c", nodes.into()), status([]));
+    rig.node_hello("w-0-0", peer(50));
+    rig.node_hello("w-4-999", peer(51));
+    assert_eq!(rig.state("w-0-0"), State::Running, "forgotten");
+    assert_eq!(rig.state("w-4-999"), State::Pending, "may be the old one's");
 }
 
 #[test]
