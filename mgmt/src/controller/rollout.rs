@@ -22,6 +22,7 @@ use super::fanout::in_own_name;
 use super::{Controller, Output, Sender, TIMED_OUT};
 use crate::api::ApiResult;
 use crate::api::agent::AgentRequest;
+use crate::audit::cut;
 use crate::log::Record;
 use crate::model::diff::InstanceDiff;
 use crate::model::ports::needs_broker_port;
@@ -41,6 +42,8 @@ pub(super) struct Rollout {
     homeless: BTreeSet<String>,
     /// When those that have refused are asked again.
     repeats: Deadlines,
+    /// How long they were waited for the last time.
+    pauses: BTreeMap<String, Duration>,
 }
 
 /// Where one instance stands.
@@ -58,8 +61,9 @@ enum Stage {
     Refused { force: bool },
 }
 
-/// Before an agent that has refused is asked again.
+/// Before an agent that has refused is asked again: the first time, and at most.
 const PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 impl Stage {
     fn is_due(&self) -> bool {
@@ -97,6 +101,7 @@ impl Rollout {
             deliverable,
             homeless,
             repeats: Deadlines::default(),
+            pauses: BTreeMap::new(),
         }
     }
 
@@ -123,8 +128,22 @@ impl Rollout {
             };
             *stage = Stage::Due { force };
             self.repeats.remove(name);
+            self.pauses.remove(name);
             self.deliverable.insert(name.to_owned());
         }
+    }
+
+    /// An agent has answered.
+    fn on_answer(&mut self, now: Instant, name: &str, stage: Stage) {
+        if let Stage::Refused { .. } = stage {
+            let twice = self.pauses.get(name).map(|pause| *pause * 2);
+            let pause = twice.unwrap_or(PAUSE).min(LONGEST_PAUSE);
+            self.repeats.set(name.to_owned(), now + pause);
+            self.pauses.insert(name.to_owned(), pause);
+        } else {
+            self.pauses.remove(name);
+        }
+        self.stages.insert(name.to_owned(), stage);
     }
 
     /// What a new configuration means for its instances. If it is the same one again, what agents
@@ -337,12 +356,10 @@ impl Controller {
         let stage = match is_well {
             true => Stage::Taken,
             false if is_about_nodes => Stage::Failed,
-            false => {
-                self.rollout.repeats.set(name.to_owned(), now + PAUSE);
-                Stage::Refused { force }
-            }
+            false => Stage::Refused { force },
         };
-        self.rollout.stages.insert(name.to_owned(), stage);
+        let is_refused = matches!(stage, Stage::Refused { .. });
+        self.rollout.on_answer(now, name, stage);
         let is_running = is_well && has_nodes && results.iter().any(|r| r.node.is_none());
         let is_awaited = self.deployment.as_ref().is_some_and(|d| d.is_awaited(name));
         if is_running && is_awaited {
@@ -359,8 +376,21 @@ impl Controller {
             .map(|config| config.id.as_str());
         if is_well {
             info!(instance = name, config, "agent has the configuration");
+            return;
+        }
+        let failures = results.iter().filter(|result| !result.success);
+        let error = failures.clone().find_map(|result| result.error.as_deref());
+        let (failures, error) = (failures.count(), error.map(cut));
+        if is_refused {
+            warn!(
+                instance = name,
+                config, error, "agent did not take the configuration"
+            );
         } else {
-            warn!(instance = name, config, ?results, "agent has failed nodes");
+            warn!(
+                instance = name,
+                config, failures, error, "agent has failed nodes"
+            );
         }
     }
 

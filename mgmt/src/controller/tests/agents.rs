@@ -375,3 +375,34 @@ fn d08_a_node_that_its_agent_does_not_list_has_failed_and_is_forced_the_next_tim
     rig.request(deploy("d2"));
     assert_eq!(rig.lines(), ["a <- deploy #3 c0 by force"]);
 }
+
+#[test]
+fn d46_an_agent_that_refuses_again_and_again_is_asked_after_ever_longer_pauses() {
+    let mut rig = Rig::deployed(&["a"]);
+    rig.peer_down("a");
+    rig.join("a");
+    rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+    let refuse = |rig: &mut Rig| {
+        let refusal = ApiResult::failed("", "agent has no connection to its supervisor");
+        let refusal = vec![refusal.on_instance("a")];
+        rig.agent("a", deployed(&rig.last_id("deploy", "a"), refusal));
+        rig.lines();
+        let due = rig.controller.poll_timeout().unwrap();
+        let pause = due - rig.now;
+        rig.pass(pause);
+        pause.as_secs()
+    };
+    let pauses: Vec<u64> = (0..7).map(|_| refuse(&mut rig)).collect();
+    assert_eq!(pauses, [10, 20, 40, 80, 160, 300, 300]);
+    // Where it comes back, all may be well again.
+    rig.peer_down("a");
+    rig.join("a");
+    rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+    assert_eq!(refuse(&mut rig), 10);
+    rig.agent(
+        "a",
+        deployed(&rig.last_id("deploy", "a"), came_up("a", &["w-a"])),
+    );
+    rig.lines();
+    assert_eq!(rig.controller.poll_timeout(), None);
+}

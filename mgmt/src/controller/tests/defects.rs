@@ -229,7 +229,7 @@ fn d46_an_agent_that_has_refused_everything_is_asked_again_until_it_takes_it() {
     rig.pass(secs(1));
     assert_eq!(rig.lines(), ["b <- deploy #3 c1"]);
     rig.agent("b", deployed(&rig.id(3), refusal()));
-    rig.pass(secs(10));
+    rig.pass(secs(20));
     assert_eq!(rig.lines(), ["b <- deploy #4 c1"]);
     rig.agent("b", deployed(&rig.id(4), came_up("b", &["w-b"])));
     rig.pass(secs(3600));
