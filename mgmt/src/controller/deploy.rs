@@ -92,6 +92,12 @@ impl Deployment {
             let until = launch_deadline(self.started, now, budget);
             awaited.set(name.to_owned(), until);
         }
+        self.drop_checks(name);
+    }
+
+    /// What an agent said to run is gone, or to be taken anew.
+    pub(super) fn drop_checks(&mut self, name: &str) {
+        self.checks.retain(|_, asked| asked != name);
     }
 
     pub(super) fn is_awaited(&self, name: &str) -> bool {

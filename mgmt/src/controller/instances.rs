@@ -451,6 +451,9 @@ impl Controller {
         self.instances.ready.remove(name);
         self.instances.end_welcome(name);
         self.rollout.on_lost(name);
+        if let Some(deployment) = &mut self.deployment {
+            deployment.drop_checks(name);
+        }
         self.give_up_on(name);
     }
 

@@ -406,3 +406,29 @@ fn d46_an_agent_that_refuses_again_and_again_is_asked_after_ever_longer_pauses()
     rig.lines();
     assert_eq!(rig.controller.poll_timeout(), None);
 }
+
+/// Also if it had the configuration running before.
+#[test]
+fn an_agent_that_left_after_saying_that_all_runs_is_awaited_anew() {
+    for comes_back in [true, false] {
+        let mut rig = Rig::deployed(&["a"]);
+        rig.request(deploy("d1"));
+        let running = vec![ApiResult::ok("x").on_instance("a")];
+        rig.agent("a", deployed(&rig.last_id("deploy", "a"), running));
+        rig.last_id("get_nodes", "a");
+        rig.peer_down("a");
+        let mut problem = "is not connected";
+        if comes_back {
+            rig.join("a");
+            rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+            rig.last_id("deploy", "a");
+            problem = "did not answer";
+        }
+        rig.pass(secs(30));
+        let answer = format!(
+            "deploy d1: failed @a (instance a {problem}); \
+             failed @a /w-a = 2 items (instance a {problem}); failed (request timed out); ok = c0"
+        );
+        assert_eq!(rig.lines().last(), Some(&answer));
+    }
+}
