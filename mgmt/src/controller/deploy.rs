@@ -25,7 +25,7 @@ use crate::model::{Configuration, NodeOutputs};
 /// How long a deployment waits for a standby to have its effect at an agent that it was not meant
 /// for: a stock agent acts on it if its name is a prefix, after a deployment that came right behind
 /// it (API §12.1 D01, §13.1).
-const STANDBY_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const STANDBY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What an agent has to take the configuration, at least: a stock agent gives up on its nodes after
 /// up to 7 s (API §3), ours after 8.5 s. With the request timeout of 10 s to wait for agents, an

@@ -237,6 +237,7 @@ impl Controller {
         let deployment = self.deployment.as_ref();
         if deployment.is_none_or(Deployment::is_launching) {
             self.dismiss_returned();
+            self.rollout.heed_standbys(now);
         }
         if self.instances.is_expected(name) && !self.instances.is_ready(name) {
             self.welcome(now, name);
@@ -252,6 +253,7 @@ impl Controller {
         for name in &returned {
             info!(instance = %name, "agent was dropped while it was away");
             self.stand_by(name);
+            self.rollout.on_standby(name);
             self.instances.absent.remove(name);
         }
         if !returned.is_empty() {
@@ -281,6 +283,7 @@ impl Controller {
             warn!(instance = name, error, "agent refused the welcome");
             self.note_trouble(sender, format!("refused to join: {error}"));
             self.stand_by(name);
+            self.rollout.on_standby(name);
             return self.advance(now);
         }
         info!(instance = name, "agent is ready");
@@ -471,6 +474,7 @@ impl Controller {
         let text = format!("has API version {api_version}, the controller {API_VERSION}");
         if self.note_trouble(sender, text) && self.instances.is_expected(name) {
             self.stand_by(name);
+            self.rollout.on_standby(name);
             self.advance(now);
         }
     }

@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::configs::Change;
 use super::deadlines::Deadlines;
-use super::deploy::LAUNCH;
+use super::deploy::{LAUNCH, STANDBY_PAUSE};
 use super::fanout::in_own_name;
 use super::{Controller, Output, Sender, TIMED_OUT};
 use crate::api::ApiResult;
@@ -42,6 +42,8 @@ pub(super) struct Rollout {
     homeless: BTreeSet<String>,
     /// When those that have refused are asked again.
     repeats: Deadlines,
+    /// Those who may have overheard a standby just now.
+    overheard: BTreeSet<String>,
     /// How long they were waited for the last time.
     pauses: BTreeMap<String, Duration>,
 }
@@ -57,7 +59,8 @@ enum Stage {
     Taken,
     /// It has answered that not all is well.
     Failed,
-    /// It has answered that it does nothing about it, and is sent it again after a while.
+    /// It has answered that it does nothing about it, or may have overheard a standby, and is sent it
+    /// again after a while.
     Refused { force: bool },
 }
 
@@ -102,6 +105,7 @@ impl Rollout {
             homeless,
             repeats: Deadlines::default(),
             pauses: BTreeMap::new(),
+            overheard: BTreeSet::new(),
         }
     }
 
@@ -130,6 +134,33 @@ impl Rollout {
             self.repeats.remove(name);
             self.pauses.remove(name);
             self.deliverable.insert(name.to_owned());
+        }
+    }
+
+    /// Another agent is told to stand by. If the name of one is a prefix of that one's, a stock agent
+    /// overhears it, ends its nodes and forgets the configuration, also after one that comes right
+    /// behind (API §12.1 D01). So it gets it anew when that is over.
+    pub(super) fn on_standby(&mut self, told: &str) {
+        let shorter = (0..told.len()).filter_map(|len| told.get(..len));
+        let stages = &self.stages;
+        let overheard = shorter.filter(|name| stages.contains_key(*name));
+        self.overheard.extend(overheard.map(str::to_owned));
+    }
+
+    /// Puts off those that are having their nodes ended by mistake.
+    pub(super) fn heed_standbys(&mut self, now: Instant) {
+        for name in std::mem::take(&mut self.overheard) {
+            let Some(stage) = self.stages.get_mut(&name) else {
+                continue;
+            };
+            let force = match stage {
+                Stage::Due { force } | Stage::Refused { force } => *force,
+                Stage::Sent { .. } => true,
+                Stage::Taken | Stage::Failed => false,
+            };
+            *stage = Stage::Refused { force };
+            self.deliverable.remove(&name);
+            self.repeats.set(name, now + STANDBY_PAUSE);
         }
     }
 
@@ -217,6 +248,10 @@ impl Controller {
         let diff = InstanceDiff::new(self.instances.wanted(), &config.instances);
         self.want(now, &diff, &config);
         self.begin_rollout(now, config);
+        let moved = diff.reconnect.iter().map(|moved| &moved.to);
+        for instance in diff.drop.iter().chain(moved) {
+            self.rollout.on_standby(&instance.name);
+        }
     }
 
     /// Puts a configuration in force.
@@ -227,6 +262,7 @@ impl Controller {
     /// Sends the configuration in force to agents that are ready and lack it, unless a deployment is
     /// about to put another one in force.
     pub(super) fn deliver_due(&mut self, now: Instant) {
+        self.rollout.heed_standbys(now);
         if self.is_about_to_deploy() {
             return;
         }

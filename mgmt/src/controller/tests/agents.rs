@@ -432,3 +432,26 @@ fn an_agent_that_left_after_saying_that_all_runs_is_awaited_anew() {
         assert_eq!(rig.lines().last(), Some(&answer));
     }
 }
+
+#[test]
+fn d01_who_overhears_the_standby_of_an_agent_that_returns_gets_the_configuration_again() {
+    let mut rig = Rig::deployed(&["b", "sensor-1", "sensor-10"]);
+    rig.peer_down("sensor-10");
+    rig.stage(config("c1", &["b", "sensor-1"], &["b", "sensor-1"]));
+    rig.request(deploy("d1"));
+    rig.pass(secs(1));
+    for name in ["b", "sensor-1"] {
+        rig.agent(name, deployed(&rig.last_id("deploy", name), vec![]));
+    }
+    rig.pass(secs(60));
+    rig.lines();
+    rig.join("sensor-10");
+    assert_eq!(rig.lines(), ["sensor-10 <- standby -"]);
+    rig.pass(secs(1));
+    assert_eq!(rig.lines(), ["sensor-1 <- deploy #3 c1"]);
+    rig.agent(
+        "sensor-1",
+        deployed(&rig.id(3), came_up("sensor-1", &["w-sensor-1"])),
+    );
+    assert_eq!(rig.controller.poll_timeout(), None);
+}
