@@ -325,7 +325,7 @@ impl Controller {
     }
 
     /// Nothing is sent out that might not be stored. If it is stored after all, it is in force, and
-    /// agents get it when they return or with the next deployment.
+    /// all agents that are ready get it at once.
     fn give_up_on_disk(&mut self, now: Instant, mut deployment: Deployment) {
         let failure = ApiResult::failed(&deployment.reqid, not_stored(SLOW_DISK));
         deployment.results.push(failure);
