@@ -150,7 +150,6 @@ impl Connection {
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
             Message::Close(frame) => return Err(self.take_leave(frame).await),
         };
-        // What is long is not copied; it has its memory for itself.
         let Ok(text) = String::from_utf8(bytes.into()) else {
             return Err(End::malformed(NOT_UTF8, "Invalid frame payload data"));
         };
