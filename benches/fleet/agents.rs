@@ -307,7 +307,7 @@ impl Agent {
         let reqid = asked.reqid.to_owned();
         let result = ApiResult::ok(&reqid).on_instance(&self.name);
         memory.requests += 1;
-        let fails = memory.requests % 100 < self.shape.failing;
+        let fails = self.fails(memory.requests);
         let response = match asked.event.strip_prefix("Management::Agent::API::")? {
             "agent_welcome_request" => AgentResponse::Welcome { reqid, result },
             "agent_standby_request" => {
@@ -356,6 +356,12 @@ impl Agent {
             _ => return None,
         };
         Some(response)
+    }
+
+    /// Each agent fails at other requests, and not at many in a row.
+    fn fails(&self, requests: u64) -> bool {
+        let index = u64::try_from(self.index).unwrap_or_default();
+        (requests * 37 + index) % 100 < self.shape.failing
     }
 
     fn nodes(&self, memory: &Memory) -> std::ops::Range<usize> {

@@ -13,7 +13,7 @@ use harness::websocket::{Answer, WebSocket, frame};
 use mgmt::api::controller::{ControllerRequest, ControllerResponse};
 use mgmt::api::{ApiResult, CONTROLLER_TOPIC};
 use mgmt::model::Configuration;
-use zeek_client_compat::message;
+use zeek_client_compat::json;
 
 use crate::agents::node_name;
 
@@ -198,10 +198,13 @@ impl Waiting {
 /// Agents that answer at once are not to be asked without end.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// As zeek-client writes it, which sorts the members of objects: the value comes before the topic.
 fn prepared(request: ControllerRequest) -> (String, Vec<u8>) {
     const TEXT: u8 = 1;
     let reqid = request.reqid().to_owned();
-    let text = message::data(&CONTROLLER_TOPIC, &Event::from(request).into_data());
+    let value = json::encode(&Event::from(request).into_data());
+    let members = value.strip_suffix('}').unwrap_or(&value);
+    let text = format!(r#"{members},"topic":"{CONTROLLER_TOPIC}","type":"data-message"}}"#);
     (reqid, frame(TEXT, text.as_bytes()))
 }
 

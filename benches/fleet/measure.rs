@@ -78,15 +78,18 @@ impl Rig {
         self.client.stage(&configuration(self.shape))
     }
 
-    pub(crate) fn deploy(&mut self) -> io::Result<Duration> {
+    /// Time and the controller's processor time of the deployment alone.
+    pub(crate) fn deploy(&mut self) -> io::Result<(Duration, Duration)> {
+        let before = self.controller.processor_time();
         let times = self.client.sequential(&Ask::Deploy, 1)?;
+        let processor = self.controller.processor_time().saturating_sub(before);
         let nodes = self.client.nodes()?;
         let wanted = self.shape.agents * self.shape.nodes;
         if nodes != wanted {
             let text = format!("{nodes} of {wanted} nodes after a deployment");
             return Err(io::Error::other(text));
         }
-        Ok(times.into_iter().sum())
+        Ok((times.into_iter().sum(), processor))
     }
 
     /// Until every agent is there again and lists its nodes.
@@ -98,8 +101,17 @@ impl Rig {
         self.await_instances()?;
         let known = begin.elapsed().saturating_sub(listening);
         let wanted = self.shape.agents * self.shape.nodes;
-        while self.client.nodes()? != wanted {}
-        Ok((known, begin.elapsed().saturating_sub(listening)))
+        loop {
+            let nodes = self.client.nodes()?;
+            let time = begin.elapsed();
+            if nodes == wanted {
+                return Ok((known, time.saturating_sub(listening)));
+            }
+            if time > LIMIT {
+                let text = format!("{nodes} of {wanted} nodes after a restart");
+                return Err(io::Error::other(text));
+            }
+        }
     }
 
     /// Time and the controller's processor time of requests, one after the other.
@@ -163,9 +175,9 @@ pub(crate) fn all(
     let mut processor = Duration::ZERO;
     for _ in 0..counts.deployments {
         staged.push(rig.stage()?);
-        let before = rig.controller.processor_time();
-        deployed.push(rig.deploy()?);
-        processor += rig.controller.processor_time().saturating_sub(before);
+        let (time, used) = rig.deploy()?;
+        deployed.push(time);
+        processor += used;
     }
     tell(rig.figure("stage", staged, Duration::ZERO));
     tell(rig.figure("deploy", deployed, processor));
