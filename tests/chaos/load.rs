@@ -248,6 +248,15 @@ impl Pace {
         }
     }
 
+    /// The next number. Odd ones all have the same nodes, so that a steady life does not look like
+    /// growth or hide it.
+    fn next_deployment(self, last: u64) -> u64 {
+        match self {
+            Self::Busy => last + 1,
+            Self::Steady(_) => last + 1 + last % 2,
+        }
+    }
+
     /// Of so many commands that may change something, one does.
     fn rarity(self) -> u64 {
         match self {
@@ -289,7 +298,10 @@ impl Changer {
     }
 
     fn deploy(&self) {
-        let number = self.shared.attempted.fetch_add(1, Ordering::SeqCst) + 1;
+        let number = self
+            .pace
+            .next_deployment(self.shared.attempted.load(Ordering::SeqCst));
+        self.shared.attempted.store(number, Ordering::SeqCst);
         let path = self.folder.join("cluster.ini");
         if let Err(error) = fs::write(&path, configuration::ini(number, &self.sensors)) {
             let now = Instant::now();
@@ -363,6 +375,19 @@ mod tests {
         let answer = r#"{"errors": ["request timed out"],
             "results": {"id": "x", "nodes": {"w": {"success": false, "instance": "s"}}}}"#;
         assert!(matches!(outcome(1, answer, ""), Outcome::Explained(_)));
+    }
+
+    #[test]
+    fn a_steady_life_has_odd_deployments_only() {
+        let steady = Pace::Steady(Duration::from_secs(2));
+        assert_eq!(
+            [0, 1, 3].map(|last| steady.next_deployment(last)),
+            [1, 3, 5]
+        );
+        assert_eq!(
+            [0, 1, 2].map(|last| Pace::Busy.next_deployment(last)),
+            [1, 2, 3]
+        );
     }
 
     #[test]

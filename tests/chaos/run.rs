@@ -112,6 +112,10 @@ impl Run {
         self.begin_load(Pace::Steady(STEADY_PAUSE))?;
         self.begin = Instant::now();
         self.record.steady = Some(self.begin);
+        // It is calm since everything is up.
+        if let Some(load) = &self.load {
+            load.go_on();
+        }
         self.survey = Survey::default();
         let until = self.begin + time;
         let mut next = self.begin;
