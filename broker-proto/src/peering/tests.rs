@@ -269,21 +269,6 @@ fn a_value_in_parts_is_sent_in_parts() {
 }
 
 #[test]
-fn a_value_in_parts_goes_out_only_if_its_frame_is_within_the_limit() {
-    let limit = Options::default().limits.frame;
-    // What the length in front of a frame counts besides the value (WIRE §5): header and topic.
-    let around = 37 + "/test/x".len();
-    let value = Bytes::from(vec![0; limit]);
-    for (len, pieces) in [(limit, 0), (limit - around + 1, 0), (limit - around, 3)] {
-        let mut c = peered_dialer();
-        let parts = vec![value.slice(..10), value.slice(10..len)];
-        let topic = Topic::from_static("/test/x");
-        c.handle(Input::PublishParts { topic, parts });
-        assert_eq!(c.drain().len(), pieces, "{len} bytes");
-    }
-}
-
-#[test]
 fn a_ping_is_answered_with_its_bytes() {
     // WIRE §6.6, with the ids of WIRE §4.3.
     let mut c = peered_dialer();

@@ -228,6 +228,21 @@ fn what_no_peer_may_get_is_not_published() {
 }
 
 #[test]
+fn a_value_in_parts_goes_out_only_if_its_frame_is_within_the_limit() {
+    let limit = Options::default().limits.frame;
+    // What the length in front of a frame counts besides the value (WIRE §5): header and topic.
+    let around = 37 + "/test/x".len();
+    let value = Bytes::from(vec![0; limit]);
+    for (len, pieces) in [(limit, 0), (limit - around + 1, 0), (limit - around, 3)] {
+        let mut c = peered_dialer();
+        let parts = vec![value.slice(..10), value.slice(10..len)];
+        let topic = Topic::from_static("/test/x");
+        c.handle(Input::PublishParts { topic, parts });
+        assert_eq!(c.drain().len(), pieces, "{len} bytes");
+    }
+}
+
+#[test]
 fn news_of_links_and_peers_that_are_not_there_change_nothing() {
     let mut s = peered_acceptor();
     let link = LinkId::Accepted(99);
