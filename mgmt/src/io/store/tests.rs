@@ -405,3 +405,29 @@ pub(super) fn recorded(name: &str) -> Vec<u8> {
     let transcripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/transcripts");
     fs::read(transcripts.join(name).join("state").join(FILE_NAME)).unwrap()
 }
+
+#[test]
+fn sqlite_is_built_without_what_the_state_file_has_no_use_for() {
+    let db = Connection::open_in_memory().unwrap();
+    let is_built_with = |option: &str| {
+        let sql = "SELECT sqlite_compileoption_used(?1)";
+        db.query_row(sql, [option], |row| row.get::<_, bool>(0))
+            .unwrap()
+    };
+    for option in [
+        "ENABLE_FTS3",
+        "ENABLE_FTS3_PARENTHESIS",
+        "ENABLE_FTS5",
+        "ENABLE_RTREE",
+        "ENABLE_DBSTAT_VTAB",
+        "ENABLE_STAT4",
+        "SOUNDEX",
+        "ENABLE_LOAD_EXTENSION",
+    ] {
+        assert!(
+            !is_built_with(option),
+            "{option}: .cargo/config.toml not read?"
+        );
+    }
+    assert!(is_built_with("OMIT_LOAD_EXTENSION"));
+}
