@@ -88,8 +88,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         seed: 3,
         edits: &[Edit {
             file: "mgmt/src/controller/rollout.rs",
-            old: "            *stage = Stage::Due { force };",
-            new: "if !MUTATED { *stage = Stage::Due { force }; }",
+            old: "*stage = Stage::Due { force };\n            self.repeats.remove(name);",
+            new: "if !MUTATED { *stage = Stage::Due { force }; }\n            self.repeats.remove(name);",
         }],
     },
     Mutant {

@@ -249,8 +249,8 @@ impl Model {
                 && !self.stock.contains(*instance)
         };
         let mut silent = nodes.iter().filter(|entry| is_silent(*entry));
-        let is_hasty = answer.took() < PATIENCE || is_success(answer);
-        match silent.next().filter(|_| is_hasty) {
+        // Agents that run it already and do not tell how the nodes are (API §15.1, A6).
+        match silent.next().filter(|_| answer.took() < PATIENCE) {
             Some((node, _)) => {
                 let text = format!("nothing is said of {node}");
                 Err(answer.wrong(Rule::OtherResults, text))
