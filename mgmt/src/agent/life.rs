@@ -44,6 +44,7 @@ impl Agent {
         }
         self.on_node_started(now, name);
         if is_up {
+            tracing::info!(name, "node is running, and has said hello before");
             self.on_node_up(now, name);
         }
         self.check_hope(now, name);
