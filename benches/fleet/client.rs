@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ const HEAD: usize = 1024;
 
 pub(crate) struct Client {
     socket: WebSocket,
+    /// Distinguishes its requests from other clients', whose answers it is sent, too.
+    name: &'static str,
     asked: usize,
 }
 
@@ -58,8 +60,17 @@ impl Ask {
 
 impl Client {
     pub(crate) fn new(port: u16) -> io::Result<Self> {
+        Self::named(port, "0242ac110002")
+    }
+
+    fn named(port: u16, name: &'static str) -> io::Result<Self> {
         let socket = WebSocket::subscribed(port)?;
-        Ok(Self { socket, asked: 0 })
+        let asked = 0;
+        Ok(Self {
+            socket,
+            name,
+            asked,
+        })
     }
 
     /// Asks and reads the answer to the last value of it.
@@ -160,38 +171,69 @@ impl Client {
 
     fn reqid(&mut self) -> String {
         self.asked += 1;
-        format!("{:08}-c6f1-11f0-9a3b-0242ac110002", self.asked)
+        format!("{:08}-c6f1-11f0-9a3b-{}", self.asked, self.name)
     }
 }
 
-/// A client of its own that always waits for the first agent's answers.
+/// A client of its own that always waits for the first agent's answers, and reads whatever comes.
 pub(crate) struct Waiting {
     ends: Arc<AtomicBool>,
-    thread: thread::JoinHandle<io::Result<()>>,
+    asking: thread::JoinHandle<io::Result<()>>,
+    reading: thread::JoinHandle<io::Result<()>>,
 }
 
 impl Waiting {
-    /// So many requests are open at any time, with a pause between answers and the next ones.
-    pub(crate) fn start(port: u16, open: usize) -> io::Result<Self> {
-        let mut client = Client::new(port)?;
+    /// So many requests are open at any time, but for a pause after their answers.
+    pub(crate) fn start(port: u16, most: usize) -> io::Result<Self> {
+        const NAME: &str = "0242ac110003";
+        let mut client = Client::named(port, NAME)?;
+        let mut sender = client.socket.sender()?;
         let ends = Arc::new(AtomicBool::new(false));
+        let open = Arc::new(AtomicUsize::new(0));
+        let answered = Arc::clone(&open);
         let ended = Arc::clone(&ends);
-        let ask = Ask::IdValue([node_name(0, 0)].into());
-        let thread = thread::spawn(move || {
-            while !ended.load(Ordering::Relaxed) {
-                client.pipelined(&ask, open)?;
+        let asking = thread::spawn(move || {
+            let ask = Ask::IdValue([node_name(0, 0)].into());
+            let mut asked = 0_usize;
+            loop {
+                // The last one is asked when nothing may be open any more, for the reader to see that.
+                let is_last = ended.load(Ordering::Acquire);
+                while open.load(Ordering::Acquire) < most {
+                    open.fetch_add(1, Ordering::AcqRel);
+                    asked += 1;
+                    let reqid = format!("{asked:08}-c6f1-11f0-9a3b-{NAME}");
+                    sender.write_all(&prepared(ask.request(reqid)).1)?;
+                    if is_last {
+                        return Ok(());
+                    }
+                }
                 thread::park_timeout(PAUSE);
+            }
+        });
+        let ended = Arc::clone(&ends);
+        let reading = thread::spawn(move || {
+            while !ended.load(Ordering::Acquire) || answered.load(Ordering::Acquire) > 0 {
+                if start(&client.next_response()?).contains(NAME) {
+                    answered.fetch_sub(1, Ordering::AcqRel);
+                }
             }
             Ok(())
         });
-        Ok(Self { ends, thread })
+        Ok(Self {
+            ends,
+            asking,
+            reading,
+        })
     }
 
     /// Waits for what is open.
     pub(crate) fn end(self) -> io::Result<()> {
-        self.ends.store(true, Ordering::Relaxed);
-        let ended = self.thread.join();
-        ended.map_err(|_| io::Error::other("a client panicked"))?
+        self.ends.store(true, Ordering::Release);
+        for thread in [self.asking, self.reading] {
+            let ended = thread.join();
+            ended.map_err(|_| io::Error::other("a client panicked"))??;
+        }
+        Ok(())
     }
 }
 

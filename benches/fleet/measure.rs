@@ -1,5 +1,6 @@
 //! What is measured of one fleet.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -80,9 +81,7 @@ impl Rig {
 
     /// Time and the controller's processor time of the deployment alone.
     pub(crate) fn deploy(&mut self) -> io::Result<(Duration, Duration)> {
-        let before = self.controller.processor_time();
-        let times = self.client.sequential(&Ask::Deploy, 1)?;
-        let processor = self.controller.processor_time().saturating_sub(before);
+        let (times, processor) = self.timed(&Ask::Deploy, 1)?;
         let nodes = self.client.nodes()?;
         let wanted = self.shape.agents * self.shape.nodes;
         if nodes != wanted {
@@ -116,10 +115,15 @@ impl Rig {
 
     /// Time and the controller's processor time of requests, one after the other.
     fn sequential(&mut self, what: &str, ask: &Ask, count: usize) -> io::Result<Figure> {
-        let processor = self.controller.processor_time();
-        let times = self.client.sequential(ask, count)?;
-        let processor = self.controller.processor_time().saturating_sub(processor);
+        let (times, processor) = self.timed(ask, count)?;
         Ok(self.figure(what, times, processor))
+    }
+
+    fn timed(&mut self, ask: &Ask, count: usize) -> io::Result<(Vec<Duration>, Duration)> {
+        let before = self.controller.processor_time();
+        let times = self.client.sequential(ask, count)?;
+        let processor = self.controller.processor_time().saturating_sub(before);
+        Ok((times, processor))
     }
 
     fn pipelined(&mut self, what: &str, ask: &Ask, count: usize) -> io::Result<Figure> {
@@ -243,24 +247,37 @@ pub(crate) fn isolation(
         ("one reads nothing", First::ReadsNothing),
     ];
     let elsewhere = node_name(shape.agents - 1, 0);
-    for (way, first) in ways {
-        rig.fleet.set_first(first);
-        // There is always something that waits for it.
-        let waiting = Waiting::start(rig.controller.websocket, OPEN)?;
-        let asks = [
-            ("get-instances", Ask::Instances),
-            ("get-config", Ask::Configuration),
-            ("get-id-value", Ask::IdValue([elsewhere.clone()].into())),
-            ("restart of one", Ask::Restart([elsewhere.clone()].into())),
-        ];
-        for (what, ask) in asks {
-            tell(rig.sequential(&format!("{what}; {way}"), &ask, counts.requests)?);
+    let asks = [
+        ("get-instances", Ask::Instances),
+        ("get-config", Ask::Configuration),
+        ("get-id-value", Ask::IdValue([elsewhere.clone()].into())),
+        ("restart of one", Ask::Restart([elsewhere].into())),
+    ];
+    let mut taken: BTreeMap<(&str, &str), (Vec<Duration>, Duration)> = BTreeMap::new();
+    // In turns, so that whatever else the machine does befalls all alike.
+    for _ in 0..ROUNDS {
+        for (way, first) in ways {
+            rig.fleet.set_first(first);
+            // There is always something that waits for it.
+            let waiting = Waiting::start(rig.controller.websocket, OPEN)?;
+            for (what, ask) in &asks {
+                let (times, processor) = rig.timed(ask, counts.requests)?;
+                let sum = taken.entry((what, way)).or_default();
+                sum.0.extend(times);
+                sum.1 += processor;
+            }
+            rig.fleet.set_first(First::AsAllOthers);
+            waiting.end()?;
         }
-        rig.fleet.set_first(First::AsAllOthers);
-        waiting.end()?;
+    }
+    for ((what, way), (times, processor)) in taken {
+        tell(rig.figure(&format!("{what}; {way}"), times, processor));
     }
     rig.controller.end()
 }
+
+/// How often each way has its turn.
+const ROUNDS: usize = 5;
 
 /// Just within the controller's request timeout.
 const SLOW: Duration = Duration::from_millis(9900);
