@@ -15,27 +15,26 @@
     reason = "a benchmark's inputs are its own, and it reads the clock"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use broker_proto::io::handle::{Handle, Options as PeerOptions, Status, Subscription, spawn};
 use broker_proto::peering::PeerAddr;
 use broker_proto::zeek::Event;
-use broker_proto::{Address, Data, Port, Topic};
-use figures::{megabytes, millis, percentiles};
+use broker_proto::{Data, Topic};
+use cluster::{assert_success, configuration, resident};
+use figures::{millis, percentiles};
 use harness::binaries;
 use harness::ports;
-use harness::processes::resident_kib;
 use harness::tree::{INSTANCE, Options, Transport, Tree};
 use harness::websocket::WebSocket;
 use mgmt::api::agent::{AgentRequest, AgentResponse};
 use mgmt::api::controller::{ControllerRequest, ControllerResponse};
 use mgmt::api::{ApiResult, agent_topic};
-use mgmt::model::{Configuration, Instance, Node, State};
-use supervisor::api::ClusterRole;
+use mgmt::model::Configuration;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
+mod cluster;
 mod figures;
 
 /// How much is done.
@@ -214,52 +213,4 @@ impl Peer {
         }
         times
     }
-}
-
-/// Four that others depend on, and workers. Every round's id is another, so that it is deployed.
-fn configuration(round: usize, nodes: u16, first_port: u16) -> Configuration {
-    let node = |n: u16| {
-        let role = match n {
-            0 => ClusterRole::Manager,
-            1 => ClusterRole::Logger,
-            2 | 3 => ClusterRole::Proxy,
-            _ => ClusterRole::Worker,
-        };
-        Node {
-            name: format!("node-{n:02}"),
-            instance: INSTANCE.to_owned(),
-            role,
-            state: State::Running,
-            p: Some(Port::tcp(first_port + n)),
-            scripts: None,
-            options: None,
-            interface: (role == ClusterRole::Worker).then(|| "lo".to_owned()),
-            cpu_affinity: None,
-            env: BTreeMap::new(),
-            metrics_port: None,
-        }
-    };
-    Configuration {
-        id: format!("round-{round}"),
-        instances: BTreeSet::from([Instance {
-            name: INSTANCE.to_owned(),
-            host: Address::UNSPECIFIED,
-            listen_port: None,
-        }]),
-        nodes: (0..nodes).map(node).collect(),
-    }
-}
-
-fn assert_success(results: &[ApiResult]) {
-    assert!(results.iter().all(|result| result.success), "{results:?}");
-}
-
-fn resident(tree: &Tree) -> String {
-    let agent = tree.agent_pid().and_then(resident_kib);
-    let supervisor = resident_kib(tree.pid());
-    format!(
-        "agent {}, supervisor {}",
-        megabytes(agent),
-        megabytes(supervisor)
-    )
 }
