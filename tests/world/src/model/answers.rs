@@ -290,7 +290,10 @@ impl Model {
             let pending = error.strip_prefix("earlier deployment ");
             let pending = pending.and_then(|rest| rest.strip_suffix(" still pending"));
             let is_true = match pending {
-                Some(other) => self.requests.was_open_since(other, answer.from),
+                Some(other) => {
+                    other != answer.request.reqid()
+                        && self.requests.was_open_since(other, answer.from)
+                }
                 None if error == "no configuration available to deploy" => {
                     let mut kept = self.configs.since(answer.from);
                     kept.any(|kept| kept.staged.is_none())

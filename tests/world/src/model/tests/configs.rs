@@ -224,6 +224,8 @@ fn a_deployment_is_refused_for_what_is_so() {
     let pending = refused("earlier deployment d1 still pending");
     assert_eq!(broken(&none), None);
     assert_eq!(broken(&pending), Some(Rule::WrongRefusal));
+    let own = refused("earlier deployment d2 still pending");
+    assert_eq!(broken(&own), Some(Rule::WrongRefusal));
     assert_eq!(broken(&refused("no")), Some(Rule::WrongRefusal));
     let idle = deployed();
     assert_eq!(broken(&history(&[&idle, &none])), Some(Rule::WrongRefusal));
