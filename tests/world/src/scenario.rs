@@ -65,7 +65,7 @@ impl Scenario {
             0..=20 | 37 => self.ask_something(kind, a, b),
             21..=23 => self.trouble_clients(kind, a, b),
             24..=28 => self.trouble_network(kind, a, b),
-            29..=36 => self.trouble_processes(kind, a, b),
+            29..=36 | 38 => self.trouble_processes(kind, a, b),
             _ => {}
         }
         self.world.pass(pause);
@@ -186,6 +186,9 @@ impl Scenario {
             34 => self.world.kill_controller(Loss::Process, back_in),
             35 if b.is_multiple_of(4) => self.world.cut_power(Host::CONTROLLER, time),
             35 => self.world.cut_power(host, time),
+            // Until nothing fails any more, which may be longer than anything else takes.
+            38 if b.is_multiple_of(4) => self.world.kill_agent(host, Loss::Process, None),
+            38 => {}
             _ => self.world.flood(host, usize::from(b)),
         }
     }
