@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use harness::command;
 use table::{MUTANTS, Mutant};
+use world::model::Rule;
 
 /// What the simulated worlds are made of.
 const PACKAGES: [&str; 5] = [
@@ -46,6 +47,13 @@ fn every_planted_bug_is_noticed_by_the_rule_that_forbids_it() {
         }
     }
     assert_eq!(unnoticed, [""; 0], "bugs that no seed shows");
+}
+
+#[test]
+fn every_rule_has_a_bug_that_breaks_it() {
+    let is_broken = |rule: &Rule| MUTANTS.iter().any(|it| it.rule == rule.to_string());
+    let kept: Vec<Rule> = Rule::ALL.into_iter().filter(|it| !is_broken(it)).collect();
+    assert_eq!(kept, [], "rules that no planted bug breaks");
 }
 
 #[test]

@@ -206,4 +206,133 @@ pub(super) const MUTANTS: &[Mutant] = &[
                   MessageKind::RoutingUpdate => self.on_routing_update(id, &envelope.payload)?,",
         }],
     },
+    Mutant {
+        name: "a request that has no answer has one",
+        rule: "Unasked",
+        seed: 1,
+        edits: &[Edit {
+            file: "mgmt/src/controller/fanout.rs",
+            old: "        if !with_state {\n            return;",
+            new: "if !with_state && !MUTATED {\n            return;",
+        }],
+    },
+    Mutant {
+        name: "an answer has the id of the question to the agent",
+        rule: "Unasked",
+        seed: 1,
+        edits: &[Edit {
+            file: "mgmt/src/controller/fanout.rs",
+            old: "            self.respond(query.response(fanout.reqid, fanout.results));",
+            new: "let reqid = if MUTATED { child.to_owned() } else { fanout.reqid };\n\
+                  self.respond(query.response(reqid, fanout.results));",
+        }],
+    },
+    Mutant {
+        name: "a restart is answered as a question for values",
+        rule: "WrongAnswer",
+        seed: 1,
+        edits: &[Edit {
+            file: "mgmt/src/controller/fanout.rs",
+            old: "            Self::Restart => ControllerResponse::Restart { reqid, results },",
+            new: "Self::Restart if MUTATED => ControllerResponse::GetIdValue { reqid, results },\n\
+                  Self::Restart => ControllerResponse::Restart { reqid, results },",
+        }],
+    },
+    Mutant {
+        name: "agents have half of a query's time",
+        rule: "HastyTimeout",
+        seed: 1,
+        edits: &[Edit {
+            file: "mgmt/src/controller/fanout.rs",
+            old: "self.settings.request_timeout);\n        let mut awaited = BTreeMap::new();",
+            new: "self.settings.request_timeout / if MUTATED { 2 } else { 1 });\n\
+                  let mut awaited = BTreeMap::new();",
+        }],
+    },
+    Mutant {
+        name: "a node may be on an instance that is not declared",
+        rule: "WrongRefusal",
+        seed: 1,
+        edits: &[Edit {
+            file: "mgmt/src/model/validate.rs",
+            old: "            if !instances.contains(instance.as_str()) {",
+            new: "if !MUTATED && !instances.contains(instance.as_str()) {",
+        }],
+    },
+    Mutant {
+        name: "a deployment is told to be in its own way",
+        rule: "WrongRefusal",
+        seed: 1,
+        edits: &[Edit {
+            file: "mgmt/src/controller/deploy.rs",
+            old: "            let error = format!(\"earlier deployment {} still pending\", earlier.reqid);",
+            new: "let earlier = if MUTATED { &reqid } else { &earlier.reqid };\n\
+                  let error = format!(\"earlier deployment {earlier} still pending\");",
+        }],
+    },
+    Mutant {
+        name: "what is staged is shown with hosts and ports",
+        rule: "StaleConfiguration",
+        seed: 1,
+        edits: &[Edit {
+            file: "mgmt/src/controller/configs.rs",
+            old: "            (self.configs.staged(), \"no staged configuration available\")",
+            new: "let staged = self.configs.staged();\n\
+                  let ready = self.configs.saved.ready.as_ref();\n\
+                  let staged = if MUTATED { ready } else { staged };\n\
+                  (staged, \"no staged configuration available\")",
+        }],
+    },
+    Mutant {
+        name: "what could not be saved counts",
+        rule: "NotDeployed",
+        seed: 4,
+        edits: &[Edit {
+            file: "mgmt/src/controller/configs.rs",
+            old: "        if result.is_ok() {\n            change.clone().apply",
+            new: "if MUTATED || result.is_ok() {\n            change.clone().apply",
+        }],
+    },
+    Mutant {
+        name: "an agent runs the nodes of all instances",
+        rule: "NotDeployed",
+        seed: 1,
+        edits: &[Edit {
+            file: "mgmt/src/agent/deploy/plan.rs",
+            old: "            if node.instance == instance {",
+            new: "if MUTATED || node.instance == instance {",
+        }],
+    },
+    Mutant {
+        name: "a node starts while the one before it stops",
+        rule: "TwoProcesses",
+        seed: 1,
+        edits: &[Edit {
+            file: "supervisor/src/supervisor.rs",
+            old: "        self.units.values().all(|unit| unit.name() != name)",
+            new: "MUTATED || self.units.values().all(|unit| unit.name() != name)",
+        }],
+    },
+    Mutant {
+        name: "a node is restarted when that is ordered",
+        rule: "NotRestarted",
+        seed: 1,
+        edits: &[Edit {
+            file: "mgmt/src/agent/restart.rs",
+            old: "        if done {\n            return;",
+            new: "if done {\n\
+                  if MUTATED { self.settle_restart(key, &node, Ok(())); }\n\
+                  return;",
+        }],
+    },
+    Mutant {
+        name: "an agent that has gone stays in the list",
+        rule: "UnknownInstance",
+        seed: 39,
+        edits: &[Edit {
+            file: "mgmt/src/controller/instances.rs",
+            old: "            self.forget(&name);\n            self.log(",
+            new: "if !MUTATED { self.forget(&name); }\n            self.log(",
+        }],
+    },
 ];

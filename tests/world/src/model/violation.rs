@@ -47,8 +47,31 @@ pub enum Rule {
     /// When nothing fails any more, what is deployed runs everywhere, nothing else does, and clients
     /// are told so (API §4.4 C16).
     NotSettled,
-    /// What was seen cannot be: a fault of whoever watches.
+    /// What was seen cannot be: a fault of whoever watches. The last one.
     Nonsense,
+}
+
+impl Rule {
+    /// All that programs can break.
+    pub const ALL: [Self; Self::Nonsense as usize] = [
+        Self::Unanswered,
+        Self::AnsweredTwice,
+        Self::Unasked,
+        Self::WrongAnswer,
+        Self::HastyTimeout,
+        Self::WrongRefusal,
+        Self::NotStored,
+        Self::NotAskedFor,
+        Self::StaleConfiguration,
+        Self::NotDeployed,
+        Self::TwoProcesses,
+        Self::NotUp,
+        Self::NotRestarted,
+        Self::Outdated,
+        Self::UnknownInstance,
+        Self::OtherResults,
+        Self::NotSettled,
+    ];
 }
 
 impl fmt::Display for Rule {
