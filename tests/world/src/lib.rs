@@ -18,6 +18,7 @@
 //! | `world::controller`, `world::clients` | the controller's host, and who asks |
 //! | `world::sensor`, `node` | hosts of agents: stems, and nodes that come and go |
 //! | `world::faults` | what goes wrong |
+//! | [`fault`], [`tally`] | the kinds of that, and how often they hit something |
 //! | [`stock`], `stock_agent` | simulated stock peers of every release; a stock agent on a host of its own |
 
 #![allow(
@@ -27,6 +28,7 @@
 )]
 
 mod chance;
+pub mod fault;
 pub mod model;
 mod node;
 mod record;
@@ -37,6 +39,7 @@ mod soak;
 #[allow(missing_docs, reason = "it is Zeek's, by the sections that are cited")]
 pub mod stock;
 mod stock_agent;
+pub mod tally;
 mod world;
 
 use std::time::Duration;
@@ -49,6 +52,7 @@ use chance::Chance;
 use model::Rule;
 use scenario::Scenario;
 use seen::Seen;
+use tally::Tally;
 use world::World;
 
 /// What came of a scenario.
@@ -62,6 +66,8 @@ pub struct Outcome {
     pub violation: Option<String>,
     /// If it is the model that objects: to what.
     pub rule: Option<Rule>,
+    /// How often what went wrong, and what became of requests.
+    pub tally: Tally,
     /// How long it took in the world.
     pub simulated: Duration,
 }
@@ -81,6 +87,7 @@ pub fn run(script: &[u8], telling: Telling) -> Outcome {
         text: world.record.text,
         violation: world.record.violation,
         rule: world.record.rule,
+        tally: world.record.tally,
     }
 }
 

@@ -11,6 +11,8 @@ use mgmt::api::node::{NodeRequest, NodeResponse};
 use mgmt::api::{ApiResult, NODE_TOPIC};
 use supervisor::api::TOPIC as SUPERVISOR_TOPIC;
 
+use crate::fault::Fault;
+
 /// It dials its agent, says hello, and answers.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -27,6 +29,8 @@ pub(crate) enum Act {
     Broker(Output),
     /// To publish something after a while.
     Later(Duration, Input),
+    /// Nothing: it is at fault.
+    Note(Fault),
 }
 
 /// How a node treats requests.
@@ -37,6 +41,9 @@ pub(crate) enum Manners {
     /// Not at all.
     IsSilent,
 }
+
+/// A node that takes so long is late.
+const LATE: Duration = Duration::from_millis(50);
 
 /// What nodes say first.
 pub(crate) const HELLO: &[u8] = b"Management::Node::API::notify_node_hello";
@@ -114,7 +121,11 @@ impl Node {
                 let result = result.with_data(Data::string("96"));
                 let answer = say(NodeResponse::Dispatch { reqid, result });
                 self.acts.push_back(Act::Later(wait, answer));
+                if wait >= LATE {
+                    self.acts.push_back(Act::Note(Fault::NodeAnswersLate));
+                }
             }
+            Manners::IsSilent if is_asked => self.acts.push_back(Act::Note(Fault::NodeSilent)),
             Manners::Answers(_) | Manners::IsSilent => {}
         }
     }

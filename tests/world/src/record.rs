@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::model::{Model, Rule, Violation};
 use crate::seen::Seen;
+use crate::tally::Tally;
 
 /// Whether the trace is wanted as text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,6 +25,8 @@ pub(crate) struct Record {
     pub(crate) violation: Option<String>,
     /// What the model objects to.
     pub(crate) rule: Option<Rule>,
+    /// How often what went wrong, and what became of requests.
+    pub(crate) tally: Tally,
     model: Model,
     /// Nobody judges what is seen.
     is_unjudged: bool,
@@ -39,6 +42,7 @@ impl Record {
             },
             violation: None,
             rule: None,
+            tally: Tally::default(),
             model: Model::new(stock),
             is_unjudged: false,
         }
@@ -46,6 +50,7 @@ impl Record {
 
     pub(crate) fn see(&mut self, at: Duration, seen: Seen) {
         self.tell(at, format_args!("{seen:?}"));
+        self.tally.see(&seen);
         if self.violation.is_none()
             && !self.is_unjudged
             && let Err(violation) = self.model.see(at, &seen)

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use broker_proto::peering::{Input, LinkId, Output, PeerAddr};
 use broker_proto::{Data, EndpointId};
 
+use crate::fault::Fault;
 use crate::stock::agent::Agent;
 use crate::stock::peer::{Heard, Peer, Side};
 use crate::stock::release::RELEASES;
@@ -35,6 +36,8 @@ pub(crate) struct StockAgent {
     /// Until then a deployment loses its id (API §12.2 D32).
     confused: Option<Instant>,
     out: VecDeque<Output>,
+    /// What its defects have done.
+    faults: VecDeque<Fault>,
 }
 
 impl StockAgent {
@@ -67,6 +70,7 @@ impl StockAgent {
             count: 0,
             confused: None,
             out: VecDeque::new(),
+            faults: VecDeque::new(),
         };
         stock.out.push_back(Output::Listen { addr: listen });
         stock
@@ -139,6 +143,11 @@ impl StockAgent {
         self.out.pop_front()
     }
 
+    /// What one of its defects has done.
+    pub(crate) fn poll_fault(&mut self) -> Option<Fault> {
+        self.faults.pop_front()
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let later = self.later.keys().next().map(|(at, _)| *at);
         later.into_iter().chain(self.redial).min()
@@ -175,13 +184,18 @@ impl StockAgent {
         if name.ends_with("agent_standby_request") {
             // A deployment of nothing under no id, which nobody finishes (API §12.2 D30).
             self.confused = Some(now + EXPIRY);
+            self.faults.push_back(Fault::StockStandby);
             let late = self.timed_out("");
             self.act(now, late.after(EXPIRY));
         } else if name.ends_with("deploy_request") && is_confused {
             // The other one's expiry takes this one's id away (API §12.2 D32).
+            self.faults.push_back(Fault::StockIdLost);
             self.agent.hear(topic, name, args);
             let late = self.timed_out(text(&args[0]));
             return self.act(now, late.after(EXPIRY));
+        }
+        if name.ends_with("get_nodes_request") && self.agent.stuck.is_some() {
+            self.faults.push_back(Fault::StockListLost);
         }
         for act in self.agent.hear(topic, name, args) {
             self.act(now, act);

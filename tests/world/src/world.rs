@@ -20,6 +20,7 @@ use supervisor::host::{ChildId, HostInput};
 use supervisor::process::Input as SupervisorInput;
 
 use crate::chance::Chance;
+use crate::fault::Fault;
 use crate::record::{Record, Telling};
 use crate::script::Header;
 use crate::seen::{Client, Pid, Program, Seen};
@@ -236,6 +237,11 @@ impl World {
         self.record.violate(at, what);
     }
 
+    /// A fault has hit something.
+    pub(crate) fn note(&mut self, fault: Fault) {
+        self.record.tally.note(fault);
+    }
+
     /// Time goes on until then, or until something is wrong.
     pub(crate) fn pass(&mut self, time: Duration) {
         let until = self.now + time;
@@ -359,6 +365,14 @@ impl World {
     pub(crate) fn stall(&mut self, who: Who, time: Duration) {
         if let Some(seat) = self.processes.get_mut(&who) {
             seat.stalled = Some(self.now + time);
+            let fault = match seat.process {
+                Process::Agent(_) | Process::Stock(_) => Some(Fault::AgentStopped),
+                Process::Supervisor(_) => Some(Fault::SupervisorStopped),
+                Process::Node(_) => Some(Fault::NodeStopped),
+                Process::Controller(_) => None,
+            };
+            let fault = fault.filter(|_| !time.is_zero());
+            self.record.tally.note_all(fault);
             self.set_timer(who);
         }
     }
@@ -448,6 +462,7 @@ impl World {
                     self.later(self.now + wait, Event::Broker(who, input));
                 }
                 Want::Log(line) => self.tell_log(who, &line),
+                Want::Note(fault) => self.note(fault),
                 Want::Nothing => {}
             }
         }

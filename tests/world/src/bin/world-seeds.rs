@@ -1,7 +1,7 @@
 //! `world-seeds FROM TO`: runs the scenarios of these seeds, both ends included, on all processors,
 //! and tells each that is violated: its seed, the rule if it is one of the model's, what was seen,
-//! and the shortest beginning that shows it. Ends with the number of seeds, what it simulated, and
-//! status 1 if anything was wrong.
+//! and the shortest beginning that shows it. Ends with the table of faults as `tests/README.md` has
+//! it, the number of seeds, what it simulated, and status 1 if anything was wrong.
 //!
 //! `world-seeds FROM TO first` stops at the first violation and does not shorten it.
 //! `SIM_SEED=N cargo test -p world` tells one seed in full.
@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use world::tally::Totals;
 use world::{Telling, run, script_of, shrink};
 
 /// What all threads work on.
@@ -37,6 +38,7 @@ struct Sums {
     violations: u64,
     simulated: Duration,
     seen: usize,
+    totals: Totals,
 }
 
 fn main() -> ExitCode {
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         }
     });
     let sums = work.sums.into_inner().unwrap_or_default();
+    println!("{}", sums.totals);
     println!(
         "{} seeds, {} violations, {:.1} h simulated, {} things seen, in {:.0} s",
         sums.seeds,
@@ -92,6 +95,7 @@ impl Work {
         sums.seeds += 1;
         sums.simulated += outcome.simulated;
         sums.seen += outcome.seen.len();
+        sums.totals.add(&outcome.tally, outcome.violation.is_some());
         let Some(violation) = outcome.violation else {
             return;
         };

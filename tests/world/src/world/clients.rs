@@ -13,6 +13,7 @@ use zeek_client_compat::hub::{self, ClientId};
 use zeek_client_compat::message::{self, DataMessage};
 
 use super::{Event, Who, World};
+use crate::fault::Fault;
 use crate::seen::{Client, Seen};
 
 /// Those that are connected, and who asked what.
@@ -45,6 +46,8 @@ struct Connection {
 pub(crate) enum News {
     Opened(Client),
     Text(Client, String),
+    /// What is no request.
+    Rubbish(Client, String),
     /// With the request that it is.
     Request(Client, String, Box<ControllerRequest>),
     Closed(Client, &'static str),
@@ -101,7 +104,7 @@ impl World {
     /// Sends what is no request.
     pub(crate) fn babble(&mut self, client: Client, text: String) {
         if let Some(who) = self.controller {
-            self.news(who, client, News::Text(client, text));
+            self.news(who, client, News::Rubbish(client, text));
         }
     }
 
@@ -109,6 +112,11 @@ impl World {
     pub(crate) fn disconnect_client(&mut self, client: Client) {
         if let Some(connection) = self.clients.connected.get_mut(&client) {
             connection.is_leaving = true;
+            let fault = match self.record.tally.is_waiting(client) {
+                true => Fault::WaitingClientGone,
+                false => Fault::ClientGone,
+            };
+            self.note(fault);
             if let Some(who) = self.controller {
                 self.news(who, client, News::Closed(client, "gone"));
             }
@@ -131,6 +139,7 @@ impl World {
     pub(super) fn on_client_news(&mut self, who: Who, news: News) {
         let (News::Opened(client)
         | News::Text(client, _)
+        | News::Rubbish(client, _)
         | News::Request(client, ..)
         | News::Closed(client, _)) = &news;
         let client = *client;
@@ -145,9 +154,10 @@ impl World {
                 application: None,
                 certificate: None,
             },
-            News::Text(_, text) => {
-                self.tell(format_args!("{client:?} says {text}"));
-                hub::Input::Text { client: id, text }
+            News::Text(_, text) => self.said(client, text),
+            News::Rubbish(_, text) => {
+                self.note(Fault::Rubbish);
+                self.said(client, text)
             }
             News::Request(_, text, request) => {
                 self.see(Seen::Asked {
@@ -164,6 +174,12 @@ impl World {
             }
         };
         self.tell_controller(who, Input::WebSocket(input));
+    }
+
+    fn said(&mut self, client: Client, text: String) -> hub::Input {
+        self.tell(format_args!("{client:?} says {text}"));
+        let client = ClientId(u64::from(client.0));
+        hub::Input::Text { client, text }
     }
 
     pub(super) fn obey_hub(&mut self, order: hub::Output) {

@@ -10,7 +10,11 @@ use mgmt::controller::process::{ControllerProcess, Input};
 
 use super::net::Loss;
 use super::{Event, Host, Kind, Process, Who, World, settings};
+use crate::fault::Fault;
 use crate::seen::{Program, Seen};
+
+/// A save that takes so long is late.
+const LATE: Duration = Duration::from_millis(200);
 
 /// What a controller keeps over its death.
 #[derive(Debug, Default)]
@@ -63,6 +67,9 @@ impl World {
             3 if is_bad => (self.chance.millis(200..3000), Ok(())),
             _ => (self.chance.millis(1..40), Ok(())),
         };
+        if result.is_ok() && wait >= LATE {
+            self.note(Fault::SaveLate);
+        }
         self.tell(format_args!(
             "{} saves until {wait:?}: {result:?}",
             Host::CONTROLLER
@@ -75,6 +82,9 @@ impl World {
             return;
         }
         let state = self.disk.saving.take();
+        self.record
+            .tally
+            .note_all(result.as_ref().err().map(|_| Fault::SaveFailed));
         if let (Ok(()), Some(state)) = (&result, state) {
             self.store(state);
         }
@@ -93,10 +103,14 @@ impl World {
         let Some(who) = self.controller.take() else {
             return;
         };
-        if let Some(state) = self.disk.saving.take()
-            && self.chance.is_one_in(2)
-        {
-            self.store(state);
+        if how == Loss::Process {
+            self.note(Fault::ControllerKilled);
+        }
+        if let Some(state) = self.disk.saving.take() {
+            self.note(Fault::SaveTorn);
+            if self.chance.is_one_in(2) {
+                self.store(state);
+            }
         }
         self.note_forgotten();
         self.see(Seen::Killed {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::net::Loss;
 use super::{Event, Host, Kind, World};
+use crate::fault::Fault;
 use crate::seen::Seen;
 
 impl World {
@@ -21,6 +22,7 @@ impl World {
 
     pub(super) fn heal(&mut self, from: Host, to: Host) {
         if self.net.blocked.remove(&(from, to)) {
+            self.net.felt.remove(&(from, to));
             self.tell(format_args!("{from} reaches {to} again"));
             self.wake_links();
         }
@@ -35,6 +37,7 @@ impl World {
             hosts == [a, b] || hosts == [b, a]
         });
         for number in lost.map(|(number, _)| *number).collect::<Vec<_>>() {
+            self.note(Fault::LinkReset);
             self.break_link(number, "connection reset by peer");
         }
     }
@@ -59,8 +62,10 @@ impl World {
         }
         self.tell(format_args!("{host} has no power for {time:?}"));
         if host == Host::CONTROLLER {
+            self.note(Fault::ControllerUnpowered);
             self.kill_controller(Loss::Host, None);
         } else {
+            self.note(Fault::SensorUnpowered);
             self.kill_agent(host, Loss::Host, None);
             self.kill_supervisor(host, Loss::Host, None);
         }

@@ -8,6 +8,7 @@ use broker_proto::peering::{Input, LinkId, PeerAddr};
 use bytes::{Bytes, BytesMut};
 
 use super::{Event, Host, Who, World};
+use crate::fault::Fault;
 use crate::node::HELLO;
 
 /// How long a dial that nobody answers takes to fail, as ours gives up.
@@ -34,6 +35,8 @@ pub(crate) struct Net {
     pub(super) listeners: BTreeMap<(Host, u16), Who>,
     /// From where to where nothing gets through.
     pub(super) blocked: BTreeSet<(Host, Host)>,
+    /// The same, if there was something that did not get through.
+    pub(super) felt: BTreeSet<(Host, Host)>,
     count: u64,
 }
 
@@ -132,7 +135,7 @@ impl World {
         if !self.net.dialing.contains(&end) {
             return;
         }
-        if self.is_blocked(own, host) || self.is_blocked(host, own) || self.is_dark(host) {
+        if self.feels_block(own, host) || self.feels_block(host, own) || self.is_dark(host) {
             if self.now >= until {
                 return self.refuse(end, "no answer within 5s");
             }
@@ -184,11 +187,11 @@ impl World {
 
     /// Writes as far as there is room.
     pub(super) fn send(&mut self, who: Who, link: LinkId, bytes: Bytes) {
-        let Some(&(number, side)) = self.net.ends.get(&End { who, link }) else {
+        let Some(&(number, index)) = self.net.ends.get(&End { who, link }) else {
             return;
         };
         let link = self.net.links.get_mut(&number).unwrap();
-        let side = &mut link.sides[side];
+        let side = &mut link.sides[index];
         if side.state != State::Open {
             return;
         }
@@ -199,6 +202,9 @@ impl World {
         side.out.held.push_back(bytes);
         let end = side.end;
         self.pump(end);
+        if !self.pipe(number, index).held.is_empty() {
+            self.note(Fault::BufferFull);
+        }
     }
 
     /// Moves what the program holds to the network, and the network's part on.
@@ -224,7 +230,10 @@ impl World {
                 messages: frames,
             };
             let wait = match is_bad && self.chance.is_one_in(4) {
-                true => self.chance.millis(0..400),
+                true => {
+                    self.note(Fault::WriteLate);
+                    self.chance.millis(0..400)
+                }
                 false => Duration::ZERO,
             };
             self.later(self.now + wait, Event::Broker(end.who, input));
@@ -255,9 +264,10 @@ impl World {
         let (reader, state) = (link.sides[1 - index].end, link.sides[1 - index].state);
         let pipe = &mut link.sides[index].out;
         if let Some(until) = pipe.stalled.take_if(|until| *until > self.now) {
+            self.note(Fault::LinkStuck);
             return self.later(until, Event::Move(number, index));
         }
-        if self.is_blocked(from, to) || self.is_dark(to) || self.is_dark(from) {
+        if self.feels_block(from, to) || self.is_dark(to) || self.is_dark(from) {
             return self.set_moving(number, index, false);
         }
         if state == State::Gone {
@@ -311,6 +321,7 @@ impl World {
         let len = self.pipe(number, index).sent_len;
         let len = match is_chopped && len > 1 {
             true => {
+                self.note(Fault::BytesChopped);
                 1 + usize::try_from(self.chance.below(u64::try_from(len - 1).unwrap())).unwrap()
             }
             false => len,
@@ -507,8 +518,23 @@ impl World {
         self.net.links[&number].sides[index].state == State::Open
     }
 
-    fn is_blocked(&self, from: Host, to: Host) -> bool {
-        from != to && self.net.blocked.contains(&(from, to))
+    /// Whether what goes from here to there does not get through, which counts once each time.
+    fn feels_block(&mut self, from: Host, to: Host) -> bool {
+        let (there, back) = ((from, to), (to, from));
+        if from == to || !self.net.blocked.contains(&there) {
+            return false;
+        }
+        if self.net.felt.insert(there) {
+            let fault = match self.net.blocked.contains(&back) {
+                true => Fault::CutBothWays,
+                false => Fault::CutOneWay,
+            };
+            if fault == Fault::CutBothWays {
+                self.net.felt.insert(back);
+            }
+            self.note(fault);
+        }
+        true
     }
 
     fn latency(&mut self, from: Host, to: Host) -> Duration {
@@ -518,7 +544,10 @@ impl World {
             (false, false) => self.chance.micros(200..5000),
             (true, true) => self.chance.micros(20..20_000),
             (false, true) => match self.chance.below(20) {
-                0 => self.chance.millis(200..3000),
+                0 => {
+                    self.note(Fault::BytesLate);
+                    self.chance.millis(200..3000)
+                }
                 _ => self.chance.micros(500..200_000),
             },
         }

@@ -9,6 +9,7 @@ use supervisor::host::HostOutput;
 use supervisor::process::{Output as SupervisorOutput, SupervisorProcess};
 use zeek_client_compat::hub;
 
+use crate::fault::Fault;
 use crate::node::{Act, Node};
 use crate::stock_agent::StockAgent;
 
@@ -30,6 +31,8 @@ pub(super) enum Want {
     Keep(Option<mgmt::model::Configuration>),
     Later(Duration, peering::Input),
     Log(mgmt::log::Record),
+    /// It is at fault itself.
+    Note(Fault),
     /// Something that leaves no trace in the world.
     Nothing,
 }
@@ -61,8 +64,12 @@ impl Process {
             Self::Node(it) => match it.poll_output()? {
                 Act::Broker(output) => Want::Broker(output),
                 Act::Later(wait, input) => Want::Later(wait, input),
+                Act::Note(fault) => Want::Note(fault),
             },
-            Self::Stock(it) => Want::Broker(it.poll_output()?),
+            Self::Stock(it) => match it.poll_fault() {
+                Some(fault) => Want::Note(fault),
+                None => Want::Broker(it.poll_output()?),
+            },
         })
     }
 

@@ -12,9 +12,13 @@ use supervisor::process::SupervisorProcess;
 
 use super::net::Loss;
 use super::{Event, Host, Kind, Process, Who, World, settings};
+use crate::fault::Fault;
 use crate::node::{Manners, Node};
 use crate::seen::{CONFIG_VARIABLE, Pid, Program, Seen};
 use crate::stock_agent::StockAgent;
+
+/// A node that takes so long to end is late.
+const LATE_END: Duration = Duration::from_secs(4);
 
 /// A sensor's host.
 #[derive(Debug)]
@@ -169,6 +173,9 @@ impl World {
         let Some(who) = self.sensor(host).agent.take() else {
             return;
         };
+        if how == Loss::Process {
+            self.note(Fault::AgentKilled);
+        }
         let program = self.program(host, Kind::Agent);
         self.see(Seen::Killed { program });
         self.kill(who, how);
@@ -182,6 +189,9 @@ impl World {
         let Some(who) = self.sensor(host).supervisor.take() else {
             return;
         };
+        if how == Loss::Process {
+            self.note(Fault::SupervisorKilled);
+        }
         let program = self.program(host, Kind::Supervisor);
         self.see(Seen::Killed { program });
         self.kill(who, how);
@@ -203,7 +213,10 @@ impl World {
         match order {
             HostOutput::MakeDirectory { .. } => {
                 let result = match is_bad {
-                    true => Err("no room".to_owned()),
+                    true => {
+                        self.note(Fault::DirectoryFailed);
+                        Err("no room".to_owned())
+                    }
                     false => Ok(()),
                 };
                 // Whoever deployed it is told, and has to do it again.
@@ -219,8 +232,11 @@ impl World {
                 ..
             } => match (target, signal, self.sensor(host).stems.get_mut(&child)) {
                 (Target::Process, Signal::Term, Some(stem)) => {
+                    let fault = stem.resistance();
                     stem.is_stopping = true;
-                    if let Some(wait) = stem.stops_in {
+                    let stops_in = stem.stops_in;
+                    self.record.tally.note_all(fault);
+                    if let Some(wait) = stops_in {
                         self.later(self.now + wait, Event::End(host, child));
                     }
                 }
@@ -235,6 +251,7 @@ impl World {
 
     fn spawn(&mut self, host: Host, child: ChildId, is_bad: bool) {
         if is_bad {
+            self.note(Fault::SpawnFailed);
             let reason = "cannot run zeek: no memory".to_owned();
             return self.report(host, HostInput::SpawnFailed { child, reason });
         }
@@ -287,9 +304,12 @@ impl World {
         let wait = match self.chance.below(20) {
             0..14 => self.chance.millis(20..500),
             _ if !is_bad => self.chance.millis(20..500),
-            14..17 => self.chance.millis(500..4000),
-            17..19 => self.chance.millis(4000..12_000),
-            _ => return,
+            bad @ 14..19 => {
+                self.note(Fault::NodeStartsLate);
+                self.chance
+                    .millis(if bad < 17 { 500..4000 } else { 4000..12_000 })
+            }
+            _ => return self.note(Fault::NodeNeverStarts),
         };
         self.later(self.now + wait, Event::Birth(host, child, pid));
         if is_bad && self.chance.is_one_in(8) {
@@ -334,6 +354,7 @@ impl World {
         let name = stem.told.clone().unwrap().0;
         let node = stem.node.take().unwrap();
         let number = node.number;
+        self.note(Fault::NodeDied);
         self.end_node(node, Loss::Process);
         let how = format!("error Supervised node '{name}' (PID {number}) exited prematurely");
         let chunk = format!("{how} with status 1\0").into();
@@ -370,6 +391,9 @@ impl World {
     pub(crate) fn flood(&mut self, host: Host, lines: usize) {
         let line = "0123456789 0123456789 0123456789 0123456789 0123456789\n";
         for (child, _) in self.sensor(host).children() {
+            if lines > 0 {
+                self.note(Fault::NodeFloods);
+            }
             for stream in [Stream::Stdout, Stream::Stderr] {
                 let chunk = line.repeat(lines).into();
                 let printed = HostInput::Printed {
@@ -426,6 +450,16 @@ impl World {
 }
 
 impl Stem {
+    /// What is wrong when it is told to end, for the first time.
+    fn resistance(&self) -> Option<Fault> {
+        match self.stops_in {
+            _ if self.is_stopping => None,
+            None => Some(Fault::NodeIgnoresTerm),
+            Some(wait) if wait >= LATE_END => Some(Fault::NodeEndsLate),
+            Some(_) => None,
+        }
+    }
+
     /// Whether this process is its node and has no network yet.
     fn is_waiting(&self, pid: Pid) -> bool {
         let node = self.node.as_ref();
