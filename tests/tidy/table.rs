@@ -3,7 +3,7 @@
 use crate::source::{Place, Source};
 
 /// Crates that exist to reach the operating system.
-const SYSTEM_CRATES: [&str; 14] = [
+const SYSTEM_CRATES: [&str; 18] = [
     "tokio",
     "tokio_rustls",
     "tokio_openssl",
@@ -11,6 +11,10 @@ const SYSTEM_CRATES: [&str; 14] = [
     "openssl",
     "ring",
     "axum",
+    "hyper",
+    "hyper_util",
+    "tungstenite",
+    "tokio_tungstenite",
     "rusqlite",
     "rustix",
     "command_fds",

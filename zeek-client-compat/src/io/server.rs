@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ws::{WebSocket, WebSocketUpgrade};
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use broker_proto::PeerCertificate;
@@ -18,6 +17,7 @@ use broker_proto::io::tls::Acceptor;
 use broker_proto::peering::PeerAddr;
 use broker_proto::places::Capacity;
 use broker_proto::source::Source;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
@@ -350,7 +350,7 @@ impl Reception {
     /// Serves one client to its end.
     async fn serve(
         &self,
-        socket: WebSocket,
+        upgraded: Upgraded,
         visitor: Visitor,
         application: Option<String>,
         seat: Seat,
@@ -367,15 +367,15 @@ impl Reception {
         };
         // Nobody listens only when the server is gone, and then the reader is at its end too.
         drop(self.news.send(opened).await);
-        let reason = self.converse(socket, client, reader).await;
+        let reason = self.converse(upgraded, client, reader).await;
         // Whoever hears that this client is gone may count on its seat.
         drop(seat);
         drop(self.news.send(News::Closed { client, reason }).await);
     }
 
-    async fn converse(&self, socket: WebSocket, client: ClientId, outbox: OutboxReader) -> String {
+    async fn converse(&self, upgraded: Upgraded, client: ClientId, outbox: OutboxReader) -> String {
         let connection = socket::Connection {
-            socket,
+            socket: socket::open(upgraded, &self.limits).await,
             client,
             outbox,
             news: self.news.clone(),
@@ -398,7 +398,7 @@ async fn admit(
         debug!(remote = %visitor.remote, %refusal, "upgrade refused");
         refusal.into_response()
     };
-    if let Err(refusal) = upgrade::check(&mut parts) {
+    if let Err(refusal) = upgrade::check(&parts) {
         return refused(refusal);
     }
     let seat = match reception.seats.take(Source::of(visitor.remote.ip())) {
@@ -414,28 +414,25 @@ async fn admit(
             return refusal.into_response();
         }
     };
+    let Some(upgrading) = parts.extensions.remove::<OnUpgrade>() else {
+        return refused(upgrade::Refusal::NoUpgrade);
+    };
     let application = upgrade::application(&parts);
-    match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => upgrade
-            .max_message_size(reception.limits.message)
-            .max_frame_size(reception.limits.message)
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(WRITE_BUFFER)
-            .on_upgrade(async move |socket| {
+    let response = upgrade::accept(&parts);
+    tokio::spawn(async move {
+        match upgrading.await {
+            Ok(upgraded) => {
                 visitor.stays();
-                reception.serve(socket, visitor, application, seat).await;
-            }),
-        Err(rejection) => rejection.into_response(),
-    }
+                reception.serve(upgraded, visitor, application, seat).await;
+            }
+            Err(error) => debug!(remote = %visitor.remote, %error, "client left while it upgraded"),
+        }
+    });
+    response
 }
 
 /// How many messages of all clients may wait for the hub; the clients' sockets are not read then.
 const INBOX: usize = 16;
 
-/// Each client has one. The default of 128 KiB would be most of what an idle controller takes.
-const READ_BUFFER: usize = 8 * 1024;
-
-/// What is written together before the socket is tried.
-const WRITE_BUFFER: usize = 16 * 1024;
-
+/// How long clients may take to leave at the end.
 const FINISH: Duration = Duration::from_secs(3);

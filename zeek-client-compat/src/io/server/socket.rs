@@ -1,26 +1,41 @@
 //! One client's socket, from the upgrade to its end (CLIENT §A9).
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use bytes::Bytes;
-use futures_sink::Sink;
+use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tungstenite::Message;
 use tungstenite::error::{CapacityError, ProtocolError};
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
-use super::News;
 use super::counters::{Count, Tally};
 use super::outbox::{Order, OutboxReader};
+use super::{Limits, News};
 use crate::hub::ClientId;
 use crate::session::{GOING_AWAY, POLICY_VIOLATION, TERMINATING};
 
+/// A client's WebSocket.
+pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// The WebSocket on a connection whose upgrade is done.
+pub(super) async fn open(upgraded: Upgraded, limits: &Limits) -> Socket {
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(limits.message))
+        .max_frame_size(Some(limits.message))
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER);
+    WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await
+}
+
 /// What one client's task works with.
 pub(super) struct Connection {
-    pub(super) socket: WebSocket,
+    pub(super) socket: Socket,
     pub(super) client: ClientId,
     pub(super) outbox: OutboxReader,
     pub(super) news: mpsc::Sender<News>,
@@ -86,7 +101,7 @@ impl Connection {
                 };
             tokio::select! {
                 order = self.outbox.next() => self.on_order(order).await?,
-                message = self.socket.recv() => {
+                message = self.socket.next() => {
                     heard = Instant::now();
                     pinged = false;
                     self.on_message(message).await?;
@@ -137,7 +152,7 @@ impl Connection {
 
     async fn on_message(
         &mut self,
-        message: Option<Result<Message, axum::Error>>,
+        message: Option<Result<Message, tungstenite::Error>>,
     ) -> Result<(), End> {
         let Some(message) = message else {
             return Err(End::gone("connection ended"));
@@ -146,8 +161,8 @@ impl Connection {
             Message::Text(text) => Bytes::from(text),
             // zeek-websocket-rs sends its text in binary frames.
             Message::Binary(bytes) => bytes,
-            // The WebSocket layer answers pings.
-            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            // The WebSocket layer answers pings. Frames are only ever written.
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
             Message::Close(frame) => return Err(self.take_leave(frame).await),
         };
         let Ok(text) = String::from_utf8(bytes.into()) else {
@@ -174,7 +189,7 @@ impl Connection {
 
     /// Lets the WebSocket layer send its answer to a close frame.
     async fn take_leave(&mut self, frame: Option<CloseFrame>) -> End {
-        let answered = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+        let answered = async { while let Some(Ok(_)) = self.socket.next().await {} };
         // Whether it went out does not matter to anybody here.
         drop(timeout(GOODBYE, answered).await);
         match frame {
@@ -189,11 +204,11 @@ impl Connection {
     /// Sends a close frame and reads on until the client has answered it or is gone.
     async fn say_goodbye(&mut self, code: u16, reason: &str) {
         let frame = CloseFrame {
-            code,
+            code: code.into(),
             reason: fitting(reason).into(),
         };
         if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
-            while let Some(Ok(_)) = self.socket.recv().await {}
+            while let Some(Ok(_)) = self.socket.next().await {}
         }
     }
 }
@@ -227,13 +242,9 @@ impl End {
     }
 }
 
-impl From<axum::Error> for End {
-    fn from(error: axum::Error) -> Self {
+impl From<tungstenite::Error> for End {
+    fn from(error: tungstenite::Error) -> Self {
         use tungstenite::Error as Ws;
-        let error = match error.into_inner().downcast::<Ws>() {
-            Ok(error) => *error,
-            Err(other) => return Self::Gone(other.to_string()),
-        };
         if let Ws::Protocol(ProtocolError::ResetWithoutClosingHandshake) = error {
             // How zeek-client always leaves.
             Self::gone("connection ended")
@@ -263,14 +274,12 @@ fn text_message(text: &str) -> Message {
     Message::Text(text.into())
 }
 
-/// Feeds all messages before it flushes, which `WebSocket::send` does after each.
-async fn write(socket: &mut WebSocket, messages: Vec<Message>) -> Result<(), axum::Error> {
-    let mut socket = Pin::new(socket);
+/// Feeds all messages before it flushes.
+async fn write(socket: &mut Socket, messages: Vec<Message>) -> Result<(), tungstenite::Error> {
     for message in messages {
-        poll_fn(|cx| socket.as_mut().poll_ready(cx)).await?;
-        socket.as_mut().start_send(message)?;
+        socket.feed(message).await?;
     }
-    poll_fn(|cx| socket.as_mut().poll_flush(cx)).await
+    socket.flush().await
 }
 
 /// The start of a reason that fits a close frame, which has 123 bytes for it.
@@ -282,6 +291,12 @@ fn fitting(reason: &str) -> &str {
 
 /// How many bytes of messages are written together.
 const BATCH: usize = 16 * 1024;
+
+/// Each client has one. The default of 128 KiB would be most of what an idle controller takes.
+const READ_BUFFER: usize = 8 * 1024;
+
+/// What is written together before the socket is tried.
+const WRITE_BUFFER: usize = 16 * 1024;
 
 const PROTOCOL_ERROR: u16 = 1002;
 const NOT_UTF8: u16 = 1007;

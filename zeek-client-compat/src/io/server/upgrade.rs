@@ -3,11 +3,14 @@
 use std::fmt;
 
 use axum::http::header::{
-    ALLOW, CONNECTION, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ALLOW, CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
+
+use tungstenite::handshake::derive_accept_key;
 
 use super::PATH;
 
@@ -78,9 +81,8 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Checks what axum does not and words the refusals. A missing `Connection` header is forgiven, as
-/// by stock: axum insists on it, so it is added.
-pub(super) fn check(parts: &mut Parts) -> Result<(), Refusal> {
+/// Checks a request and words the refusals. A missing `Connection` header is forgiven, as by stock.
+pub(super) fn check(parts: &Parts) -> Result<(), Refusal> {
     let headers = &parts.headers;
     let size = headers.iter().map(|(k, v)| k.as_str().len() + v.len());
     if size.sum::<usize>() > MAX_HEAD {
@@ -104,12 +106,20 @@ pub(super) fn check(parts: &mut Parts) -> Result<(), Refusal> {
     if !headers.get(SEC_WEBSOCKET_KEY).is_some_and(is_key) {
         return Err(Refusal::Key);
     }
-    // One token each, which is how axum compares them.
-    let headers = &mut parts.headers;
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     Ok(())
+}
+
+/// The answer to a request that is one.
+pub(super) fn accept(parts: &Parts) -> Response {
+    let key = parts.headers.get(SEC_WEBSOCKET_KEY);
+    let key = derive_accept_key(key.map(HeaderValue::as_bytes).unwrap_or_default());
+    let key = HeaderValue::try_from(key).unwrap_or(HeaderValue::from_static(""));
+    let headers = [
+        (CONNECTION, HeaderValue::from_static("upgrade")),
+        (UPGRADE, HeaderValue::from_static("websocket")),
+        (SEC_WEBSOCKET_ACCEPT, key),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
 /// What a client calls itself; only for the log.
