@@ -118,6 +118,12 @@ pub fn session(input: &[u8]) {
     hub.handle(start, text_of(other, "[\"\"]"));
     for line in text.lines() {
         hub.handle(start, text_of(client, line));
+        let cut = hub::Input::TooLong {
+            client,
+            start: line.to_owned(),
+            reason: "too long".to_owned(),
+        };
+        hub.handle(start, cut);
         let mut relayed = Vec::new();
         while let Some(output) = hub.poll_output() {
             match output {
@@ -136,6 +142,9 @@ pub fn session(input: &[u8]) {
                 }
                 hub::Output::Refused { topic, .. } => {
                     assert!(!topic.as_bytes().starts_with(allowed.as_bytes()));
+                }
+                hub::Output::Unread { event, from, .. } => {
+                    assert_eq!((event.args.len(), from), (1, client));
                 }
                 hub::Output::Close { .. } => {}
             }

@@ -117,6 +117,8 @@ limits! {
     stranger_bytes = 65_536, 16_384..=16_777_216;
     /// The longest message of a client.
     message_bytes = 16_777_216, 65_536..=1_073_741_824;
+    /// Bytes of longer messages that one client may send in all.
+    skipped_bytes = 268_435_456, 0..=1_099_511_627_776;
     /// Messages that may wait for one client.
     client_outbox_messages = 1024, 16..=1_000_000;
     /// Bytes that may wait for one client.

@@ -385,7 +385,9 @@ impl<'a, S: Subject> Replay<'a, S> {
                 let text = format!("{client}: closed: {reason}");
                 self.difference.surplus.push(Entry { label, text });
             }
-            hub::Output::Deliver { .. } | hub::Output::Refused { .. } => {}
+            hub::Output::Deliver { .. }
+            | hub::Output::Refused { .. }
+            | hub::Output::Unread { .. } => {}
         }
     }
 

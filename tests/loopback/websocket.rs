@@ -1,5 +1,7 @@
 //! The controller's WebSocket port (CLIENT §A2, §A8, §A9).
 
+use std::io::Write as _;
+
 use harness::tree::{CONTROLLER, Options, Tree};
 use harness::websocket::{Answer, WebSocket};
 
@@ -14,6 +16,7 @@ fn clients_that_talk_nonsense_are_told_and_others_never_notice() {
     let mut bystander = WebSocket::subscribed(port).unwrap();
     subscriptions_that_are_none_end_the_session(&tree);
     nonsense_after_that_keeps_the_session(&tree);
+    what_is_too_long_keeps_the_session(&tree);
     frames_that_are_none_end_the_session(&tree);
     bystander
         .send(&request("get_instances_request", ""))
@@ -98,15 +101,31 @@ fn frames_that_are_none_end_the_session(tree: &Tree) {
         socket.receive(),
         Ok(Answer::Close(1002) | Answer::End)
     ));
-    // More than a message may have; the server need not wait for all of it.
-    let mut socket = WebSocket::subscribed(tree.ports.websocket).unwrap();
+    // The first message has to fit, and the server does not wait for it.
+    let mut socket = WebSocket::connect(tree.ports.websocket).unwrap();
     let name = socket.local().unwrap().to_string();
-    let _ = socket.send(&"x".repeat(17 << 20));
-    assert!(matches!(
-        socket.receive(),
-        Ok(Answer::Close(1009) | Answer::End)
-    ));
+    let announced = [&[0x81, 0xff][..], &(17_u64 << 20).to_be_bytes(), &[0; 4]].concat();
+    socket.sender().unwrap().write_all(&announced).unwrap();
+    assert_eq!(socket.receive().unwrap(), Answer::Close(1009));
     assert_logged_once(tree, &["client left", &client(tree, &name), "too"]);
+}
+
+fn what_is_too_long_keeps_the_session(tree: &Tree) {
+    let mut socket = WebSocket::subscribed(tree.ports.websocket).unwrap();
+    let mut too_long = request("stage_configuration_request", "");
+    too_long.push_str(&" ".repeat((64 << 20) - too_long.len()));
+    socket.send(&too_long).unwrap();
+    let Answer::Text(answer) = socket.receive().unwrap() else {
+        panic!("64 MiB cost the session");
+    };
+    let limit = "Message too big: 67108864 bytes, message_bytes is 16777216";
+    let fails = answer.contains("stage_configuration_response") && answer.contains(limit);
+    assert!(fails, "{answer}");
+    socket.send(&request("get_instances_request", "")).unwrap();
+    let Answer::Text(answer) = socket.receive().unwrap() else {
+        panic!("64 MiB cost the session");
+    };
+    assert!(answer.contains("get_instances_response"), "{answer}");
 }
 
 /// What the log calls the client at this address.

@@ -77,6 +77,15 @@ pub enum Input {
         /// The message.
         text: String,
     },
+    /// A client sent a message that is too long, and was not read.
+    TooLong {
+        /// The client.
+        client: ClientId,
+        /// What it begins with.
+        start: String,
+        /// How long it is, and how long it may be, for people.
+        reason: String,
+    },
     /// A client is gone. Nothing more comes from it.
     Closed {
         /// The client.
@@ -146,6 +155,17 @@ pub enum Output {
         topic: Topic,
         /// The event.
         event: Event,
+        /// The client.
+        from: ClientId,
+    },
+    /// A client's message was not read, because there is too much of it. It begins as this event,
+    /// so the program may have an answer that its sender understands, and otherwise says
+    /// [`Input::Reject`].
+    Unread {
+        /// Its name and first argument.
+        event: Event,
+        /// Why.
+        reason: String,
         /// The client.
         from: ClientId,
     },
@@ -241,6 +261,13 @@ impl Hub {
                 self.on_opened(now, client, origin);
             }
             Input::Text { client, text } => self.on_text(client, &text),
+            Input::TooLong {
+                client,
+                start,
+                reason,
+            } => self.step(client, |session, _, out| {
+                session.on_too_long(&start, reason, out)
+            }),
             Input::Closed { client, reason } => self.on_closed(client, &reason),
             Input::Publish {
                 topic,
@@ -409,6 +436,11 @@ impl Effect {
             Self::Publish { topic, event } => Output::Deliver {
                 topic,
                 event,
+                from: client,
+            },
+            Self::Unread { event, reason } => Output::Unread {
+                event,
+                reason,
                 from: client,
             },
             Self::Refused {

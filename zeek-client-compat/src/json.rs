@@ -19,9 +19,9 @@ pub use encode::{encode, encode_into};
 
 pub(crate) use decode::{decode_members, excerpt};
 pub(crate) use encode::{put_members, put_text};
-pub(crate) use quick::message as quick_message;
+pub(crate) use quick::{message as quick_message, opening};
 
-/// The most objects, arrays and separators one message may have.
+/// The most objects, arrays and separators one message may have; the limit `message_values`.
 ///
 /// A parsed object takes some hundred bytes however short its text is; this bounds what a message
 /// of full length can cost.
@@ -31,7 +31,7 @@ pub const MAX_TOKENS: usize = 1_000_000;
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
     /// More than [`MAX_TOKENS`].
-    #[error("more than {MAX_TOKENS} values")]
+    #[error("more than {MAX_TOKENS} values, the limit message_values")]
     TooMany,
     /// Not JSON, or nested deeper than 128 levels.
     #[error("{0}")]

@@ -45,7 +45,8 @@
 //! # Modules
 //!
 //! [`json`] values ⇄ text; [`message`] the four kinds of messages; `session` one client's states;
-//! [`protection`] a client's TLS settings; [`hub`] the machine that holds all clients; `io` (feature `io`, on by default) the server.
+//! `sieve` cuts messages that are too long; [`protection`] a client's TLS settings; [`hub`] the
+//! machine that holds all clients; `io` (feature `io`, on by default) the server.
 
 pub mod hub;
 #[cfg(feature = "io")]
@@ -54,3 +55,5 @@ pub mod json;
 pub mod message;
 pub mod protection;
 mod session;
+#[cfg(feature = "io")]
+mod sieve;

@@ -1,5 +1,6 @@
 //! The messages of the WebSocket protocol: subscriptions, data, ack, error (CLIENT §A2–A4).
 
+use broker_proto::zeek::Event;
 use broker_proto::{Data, Filter, Topic};
 use serde_json::Value;
 
@@ -113,6 +114,16 @@ pub struct DataMessage {
     pub topic: Topic,
     /// What.
     pub data: Data,
+}
+
+/// The event that a data message holds, as far as its name and first argument, of a text that need
+/// not go on behind those. `None` if it is not written as clients write it.
+pub(crate) fn opening(text: &str) -> Option<Event> {
+    let (name, first) = json::opening(text)?;
+    Some(Event {
+        metadata: None,
+        ..Event::new(name, vec![first])
+    })
 }
 
 /// Why a message is not a data message. The texts are stock's, with the reason behind a colon

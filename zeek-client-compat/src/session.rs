@@ -4,7 +4,8 @@ use broker_proto::topic::INTERNAL_TOPIC;
 use broker_proto::zeek::Event;
 use broker_proto::{Filter, Topic};
 
-use crate::message::{self, DataMessage, ErrorCode};
+use crate::json::ParseError;
+use crate::message::{self, DataMessage, ErrorCode, MessageError};
 
 /// WebSocket close code: the client broke a rule that is not one of framing.
 pub(crate) const POLICY_VIOLATION: u16 = 1008;
@@ -41,6 +42,8 @@ pub(crate) enum Effect {
     Close { code: u16, reason: String },
     /// Hand this to the program.
     Publish { topic: Topic, event: Event },
+    /// Tell the program of a message that was not read and begins like this.
+    Unread { event: Event, reason: String },
     /// Tell the program of what was refused for its topic.
     Refused {
         topic: Topic,
@@ -67,6 +70,21 @@ impl Session {
             Self::AwaitSubscriptions => Self::on_subscriptions(text, local, out),
             Self::Active { subscriptions } => {
                 on_data(text, local, out);
+                Self::Active { subscriptions }
+            }
+            Self::Closed => Self::Closed,
+        }
+    }
+
+    /// The same for a message of which only the start is known.
+    pub(crate) fn on_too_long(self, start: &str, reason: String, out: &mut Vec<Effect>) -> Self {
+        match self {
+            Self::AwaitSubscriptions => {
+                out.push(refusal(ErrorCode::DeserializationFailed, &reason));
+                self.close(POLICY_VIOLATION, reason, out)
+            }
+            Self::Active { subscriptions } => {
+                out.push(unread(start, reason));
                 Self::Active { subscriptions }
             }
             Self::Closed => Self::Closed,
@@ -118,9 +136,23 @@ pub(crate) fn not_an_event(reason: &str) -> String {
     format!("failed to create Zeek event: {reason}")
 }
 
+/// Who waits for an answer understands one, and no error message (CLIENT §A8); whoever sent something
+/// else gets that.
+fn unread(start: &str, reason: String) -> Effect {
+    if let Some(event) = message::opening(start) {
+        return Effect::Unread { event, reason };
+    }
+    let context = format!("failed to decode JSON object: {reason}");
+    refusal(ErrorCode::DeserializationFailed, &context)
+}
+
 fn on_data(text: &str, local: &Local<'_>, out: &mut Vec<Effect>) {
     let message = match DataMessage::parse(text) {
         Ok(message) => message,
+        Err(MessageError::Syntax(error @ ParseError::TooMany)) => {
+            out.push(unread(text, error.to_string()));
+            return;
+        }
         Err(error) => {
             out.push(refusal(
                 ErrorCode::DeserializationFailed,

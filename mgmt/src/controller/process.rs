@@ -364,6 +364,15 @@ impl ControllerProcess {
             hub::Output::Deliver { topic, event, from } => {
                 self.on_client_event(now, topic, event, from);
             }
+            hub::Output::Unread {
+                event,
+                reason,
+                from,
+            } => {
+                if self.admits(now, Asker::Client(from), &event) {
+                    self.refuse(now, &event, from, &reason);
+                }
+            }
             hub::Output::Refused {
                 topic,
                 event,
@@ -392,7 +401,7 @@ impl ControllerProcess {
         }
         let request = match ControllerRequest::try_from(event.clone()) {
             Ok(request) => request,
-            Err(error) => return self.refuse(now, &event, client, &error),
+            Err(error) => return self.refuse(now, &event, client, &error.to_string()),
         };
         info!(event = request.event_name(), client = client.0, "rx");
         if let ControllerRequest::GetInstances { .. } = request
@@ -416,9 +425,9 @@ impl ControllerProcess {
 
     /// A request that says which answer it waits for gets that answer, with the reason; anything
     /// else an error message (CLIENT §A8).
-    fn refuse(&mut self, now: Instant, event: &Event, client: ClientId, error: &EventError) {
+    fn refuse(&mut self, now: Instant, event: &Event, client: ClientId, error: &str) {
         // It may name the event, which may be as long as a message.
-        let error = cut(&error.to_string()).to_owned();
+        let error = cut(error).to_owned();
         warn!(client = client.0, error, "request refused");
         let text = format!("refused a client's {}: {error}", cut(&event.name));
         self.log(Record::warning(text));

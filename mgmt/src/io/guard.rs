@@ -92,6 +92,7 @@ pub(super) fn server(limits: &Limits) -> server::Limits {
         stranger_bytes: size(limits.stranger_bytes),
         greeting: limits.tls(),
         message: size(limits.message_bytes),
+        skipped: size(limits.skipped_bytes),
         outbox_messages: size(limits.client_outbox_messages),
         outbox_bytes: size(limits.client_outbox_bytes),
         all_outboxes_bytes: size(limits.all_outboxes_bytes),

@@ -197,13 +197,30 @@ fn a_controller_without_agents_says_what_is_wrong_in_stocks_words() {
         CONTROLLER_SCRIPT.to_owned(),
         "Management::Controller::auto_assign_broker_ports=F".to_owned(),
     ];
+    let flags = ["--limit", "message_bytes=65536"].map(str::to_owned);
     let tree = Tree::start_without_agent(&Options {
+        flags: flags.into(),
         args,
         ..Options::default()
     })
     .unwrap();
     ALONE.iter().for_each(|case| case.check(&tree));
+    a_configuration_that_is_too_long_is_refused_in_words_that_the_client_shows(&tree);
     tree.stop().unwrap();
+}
+
+/// Not stock's, which has no such limit (API §16).
+fn a_configuration_that_is_too_long_is_refused_in_words_that_the_client_shows(tree: &Tree) {
+    let nodes = (0..200).map(|n| format!("[n{n}]\ninstance = i\nrole = worker\n"));
+    let file = format!("[instances]\ni\n{}", nodes.collect::<String>());
+    let path = tree.write("long.ini", &file).unwrap();
+    let args = ["stage-config".as_ref(), path.as_os_str()];
+    let done = tree.client(&args).unwrap();
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let printed: Value = serde_json::from_str(&done.stdout).unwrap();
+    let error = printed["errors"][0].as_str().unwrap();
+    assert!(error.starts_with("Message too big: "), "{error}");
+    assert!(error.ends_with(" bytes, message_bytes is 65536"), "{error}");
 }
 
 #[test]

@@ -404,7 +404,8 @@ impl Ours for OurController {
                 Output::WebSocket(
                     hub::Output::Close { .. }
                     | hub::Output::Deliver { .. }
-                    | hub::Output::Refused { .. },
+                    | hub::Output::Refused { .. }
+                    | hub::Output::Unread { .. },
                 )
                 | Output::Log(_)
                 | Output::Audited(_)

@@ -403,6 +403,57 @@ fn client_is_known_by_where_it_comes_from_until_it_is_gone() {
     assert_eq!(hub.client(client), None);
 }
 
+#[test]
+fn a_message_that_is_too_long_is_told_by_what_it_begins_with() {
+    let (mut hub, now) = hub();
+    let a = subscribed(&mut hub, now, 0, SUBSCRIBE);
+    let reason = "Message too big: 9 bytes, message_bytes is 8";
+    let too_long = |start: &str| Input::TooLong {
+        client: a,
+        start: start.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let id = PING.find(r#""r1"}"#).unwrap() + 5;
+    let reordered = format!(r#"{{"type":"data-message","topic":"x",{}"#, &PING[1..id]);
+    for start in [PING, &PING[..id], &reordered] {
+        hub.handle(now, too_long(start));
+        let unread = Output::Unread {
+            event: ping(),
+            reason: reason.to_owned(),
+            from: a,
+        };
+        assert_eq!(drain(&mut hub), [unread], "{start}");
+    }
+    let context = format!("failed to decode JSON object: {reason}");
+    for start in ["", "x", "[", "{\"@data-type\":\"vector\"", &PING[..id - 1]] {
+        hub.handle(now, too_long(start));
+        let error = error("deserialization_failed", &context);
+        assert_eq!(drain(&mut hub), [send(a, &error)], "{start}");
+    }
+    hub.handle(now, text(a, PING));
+    let [Output::Deliver { .. }] = &drain(&mut hub)[..] else {
+        panic!("it does not go on");
+    };
+}
+
+#[test]
+fn a_request_with_too_many_values_is_known_by_its_start() {
+    let (mut hub, now) = hub();
+    let a = subscribed(&mut hub, now, 0, SUBSCRIBE);
+    let many = format!(
+        r#"{{"@data-type":"string","data":"r1"}},[{}]"#,
+        "{},".repeat(1 << 20)
+    );
+    let request = PING.replace(r#"{"@data-type": "string", "data": "r1"}"#, &many);
+    hub.handle(now, text(a, &request));
+    let unread = Output::Unread {
+        event: ping(),
+        reason: "more than 1000000 values, the limit message_values".to_owned(),
+        from: a,
+    };
+    assert_eq!(drain(&mut hub), [unread]);
+}
+
 fn hub() -> (Hub, Instant) {
     (Hub::new(options()), start())
 }

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::hub::{ClientId, Input, Output};
+use crate::sieve::Longest;
 
 pub use counters::Counters;
 
@@ -35,6 +36,7 @@ mod counters;
 mod door;
 mod outbox;
 mod seats;
+mod sifted;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -68,8 +70,12 @@ pub struct Limits {
     pub stranger_bytes: usize,
     /// From accept to the end of the TLS handshake.
     pub greeting: Duration,
-    /// The longest message of a client in bytes; a longer one closes its socket with 1009.
+    /// The longest message of a client in bytes; a longer one is skipped and answered with an error,
+    /// but as first message it closes the socket with 1009.
     pub message: usize,
+    /// How many bytes of such messages one client may send in all; beyond that its socket is closed
+    /// with 1009.
+    pub skipped: usize,
     /// How many messages may wait for one client; one more closes its socket with 1008.
     pub outbox_messages: usize,
     /// How many bytes may wait for one client. A single longer message may wait alone.
@@ -97,6 +103,14 @@ impl Limits {
         }
     }
 
+    /// What is cut of a client's messages.
+    fn longest(&self) -> Longest {
+        Longest {
+            message: self.message,
+            skipped: self.skipped,
+        }
+    }
+
     /// A gate for a server with these limits.
     #[must_use]
     pub fn gate(&self) -> Gate {
@@ -114,6 +128,7 @@ impl Default for Limits {
             stranger_bytes: 64 * 1024,
             greeting: Duration::from_secs(10),
             message: 16 * 1024 * 1024,
+            skipped: 256 * 1024 * 1024,
             outbox_messages: 1024,
             outbox_bytes: 16 * 1024 * 1024,
             all_outboxes_bytes: 32 * 1024 * 1024,
@@ -220,7 +235,7 @@ impl Server {
     }
 
     /// Does what the hub orders. Never waits: what a client does not read is queued up to
-    /// [`Limits`], then the client is closed. [`Output::Deliver`] is for the program.
+    /// [`Limits`], then the client is closed. What clients sent is for the program.
     pub fn apply(&mut self, output: Output) {
         match output {
             Output::Send { client, text } => self.order(client, Order::Send(text)),
@@ -229,7 +244,7 @@ impl Server {
                 code,
                 reason,
             } => self.order(client, Order::Close { code, reason }),
-            Output::Deliver { .. } | Output::Refused { .. } => {}
+            Output::Deliver { .. } | Output::Refused { .. } | Output::Unread { .. } => {}
         }
     }
 
@@ -254,6 +269,15 @@ impl Server {
                 }
             }
             Some(News::Text { client, text }) => Input::Text { client, text },
+            Some(News::TooLong {
+                client,
+                start,
+                reason,
+            }) => Input::TooLong {
+                client,
+                start,
+                reason,
+            },
             Some(News::Closed { client, reason }) => {
                 self.clients.remove(&client);
                 Input::Closed { client, reason }
@@ -330,6 +354,11 @@ enum News {
         client: ClientId,
         text: String,
     },
+    TooLong {
+        client: ClientId,
+        start: String,
+        reason: String,
+    },
     Closed {
         client: ClientId,
         reason: String,
@@ -376,6 +405,8 @@ impl Reception {
     async fn converse(&self, upgraded: Upgraded, client: ClientId, outbox: OutboxReader) -> String {
         let connection = socket::Connection {
             socket: socket::open(upgraded, &self.limits).await,
+            received: 0,
+            longest: self.limits.longest(),
             client,
             outbox,
             news: self.news.clone(),

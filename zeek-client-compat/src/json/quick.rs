@@ -50,6 +50,40 @@ pub(crate) fn message(text: &str) -> Option<(Topic, Data)> {
     input.rest.is_empty().then_some((topic?, data?))
 }
 
+/// Name and first argument of the event that a data message begins with; what follows need not be
+/// there.
+pub(crate) fn opening(text: &str) -> Option<(String, Data)> {
+    let mut input = Input {
+        rest: text.trim_start_matches(BLANKS),
+    };
+    input.take(b'{')?;
+    loop {
+        match &*input.key()? {
+            "type" | "topic" => input.string()?,
+            "@data-type" => break,
+            _ => return None,
+        };
+        input.take(b',')?;
+    }
+    // Format and kind of the message, then the event (CLIENT §A6).
+    input.enter_vector()?;
+    for _ in 0..2 {
+        input.value(0)?;
+        input.take(b',')?;
+    }
+    input.take(b'{')?;
+    input.key().filter(|key| key == "@data-type")?;
+    input.enter_vector()?;
+    let Data::String(name) = input.value(0)? else {
+        return None;
+    };
+    input.take(b',')?;
+    input.take(b'{')?;
+    input.key().filter(|key| key == "@data-type")?;
+    input.enter_vector()?;
+    Some((name.to_str()?.to_owned(), input.value(0)?))
+}
+
 /// What JSON allows between its parts.
 const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
@@ -72,6 +106,14 @@ impl<'a> Input<'a> {
         self.take(b',')?;
         self.key().filter(|key| key == "data")?;
         self.data(&type_name, depth)
+    }
+
+    /// From the type's name to the first element.
+    fn enter_vector(&mut self) -> Option<()> {
+        self.string().filter(|name| name == "vector")?;
+        self.take(b',')?;
+        self.key().filter(|key| key == "data")?;
+        self.take(b'[')
     }
 
     fn data(&mut self, type_name: &str, depth: usize) -> Option<Data> {

@@ -117,6 +117,7 @@ impl ControllerProcess {
         let opened = match &input {
             hub::Input::Opened { client, .. } => Some(*client),
             hub::Input::Text { .. }
+            | hub::Input::TooLong { .. }
             | hub::Input::Closed { .. }
             | hub::Input::Publish { .. }
             | hub::Input::Reject { .. }

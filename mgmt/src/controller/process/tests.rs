@@ -297,13 +297,24 @@ impl Rig {
 
     /// A client publishes an event as zeek-client does.
     fn sends(&mut self, client: u64, event: &str, args: &str) {
+        self.sends_with(client, event, args, |text| text);
+    }
+
+    /// The same with a change to the text.
+    fn sends_with(
+        &mut self,
+        client: u64,
+        event: &str,
+        args: &str,
+        change: impl FnOnce(String) -> String,
+    ) {
         let mut text =
             r#"{"@data-type":"vector","data":[{"@data-type":"count","data":1},"#.to_owned();
         text.push_str(r#"{"@data-type":"count","data":1},"#);
         let name = format!(r#"S"Management::Controller::API::{event}""#);
         write!(text, "{}", long(&format!("V[{name},V[{args}]]"))).unwrap();
         text.push_str(r#"],"topic":"zeek/management/controller","type":"data-message"}"#);
-        let client = ClientId(client);
+        let (client, text) = (ClientId(client), change(text));
         self.input(hub::Input::Text { client, text });
     }
 
@@ -346,7 +357,9 @@ fn long(text: &str) -> String {
                 open.push("]}");
             }
             ('T', _) if !in_string => out.push_str(TRUE),
-            ('N', _) if !in_string => out.push_str(r#"{"@data-type":"none","data":{}}"#),
+            ('N', next) if !in_string && next != Some(&'O') => {
+                out.push_str(r#"{"@data-type":"none","data":{}}"#)
+            }
             ('[', _) if !in_string => {
                 out.push('[');
                 open.push("]");

@@ -194,7 +194,9 @@ impl World {
                     self.news(who, client, News::Closed(client, "told to go"));
                 }
             }
-            hub::Output::Deliver { .. } | hub::Output::Refused { .. } => {
+            hub::Output::Deliver { .. }
+            | hub::Output::Refused { .. }
+            | hub::Output::Unread { .. } => {
                 panic!("the process keeps these to itself")
             }
         }

@@ -18,8 +18,11 @@ pub struct Counters {
     pub unread: u64,
     /// Clients closed because they did not answer a ping.
     pub silent: u64,
-    /// Clients closed because of what they sent: no frames, no UTF-8, or too long a message.
+    /// Clients closed because of what they sent: no frames, no UTF-8, or too many bytes of messages
+    /// that are too long.
     pub malformed: u64,
+    /// Messages that were too long and were skipped.
+    pub skipped: u64,
 }
 
 /// Counters that tasks share.
@@ -31,6 +34,7 @@ pub(super) struct Tally {
     unread: AtomicU64,
     silent: AtomicU64,
     malformed: AtomicU64,
+    skipped: AtomicU64,
 }
 
 /// What to count.
@@ -41,6 +45,7 @@ pub(super) enum Count {
     Unread,
     Silent,
     Malformed,
+    Skipped,
 }
 
 impl Tally {
@@ -56,6 +61,7 @@ impl Tally {
             Count::Unread => &self.unread,
             Count::Silent => &self.silent,
             Count::Malformed => &self.malformed,
+            Count::Skipped => &self.skipped,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -69,6 +75,7 @@ impl Tally {
             unread: read(&self.unread),
             silent: read(&self.silent),
             malformed: read(&self.malformed),
+            skipped: read(&self.skipped),
         }
     }
 }

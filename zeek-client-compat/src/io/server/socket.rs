@@ -16,12 +16,14 @@ use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
 use super::counters::{Count, Tally};
 use super::outbox::{Order, OutboxReader};
+use super::sifted::Sifted;
 use super::{Limits, News};
 use crate::hub::ClientId;
 use crate::session::{GOING_AWAY, POLICY_VIOLATION, TERMINATING};
+use crate::sieve::{Cut, Longest, START, Verdict};
 
 /// A client's WebSocket.
-pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
+pub(super) type Socket = WebSocketStream<Sifted<TokioIo<Upgraded>>>;
 
 /// The WebSocket on a connection whose upgrade is done.
 pub(super) async fn open(upgraded: Upgraded, limits: &Limits) -> Socket {
@@ -30,12 +32,16 @@ pub(super) async fn open(upgraded: Upgraded, limits: &Limits) -> Socket {
         .max_frame_size(Some(limits.message))
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER);
-    WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await
+    let sifted = Sifted::new(TokioIo::new(upgraded), limits.longest());
+    WebSocketStream::from_raw_socket(sifted, Role::Server, Some(config)).await
 }
 
 /// What one client's task works with.
 pub(super) struct Connection {
     pub(super) socket: Socket,
+    /// Texts of the client, those included that were cut.
+    pub(super) received: u64,
+    pub(super) longest: Longest,
     pub(super) client: ClientId,
     pub(super) outbox: OutboxReader,
     pub(super) news: mpsc::Sender<News>,
@@ -165,6 +171,11 @@ impl Connection {
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
             Message::Close(frame) => return Err(self.take_leave(frame).await),
         };
+        let number = self.received;
+        self.received += 1;
+        if let Some(cut) = self.socket.get_mut().cut(number) {
+            return self.on_cut(cut, &bytes).await;
+        }
         let Ok(text) = String::from_utf8(bytes.into()) else {
             return Err(End::malformed(NOT_UTF8, "Invalid frame payload data"));
         };
@@ -172,9 +183,39 @@ impl Connection {
             client: self.client,
             text,
         };
-        // Waiting here is what slows down a client that sends faster than the hub can take it.
-        let sent = self.news.send(text).await;
-        sent.map_err(|_| End::close(GOING_AWAY, TERMINATING))
+        self.tell(text).await
+    }
+
+    /// A message is too long: what it begins with may say whose answer it waits for.
+    async fn on_cut(&mut self, cut: Cut, start: &[u8]) -> Result<(), End> {
+        let bytes = cut.bytes;
+        let reason = match cut.verdict {
+            Verdict::Ends if cut.message > 0 => {
+                let skipped = self.longest.skipped;
+                format!("Message too big: {bytes} bytes, skipped_bytes is {skipped}")
+            }
+            Verdict::Ends | Verdict::GoesOn => {
+                let message = self.longest.message;
+                format!("Message too big: {bytes} bytes, message_bytes is {message}")
+            }
+        };
+        if cut.verdict == Verdict::Ends {
+            return Err(End::malformed(TOO_BIG, reason));
+        }
+        self.tally.add(Count::Skipped);
+        let start = start.get(..START).unwrap_or(start);
+        self.tell(News::TooLong {
+            client: self.client,
+            start: String::from_utf8_lossy(start).into_owned(),
+            reason,
+        })
+        .await
+    }
+
+    /// Waiting here is what slows down a client that sends faster than the hub can take it.
+    async fn tell(&mut self, news: News) -> Result<(), End> {
+        let told = self.news.send(news).await;
+        told.map_err(|_| End::close(GOING_AWAY, TERMINATING))
     }
 
     /// Writes messages with one system call if they fit. A client that does not read is given up

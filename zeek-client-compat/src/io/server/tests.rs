@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::hub::{Hub, Options};
 
+mod long;
 mod strangers;
 
 const SUBSCRIBE: &str = r#"["zeek/management/controller"]"#;
@@ -464,6 +465,12 @@ fn echo(mut server: Server) -> (mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
                         origin,
                     };
                     hub.handle(Instant::now().into_std(), publish);
+                } else if let Output::Unread { from, reason, .. } = output {
+                    let reject = Input::Reject {
+                        client: from,
+                        reason,
+                    };
+                    hub.handle(Instant::now().into_std(), reject);
                 } else {
                     server.apply(output);
                 }

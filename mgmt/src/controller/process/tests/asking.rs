@@ -42,6 +42,58 @@ fn what_is_no_request_counts_as_well() {
 }
 
 #[test]
+fn a_request_that_is_too_long_is_answered_in_the_name_of_the_limit() {
+    let mut rig = Rig::with_clients(&[1, 2]);
+    let request = "Management::Controller::API::stage_configuration_request";
+    let start = format!(
+        r#"{{"@data-type": "vector", "data": [{{"@data-type": "count", "data": 1}}, {{"@data-type": "count", "data": 1}}, {{"@data-type": "vector", "data": [{{"@data-type": "string", "data": "{request}"}}, {{"@data-type": "vector", "data": [{{"@data-type": "string", "data": "r"}}, {{"@data"#
+    );
+    let reason = "Message too big: 67108864 bytes, message_bytes is 16777216";
+    let client = ClientId(1);
+    rig.input(hub::Input::TooLong {
+        client,
+        start,
+        reason: reason.into(),
+    });
+    refused_in_the_name_of(reason, &mut rig);
+}
+
+#[test]
+fn a_configuration_of_a_hundred_thousand_nodes_is_refused_in_the_name_of_the_limit() {
+    let mut rig = Rig::with_clients(&[1, 2]);
+    let args = r#"S"r",V[S"c",E[],E[NODES]]"#;
+    let node = long(r#"V[S"n",S"i",N]"#);
+    let nodes = format!("{node},").repeat(99_999) + &node;
+    rig.sends_with(1, "stage_configuration_request", args, |text| {
+        text.replace("NODES", &nodes)
+    });
+    let reason = "more than 1000000 values, the limit message_values";
+    refused_in_the_name_of(reason, &mut rig);
+}
+
+/// The first client's request `r` to stage something was; nobody else hears of it, and it goes on.
+fn refused_in_the_name_of(reason: &str, rig: &mut Rig) {
+    let sent = rig.sent();
+    let [(1, answer)] = &sent[..] else {
+        panic!("{} answers", sent.len());
+    };
+    let failed = r#"{"@data-type":"boolean","data":false}"#;
+    let result = format!(r#"V[S"r",{failed},N,N,S"{reason}",N]"#);
+    let results = long(&format!(r#"V[S"r",V[{result}]]"#));
+    let name = "Management::Controller::API::stage_configuration_response";
+    assert!(
+        answer.contains(name) && answer.contains(&results),
+        "{answer}"
+    );
+    let refused = Outcome::Refused {
+        reason: reason.to_owned(),
+    };
+    assert_eq!(outcomes(rig), [&refused]);
+    rig.sends(1, "get_instances_request", r#"S"next""#);
+    assert_eq!(rig.sent().len(), 3);
+}
+
+#[test]
 fn one_client_cannot_fill_the_table_of_open_requests() {
     let limits = Limits {
         open_requests: 2,
