@@ -124,6 +124,12 @@ pub fn session(input: &[u8]) {
             reason: "too long".to_owned(),
         };
         hub.handle(start, cut);
+        let unsent = hub::Input::Unsent {
+            client: other,
+            start: line.to_owned(),
+            reason: "too much".to_owned(),
+        };
+        hub.handle(start, unsent);
         let mut relayed = Vec::new();
         while let Some(output) = hub.poll_output() {
             match output {
@@ -145,6 +151,9 @@ pub fn session(input: &[u8]) {
                 }
                 hub::Output::Unread { event, from, .. } => {
                     assert_eq!((event.args.len(), from), (1, client));
+                }
+                hub::Output::Unsent { event, to, .. } => {
+                    assert_eq!((event.args.len(), to), (1, other));
                 }
                 hub::Output::Close { .. } => {}
             }

@@ -387,7 +387,8 @@ impl<'a, S: Subject> Replay<'a, S> {
             }
             hub::Output::Deliver { .. }
             | hub::Output::Refused { .. }
-            | hub::Output::Unread { .. } => {}
+            | hub::Output::Unread { .. }
+            | hub::Output::Unsent { .. } => {}
         }
     }
 

@@ -86,6 +86,15 @@ pub enum Input {
         /// How long it is, and how long it may be, for people.
         reason: String,
     },
+    /// A message to a client was not sent: there is no room for it behind those that wait.
+    Unsent {
+        /// The client.
+        client: ClientId,
+        /// What it begins with.
+        start: String,
+        /// How long it is, and how much may wait, for people.
+        reason: String,
+    },
     /// A client is gone. Nothing more comes from it.
     Closed {
         /// The client.
@@ -168,6 +177,16 @@ pub enum Output {
         reason: String,
         /// The client.
         from: ClientId,
+    },
+    /// A message to a client was not sent, because there is too much of it. It begins as this event,
+    /// so the program may say something shorter instead with [`Input::Tell`].
+    Unsent {
+        /// Its name and first argument.
+        event: Event,
+        /// Why.
+        reason: String,
+        /// The client.
+        to: ClientId,
     },
     /// A client wanted to publish on a topic that it may not publish to, and was told so.
     Refused {
@@ -268,6 +287,11 @@ impl Hub {
             } => self.step(client, |session, _, out| {
                 session.on_too_long(&start, reason, out)
             }),
+            Input::Unsent {
+                client,
+                start,
+                reason,
+            } => self.on_unsent(client, &start, reason),
             Input::Closed { client, reason } => self.on_closed(client, &reason),
             Input::Publish {
                 topic,
@@ -334,6 +358,16 @@ impl Hub {
     fn on_closed(&mut self, client: ClientId, reason: &str) {
         if self.clients.remove(&client).is_some() {
             info!(%client, reason, "client left");
+        }
+    }
+
+    fn on_unsent(&mut self, client: ClientId, start: &str, reason: String) {
+        match message::opening(start) {
+            Some(event) if self.clients.contains_key(&client) => {
+                let to = client;
+                self.outputs.push_back(Output::Unsent { event, reason, to });
+            }
+            Some(_) | None => debug!(%client, reason, "message not sent"),
         }
     }
 

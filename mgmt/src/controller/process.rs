@@ -373,6 +373,7 @@ impl ControllerProcess {
                     self.refuse(now, &event, from, &reason);
                 }
             }
+            hub::Output::Unsent { event, reason, to } => self.on_unsent(now, &event, &reason, to),
             hub::Output::Refused {
                 topic,
                 event,

@@ -405,7 +405,8 @@ impl Ours for OurController {
                     hub::Output::Close { .. }
                     | hub::Output::Deliver { .. }
                     | hub::Output::Refused { .. }
-                    | hub::Output::Unread { .. },
+                    | hub::Output::Unread { .. }
+                    | hub::Output::Unsent { .. },
                 )
                 | Output::Log(_)
                 | Output::Audited(_)

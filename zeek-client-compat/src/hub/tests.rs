@@ -437,6 +437,29 @@ fn a_message_that_is_too_long_is_told_by_what_it_begins_with() {
 }
 
 #[test]
+fn a_message_that_was_not_sent_is_told_by_what_it_begins_with() {
+    let (mut hub, now) = hub();
+    let a = subscribed(&mut hub, now, 0, SUBSCRIBE);
+    let unsent = |start: &str| Input::Unsent {
+        client: a,
+        start: start.to_owned(),
+        reason: "too much".to_owned(),
+    };
+    hub.handle(now, unsent(&PING_OUT[..PING_OUT.len() - 6]));
+    let told = Output::Unsent {
+        event: ping(),
+        reason: "too much".to_owned(),
+        to: a,
+    };
+    assert_eq!(drain(&mut hub), [told]);
+    hub.handle(now, unsent(&ack(0)));
+    let reason = "left".to_owned();
+    hub.handle(now, Input::Closed { client: a, reason });
+    hub.handle(now, unsent(PING_OUT));
+    assert_eq!(drain(&mut hub), []);
+}
+
+#[test]
 fn a_request_with_too_many_values_is_known_by_its_start() {
     let (mut hub, now) = hub();
     let a = subscribed(&mut hub, now, 0, SUBSCRIBE);

@@ -1,6 +1,6 @@
 //! The WebSocket server: one port for cleartext and TLS, one task per client (CLIENT §A1, §A9, §A10).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::hub::{ClientId, Input, Output};
-use crate::sieve::Longest;
+use crate::sieve::{Longest, START};
 
 pub use counters::Counters;
 
@@ -78,7 +78,8 @@ pub struct Limits {
     pub skipped: usize,
     /// How many messages may wait for one client; one more closes its socket with 1008.
     pub outbox_messages: usize,
-    /// How many bytes may wait for one client. A single longer message may wait alone.
+    /// How many bytes may wait for one client. A single longer message may wait alone; one of more
+    /// than 4 KiB that has no room is not sent.
     pub outbox_bytes: usize,
     /// How many bytes may wait for all clients together; one message more, and whoever is furthest
     /// behind is closed with 1008. A text that waits for several counts for each of them.
@@ -147,6 +148,8 @@ pub struct Server {
     local: SocketAddr,
     news: mpsc::Receiver<News>,
     clients: BTreeMap<ClientId, Client>,
+    /// What the hub is to hear of next.
+    unsent: VecDeque<Input>,
     all_outboxes_bytes: usize,
     gate: Gate,
     tally: Arc<Tally>,
@@ -212,6 +215,7 @@ impl Server {
             local,
             news,
             clients: BTreeMap::new(),
+            unsent: VecDeque::new(),
             all_outboxes_bytes,
             gate,
             tally,
@@ -235,21 +239,38 @@ impl Server {
     }
 
     /// Does what the hub orders. Never waits: what a client does not read is queued up to
-    /// [`Limits`], then the client is closed. What clients sent is for the program.
+    /// [`Limits`], then [`Input::Unsent`] tells of what is long, and for the rest the client is
+    /// closed. What clients sent is for the program.
     pub fn apply(&mut self, output: Output) {
         match output {
-            Output::Send { client, text } => self.order(client, Order::Send(text)),
+            Output::Send { client, text } => match self.excess(client, text.len()) {
+                Some(reason) => {
+                    self.tally.add(Count::Unsent);
+                    self.unsent.push_back(Input::Unsent {
+                        client,
+                        start: text.chars().take(START).collect(),
+                        reason,
+                    });
+                }
+                None => self.order(client, Order::Send(text)),
+            },
             Output::Close {
                 client,
                 code,
                 reason,
             } => self.order(client, Order::Close { code, reason }),
-            Output::Deliver { .. } | Output::Refused { .. } | Output::Unread { .. } => {}
+            Output::Deliver { .. }
+            | Output::Refused { .. }
+            | Output::Unread { .. }
+            | Output::Unsent { .. } => {}
         }
     }
 
     /// What clients did next. Cancel safe.
     pub async fn next(&mut self) -> Input {
+        if let Some(unsent) = self.unsent.pop_front() {
+            return unsent;
+        }
         match self.news.recv().await {
             Some(News::Opened {
                 client,
@@ -316,11 +337,38 @@ impl Server {
         }
     }
 
+    /// Why a long message cannot be queued for a client, if it cannot: other clients do not go for
+    /// it, nor does this one, whoever asked for it.
+    fn excess(&self, client: ClientId, len: usize) -> Option<String> {
+        let outbox = &self.clients.get(&client)?.outbox;
+        if len <= NOTICE {
+            return None;
+        }
+        let (waiting, most) = (outbox.waiting(), outbox.max_bytes());
+        if waiting > 0 && waiting.saturating_add(len) > most {
+            return Some(format!(
+                "too long: {len} bytes behind {waiting} that are not read yet, \
+                 client_outbox_bytes is {most}"
+            ));
+        }
+        let most = self.all_outboxes_bytes;
+        if len > most && self.waiting() > 0 {
+            return Some(format!(
+                "too long: {len} bytes while other clients read theirs, all_outboxes_bytes is {most}"
+            ));
+        }
+        None
+    }
+
+    fn waiting(&self) -> usize {
+        let waiting = self.clients.values().map(|client| client.outbox.waiting());
+        waiting.sum()
+    }
+
     /// Gives clients up, the furthest behind first, until so much more may wait.
     fn make_room(&mut self, len: usize) {
         loop {
-            let waiting = self.clients.values().map(|client| client.outbox.waiting());
-            let waiting = waiting.sum::<usize>();
+            let waiting = self.waiting();
             if waiting == 0 || waiting.saturating_add(len) <= self.all_outboxes_bytes {
                 return;
             }
@@ -464,6 +512,10 @@ async fn admit(
 
 /// How many messages of all clients may wait for the hub; the clients' sockets are not read then.
 const INBOX: usize = 16;
+
+/// A message of so many bytes is short: if not even that has room, the client goes. Longer ones may
+/// be left out, with a short one in their place.
+const NOTICE: usize = 4 * 1024;
 
 /// How long clients may take to leave at the end.
 const FINISH: Duration = Duration::from_secs(3);

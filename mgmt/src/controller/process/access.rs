@@ -118,6 +118,7 @@ impl ControllerProcess {
             hub::Input::Opened { client, .. } => Some(*client),
             hub::Input::Text { .. }
             | hub::Input::TooLong { .. }
+            | hub::Input::Unsent { .. }
             | hub::Input::Closed { .. }
             | hub::Input::Publish { .. }
             | hub::Input::Reject { .. }

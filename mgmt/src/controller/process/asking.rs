@@ -6,7 +6,7 @@ use broker_proto::Data;
 use broker_proto::peering;
 use broker_proto::zeek::Event;
 use tracing::{info, warn};
-use zeek_client_compat::hub;
+use zeek_client_compat::hub::{self, ClientId};
 
 use super::{ControllerInput, ControllerProcess, Output, refusal};
 use crate::api::CONTROLLER_TOPIC;
@@ -92,6 +92,22 @@ impl ControllerProcess {
             }
             (Asker::Peer(_), Some(_) | None) => {}
         }
+    }
+
+    /// An answer is too much for what a client has not read yet. It gets a short one instead, whether
+    /// it asked or not: those who did not tell answers apart by the id.
+    pub(super) fn on_unsent(&mut self, now: Instant, event: &Event, reason: &str, to: ClientId) {
+        warn!(client = to.0, event = %cut(&event.name), reason, "not sent");
+        let request = event.name.strip_suffix("_response");
+        let request = request.map(|name| format!("{name}_request"));
+        let response = request
+            .zip(reqid(event))
+            .and_then(|(request, reqid)| ControllerResponse::refusal(&request, reqid, reason));
+        // Another client's request: it has been seen by whom it was for.
+        let Some(response) = response else { return };
+        let text = format!("the answer to client {to} was not sent: {reason}");
+        self.log(Record::warning(text));
+        self.answer_only(now, Asker::Client(to), Some(response), String::new());
     }
 
     /// Hands a request to the controller.

@@ -196,7 +196,8 @@ impl World {
             }
             hub::Output::Deliver { .. }
             | hub::Output::Refused { .. }
-            | hub::Output::Unread { .. } => {
+            | hub::Output::Unread { .. }
+            | hub::Output::Unsent { .. } => {
                 panic!("the process keeps these to itself")
             }
         }

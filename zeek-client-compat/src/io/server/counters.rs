@@ -23,6 +23,9 @@ pub struct Counters {
     pub malformed: u64,
     /// Messages that were too long and were skipped.
     pub skipped: u64,
+    /// Messages that were not sent, because too much of the same client's, or of all clients', was
+    /// not read yet.
+    pub unsent: u64,
 }
 
 /// Counters that tasks share.
@@ -35,6 +38,7 @@ pub(super) struct Tally {
     silent: AtomicU64,
     malformed: AtomicU64,
     skipped: AtomicU64,
+    unsent: AtomicU64,
 }
 
 /// What to count.
@@ -46,6 +50,7 @@ pub(super) enum Count {
     Silent,
     Malformed,
     Skipped,
+    Unsent,
 }
 
 impl Tally {
@@ -62,6 +67,7 @@ impl Tally {
             Count::Silent => &self.silent,
             Count::Malformed => &self.malformed,
             Count::Skipped => &self.skipped,
+            Count::Unsent => &self.unsent,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -76,6 +82,7 @@ impl Tally {
             silent: read(&self.silent),
             malformed: read(&self.malformed),
             skipped: read(&self.skipped),
+            unsent: read(&self.unsent),
         }
     }
 }

@@ -79,6 +79,11 @@ impl Outbox {
         self.shared.bytes.load(Ordering::Relaxed)
     }
 
+    /// How many may be.
+    pub(super) fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
     /// Makes the task give up, whatever it is doing.
     pub(super) fn overflow(&self) {
         self.shared.overflow.notify_one();

@@ -71,6 +71,37 @@ fn a_configuration_of_a_hundred_thousand_nodes_is_refused_in_the_name_of_the_lim
     refused_in_the_name_of(reason, &mut rig);
 }
 
+#[test]
+fn an_answer_that_has_no_room_is_replaced_by_one_that_says_so() {
+    let mut rig = Rig::with_clients(&[1, 2]);
+    let start = |name: &str| {
+        let event = format!(r#"S"Management::Controller::API::{name}",V[S"r",V["#);
+        let count = r#"{"@data-type":"count","data":1}"#;
+        format!(
+            r#"{{"type":"data-message","topic":"zeek/management/controller","@data-type":"vector","data":[{count},{count},{{"@data-type":"vector","data":[{}"#,
+            long(&event)
+        )
+    };
+    for name in ["get_nodes_response", "stage_configuration_request"] {
+        rig.input(hub::Input::Unsent {
+            client: ClientId(2),
+            start: start(name),
+            reason: "too long: client_outbox_bytes is 7".into(),
+        });
+    }
+    let sent = rig.sent();
+    let [(2, answer)] = &sent[..] else {
+        panic!("{sent:?}");
+    };
+    let failed = r#"{"@data-type":"boolean","data":false}"#;
+    let result = format!(r#"V[S"r",{failed},N,N,S"too long: client_outbox_bytes is 7",N]"#);
+    let results = long(&format!(r#"V[S"r",V[{result}]]"#));
+    assert!(
+        answer.contains("get_nodes_response") && answer.contains(&results),
+        "{answer}"
+    );
+}
+
 /// The first client's request `r` to stage something was; nobody else hears of it, and it goes on.
 fn refused_in_the_name_of(reason: &str, rig: &mut Rig) {
     let sent = rig.sent();

@@ -95,6 +95,52 @@ async fn who_announces_a_long_message_and_sends_nothing_is_given_up_as_everybody
     assert!(heard.len() <= 1, "{heard:?} of {id}");
 }
 
+#[tokio::test]
+async fn a_long_message_without_room_is_left_out_and_the_client_stays() {
+    let limits = Limits {
+        outbox_bytes: 10_000,
+        all_outboxes_bytes: 20_000,
+        ..Limits::default()
+    };
+    let mut server = server(limits).await;
+    let (mut client, id) = subscribed(&mut server).await;
+    let (mut other, other_id) = subscribed(&mut server).await;
+    // Nothing is written before this task waits.
+    let send = |server: &mut Server, client, len| {
+        let text = "x".repeat(len).into();
+        server.apply(Output::Send { client, text });
+    };
+    send(&mut server, id, 9_000);
+    send(&mut server, id, 5_000);
+    send(&mut server, id, 1_000);
+    send(&mut server, other_id, 20_001);
+    for (client, problem) in [
+        (
+            id,
+            "5000 bytes behind 9000 that are not read yet, client_outbox_bytes is 10000",
+        ),
+        (
+            other_id,
+            "20001 bytes while other clients read theirs, all_outboxes_bytes is 20000",
+        ),
+    ] {
+        let unsent = Input::Unsent {
+            client,
+            start: "x".repeat(1024),
+            reason: format!("too long: {problem}"),
+        };
+        assert_eq!(server.next().await, unsent);
+    }
+    assert_eq!(client.text().await.len(), 9_000);
+    assert_eq!(client.text().await.len(), 1_000);
+    // Without others it may be as long as it likes.
+    for (reader, id) in [(&mut client, id), (&mut other, other_id)] {
+        send(&mut server, id, 20_001);
+        assert_eq!(reader.text().await.len(), 20_001);
+    }
+    assert_eq!(server.counters().unsent, 2);
+}
+
 /// A client whose first message has been read.
 async fn subscribed(server: &mut Server) -> (Client<TcpStream>, ClientId) {
     let (mut client, id) = joined(server).await;
