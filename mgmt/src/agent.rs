@@ -198,6 +198,9 @@ pub struct Agent {
     nodes: Nodes,
     /// Nodes that were ordered to end, until others of their names have started.
     ended: BTreeMap<String, Ended>,
+    /// Nodes whose orders the supervisor has not answered in time, by the ids of these orders; of
+    /// the current deployment only.
+    late_orders: BTreeMap<String, String>,
     deployment: Option<Deployment>,
     memory: Memory,
     /// Numbers deployments.
@@ -226,6 +229,7 @@ impl Agent {
             current: None,
             nodes: Nodes::default(),
             ended: BTreeMap::new(),
+            late_orders: BTreeMap::new(),
             deployment: None,
             memory: Memory::default(),
             round: 0,
@@ -254,8 +258,8 @@ impl Agent {
         self.expire_deployment(now);
         self.expire_return(now);
         self.expire_restarts(now);
-        while let Some((_, waiting)) = self.waiting.pop_expired(now) {
-            self.on_expired(now, waiting);
+        while let Some((id, waiting)) = self.waiting.pop_expired(now) {
+            self.on_expired(now, id, waiting);
         }
         let before = self.greet_again.len();
         self.greet_again.retain(|_, due| *due > now);
@@ -391,7 +395,7 @@ impl Agent {
         });
     }
 
-    fn on_expired(&mut self, now: Instant, waiting: Waiting) {
+    fn on_expired(&mut self, now: Instant, id: String, waiting: Waiting) {
         match waiting {
             Waiting::GetNodes { reqid } => {
                 self.log_timeout(&reqid);
@@ -405,14 +409,18 @@ impl Agent {
             // The deployment or restart they belong to has answered for them.
             Waiting::Create { node, round } => {
                 tracing::warn!(node, "supervisor did not answer");
-                // Its starts do not count, so its hello has to.
-                if round == self.round && self.change(&node, LocalNode::on_unanswered) == Some(true)
-                {
+                if round != self.round {
+                    return;
+                }
+                // Its starts do not count before the answer, so its hello has to.
+                if self.change(&node, LocalNode::on_unanswered) == Some(true) {
                     self.on_node_up(now, &node);
                 }
+                self.late_orders.insert(id, node);
             }
             Waiting::Restart { node, .. } => {
                 tracing::warn!(node, "supervisor did not answer");
+                self.change(&node, LocalNode::on_restart_answered);
             }
             Waiting::Destroy { node } => {
                 tracing::warn!(node, "supervisor did not answer a destroy request");

@@ -222,10 +222,14 @@ impl Agent {
     }
 
     pub(super) fn on_created(&mut self, now: Instant, id: &str, error: String) {
-        let Some(Waiting::Create { node, round }) = self.waiting.finish(id) else {
-            return;
+        let (node, is_current) = match self.waiting.finish(id) {
+            Some(Waiting::Create { node, round }) => (node, round == self.round),
+            Some(_) => return,
+            None => match self.late_orders.remove(id) {
+                Some(node) => (node, true),
+                None => return,
+            },
         };
-        let is_current = round == self.round;
         if error.is_empty() {
             if is_current {
                 self.change(&node, LocalNode::on_created);
@@ -263,13 +267,17 @@ impl Agent {
 
     /// One of the nodes was started, for which a former one of its name had to be gone.
     pub(super) fn on_node_started(&mut self, now: Instant, name: &str) {
-        if self.nodes.get(name).is_some_and(LocalNode::is_started) {
-            self.ended.remove(name);
-        }
+        let Some(node) = self.nodes.get(name).filter(|node| node.is_started()) else {
+            return;
+        };
+        let is_restarting = node.is_restarting();
+        self.ended.remove(name);
         if let Some(starting) = self.starting() {
             starting.watch.on_started(now, name);
         }
-        self.on_restarting_node_started(now, name);
+        if !is_restarting {
+            self.on_restarting_node_started(now, name);
+        }
     }
 
     /// One of the nodes will not say hello, as far as anybody can tell (API §12.2 D34).
@@ -332,6 +340,7 @@ impl Agent {
     /// First half: ask what runs.
     fn clear_for(&mut self, goal: Goal) {
         self.round += 1;
+        self.late_orders.clear();
         let status = self.ids.unique_id();
         self.deployment = Some(Deployment::AwaitStatus { status, goal });
         self.resume_deployment();

@@ -104,7 +104,15 @@ impl Agent {
                 continue;
             }
             if let Some(found) = status.nodes.get(&name) {
-                if self.change(&name, |node| node.on_found(found.pid)) == Some(true) {
+                let found = self.change(&name, |node| {
+                    let before = node.starts();
+                    let is_up = node.on_found(found.pid);
+                    (node.starts() > before, is_up)
+                });
+                if let Some((true, _)) = found {
+                    self.on_node_started(now, &name);
+                }
+                if let Some((_, true)) = found {
                     self.on_node_up(now, &name);
                 }
             } else if is_same {

@@ -39,6 +39,8 @@ pub(super) struct LocalNode {
     former: Option<Option<i64>>,
     /// It shall end and start again, and has not started yet.
     is_restarting: bool,
+    /// Orders to do so that the supervisor has not answered. What it tells of before is older.
+    restarts_asked: u32,
     /// How often the supervisor started it.
     starts: u32,
     /// As which process the last time, if that is known.
@@ -140,6 +142,7 @@ impl LocalNode {
             is_created: false,
             former: None,
             is_restarting: false,
+            restarts_asked: 0,
             starts: 0,
             pid: None,
             greeted: 0,
@@ -161,7 +164,11 @@ impl LocalNode {
     /// Whether the supervisor has taken it on is not known. `true` if it has said hello already.
     pub(super) fn on_unanswered(&mut self) -> bool {
         self.former = None;
-        !self.is_restarting && self.take_early()
+        let is_up = !self.is_restarting && self.take_early();
+        if is_up {
+            self.greeted = self.starts.saturating_add(1);
+        }
+        is_up
     }
 
     /// One that the supervisor has started once, for a former life of the agent.
@@ -197,6 +204,15 @@ impl LocalNode {
     /// The supervisor has told of a start of this node, not only of a former one.
     pub(super) fn is_started(&self) -> bool {
         self.starts > 0
+    }
+
+    pub(super) fn starts(&self) -> u32 {
+        self.starts
+    }
+
+    /// It was ordered to end and start again, and has not started yet.
+    pub(super) fn is_restarting(&self) -> bool {
+        self.is_restarting
     }
 
     /// Neither the supervisor nor, before that, the agent takes it on.
@@ -281,6 +297,11 @@ impl LocalNode {
             return false;
         }
         self.pid = pid;
+        // The life that the order ends, if it was told of only now.
+        if self.is_restarting && self.restarts_asked > 0 {
+            self.starts = self.starts.saturating_add(1);
+            return false;
+        }
         let is_expected = self.starts == 0 || self.is_restarting || self.dead.is_some();
         self.starts = self.starts.saturating_add(1);
         let is_up = self.take_early();
@@ -367,6 +388,7 @@ impl LocalNode {
     pub(super) fn on_restart(&mut self) {
         self.config.state = State::Pending;
         self.is_restarting = true;
+        self.restarts_asked = self.restarts_asked.saturating_add(1);
         self.is_early = false;
         self.is_hopeless = false;
         self.deaths = 0;
@@ -374,8 +396,15 @@ impl LocalNode {
         self.dead = None;
     }
 
+    /// The supervisor has answered an order to restart it, or will not: what it tells of from here
+    /// on comes of that.
+    pub(super) fn on_restart_answered(&mut self) {
+        self.restarts_asked = self.restarts_asked.saturating_sub(1);
+    }
+
     /// Nobody tells of its starts and deaths any more. While it is peered, it runs.
     pub(super) fn on_supervisor_lost(&mut self) {
+        self.restarts_asked = 0;
         if !self.is_linked && !self.is_refused() {
             self.config.state = State::Unknown;
         }

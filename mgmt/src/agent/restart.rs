@@ -86,6 +86,7 @@ impl Agent {
         let Some(Waiting::Restart { node, key }) = self.waiting.finish(id) else {
             return;
         };
+        self.change(&node, LocalNode::on_restart_answered);
         if done {
             return;
         }
@@ -150,8 +151,13 @@ impl Agent {
         let ending = self.nodes.get(node).and_then(LocalNode::ending);
         match (ending, missed) {
             (Some(ending), _) => format!("cluster node {node} {ending}"),
-            (None, Missed::Start) => format!("cluster node {node} was not started in time"),
-            (None, Missed::Hello) => format!("cluster node {node} did not report in time"),
+            (None, Missed::Start) if self.supervisor.is_some() => {
+                format!("cluster node {node} was not started in time")
+            }
+            // Without supervisor nobody knows whether it was started.
+            (None, Missed::Start | Missed::Hello) => {
+                format!("cluster node {node} did not report in time")
+            }
         }
     }
 

@@ -1,12 +1,13 @@
 //! What is known of nodes, by the order in which the news come (API §12.2 D36, D37).
 
+use broker_proto::zeek::ToData;
 use supervisor::api::{NodeConfig, NodeEnd, NodeStatus, SupervisorResponse};
 
 use super::super::tests::*;
 use super::super::{Input, Output};
 use super::*;
 use crate::api::agent::AgentRequest;
-use crate::model::ClusterRole;
+use crate::model::{ClusterRole, NodeOutputs};
 use crate::settings::StartOrder;
 
 #[test]
@@ -160,6 +161,70 @@ fn a_hello_that_was_put_aside_counts_when_the_supervisor_never_answers_the_order
     assert_eq!(rig.state("w1"), State::Running);
 }
 
+/// A supervisor may be stopped for longer than a request may take.
+#[test]
+fn a_node_whose_order_is_answered_late_is_known_from_then_on() {
+    for is_up_first in [false, true] {
+        let mut rig = Rig::new();
+        let nodes = vec![node("w1", ClusterRole::Worker, None)];
+        rig.deploy("r1", config("c1", nodes), status([]));
+        if is_up_first {
+            rig.node_hello("w1", peer(50));
+        }
+        rig.pass(secs(5));
+        rig.started("w1");
+        if !is_up_first {
+            assert_eq!(rig.state("w1"), State::Pending);
+            rig.node_hello("w1", peer(50));
+        }
+        assert_eq!(rig.state("w1"), State::Running);
+        assert_eq!(rig.died("w1", "", 1).len(), 1);
+        assert_eq!(rig.state("w1"), State::Crashed);
+    }
+}
+
+#[test]
+fn a_hello_that_was_put_aside_counts_also_when_the_supervisor_answers_after_all() {
+    let mut rig = Rig::new();
+    let nodes = vec![node("w1", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes), status(["w1"]));
+    rig.node_hello("w1", peer(50));
+    rig.pass(secs(5));
+    assert_eq!(rig.state("w1"), State::Running);
+    rig.started("w1");
+    assert_eq!(rig.state("w1"), State::Running);
+}
+
+#[test]
+fn a_late_refusal_is_told() {
+    let mut rig = Rig::new();
+    let nodes = vec![node("w1", ClusterRole::Worker, None)];
+    let (_, orders) = rig.deploy("r1", config("c1", nodes), status([]));
+    rig.pass(secs(5));
+    let refused = SupervisorResponse::Create {
+        reqid: order_id(&orders[0]),
+        result: "no room".to_owned(),
+    };
+    let told = error("w1", "failed to create node w1: no room");
+    assert_eq!(rig.supervisor(refused), [told]);
+    assert_eq!(rig.state("w1"), State::Failed);
+}
+
+#[test]
+fn a_late_answer_to_an_order_of_a_former_deployment_says_nothing_of_its_successor() {
+    let mut rig = Rig::new();
+    let nodes = || vec![node("w1", ClusterRole::Worker, None)];
+    let (_, orders) = rig.deploy("r1", config("c1", nodes()), status([]));
+    rig.pass(secs(5));
+    rig.deploy("r2", config("c2", nodes()), status([]));
+    let late = SupervisorResponse::Create {
+        reqid: order_id(&orders[0]),
+        result: "no room".to_owned(),
+    };
+    assert_eq!(rig.supervisor(late), []);
+    assert_eq!(rig.state("w1"), State::Pending);
+}
+
 #[test]
 fn an_order_of_a_former_deployment_without_answer_says_nothing_of_its_successor() {
     let mut rig = Rig::new();
@@ -291,6 +356,43 @@ fn a_supervisor_that_was_only_away_has_its_nodes() {
     assert_eq!(rig.state("manager"), State::Pending);
     assert_eq!(rig.state("logger-01"), State::Running);
     assert_eq!(rig.state("proxy-01"), State::Stopped);
+}
+
+/// The news of its start is told once, perhaps while nobody hears it.
+#[test]
+fn a_node_that_started_while_the_supervisor_was_away_has_missed_its_hello_only() {
+    let mut rig = Rig::new();
+    let nodes = vec![node("w1", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes), status([]));
+    rig.peer_down(SUPERVISOR);
+    rig.pass(secs(1));
+    let asked = rig.peer_up(SUPERVISOR, Some(9999));
+    assert_eq!(answer(&mut rig, &asked[0], status(["w1"])), []);
+    assert_eq!(rig.pass(millis(4999)), []);
+    assert_eq!(rig.pass(millis(1)), [late("w1")]);
+}
+
+#[test]
+fn without_supervisor_nobody_knows_whether_a_node_was_started() {
+    let mut rig = Rig::new();
+    let nodes = vec![node("w1", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes), status([]));
+    rig.peer_down(SUPERVISOR);
+    assert_eq!(rig.pass(secs(5)), [late("w1")]);
+}
+
+/// The answer to `r1` if it started one node, which has not said hello.
+fn late(name: &str) -> Output {
+    let why = format!("cluster node {name} did not report in time");
+    let words = NodeOutputs {
+        stdout: "".into(),
+        stderr: why.as_str().into(),
+    };
+    let result = on(name, failed("r1", &why)).with_data(words.into_data());
+    respond(AgentResponse::Deploy {
+        reqid: "r1".into(),
+        results: vec![failed("r1", "request timed out"), result],
+    })
 }
 
 #[test]

@@ -88,10 +88,9 @@ fn a_restart_of_nobody_here_is_answered_with_nothing() {
 fn nodes_that_end_or_come_up_too_slowly_fail_each_in_its_own_words() {
     let mut rig = Rig::deployed();
     let t0 = rig.now;
-    rig.ask(restart(
-        "r1",
-        ["manager", "proxy-01", "worker-01", "worker-02"],
-    ));
+    let nodes = ["manager", "proxy-01", "worker-01", "worker-02"];
+    let asked = rig.ask(restart("r1", nodes));
+    taken(&mut rig, &asked);
     rig.started("manager");
     rig.node_hello("manager", peer(20));
     rig.started("proxy-01");
@@ -116,7 +115,8 @@ fn nodes_that_end_or_come_up_too_slowly_fail_each_in_its_own_words() {
 #[test]
 fn a_node_that_dies_again_and_again_is_not_waited_for() {
     let mut rig = Rig::deployed();
-    rig.ask(restart("r1", ["manager"]));
+    let asked = rig.ask(restart("r1", ["manager"]));
+    taken(&mut rig, &asked);
     for _ in 0..2 {
         rig.started("manager");
         assert_eq!(rig.died("manager", "", 1).len(), 1);
@@ -229,6 +229,42 @@ fn restart<const N: usize>(reqid: &str, nodes: [&str; N]) -> AgentRequest {
     AgentRequest::Restart {
         reqid: reqid.into(),
         nodes: names(nodes),
+    }
+}
+
+/// Answers come in the order of what the supervisor does.
+#[test]
+fn a_start_that_is_told_before_the_order_is_taken_is_of_the_life_that_it_ends() {
+    let mut rig = Rig::deployed();
+    rig.died("manager", "", 1);
+    let asked = rig.ask(restart("r1", ["manager"]));
+    rig.started("manager");
+    taken(&mut rig, &asked);
+    assert_eq!(rig.node_hello("manager", peer(20)), [], "on its way out");
+    rig.peer_down(peer(20));
+    rig.started("manager");
+    assert_eq!(rig.state("manager"), State::Pending);
+    assert_eq!(rig.pass(millis(4999)), []);
+    let why = "cluster node manager did not report in time";
+    let result = on("manager", failed("r1", why));
+    assert_eq!(rig.pass(millis(1)), [restart_response("r1", [result])]);
+}
+
+#[test]
+fn a_start_after_an_order_that_is_never_answered_comes_of_it() {
+    let mut rig = Rig::deployed();
+    rig.ask(restart("r1", ["manager"]));
+    assert_eq!(rig.pass(secs(5)), []);
+    rig.started("manager");
+    let results = [on("manager", ok("r1"))];
+    let up = [restart_response("r1", results)];
+    assert_eq!(rig.node_hello("manager", peer(20)), up);
+}
+
+/// The supervisor takes all these orders.
+fn taken(rig: &mut Rig, asked: &[Output]) {
+    for order in asked {
+        assert_eq!(restarted(rig, &order_id(order), true), []);
     }
 }
 
