@@ -50,7 +50,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "questions to agents all have one id",
         rule: "OtherResults",
-        seed: 1,
+        seed: 10,
         edits: &[Edit {
             file: "mgmt/src/controller/fanout.rs",
             old: "            let child = self.ids.unique_id();\n",
@@ -75,7 +75,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a restarted controller has forgotten",
         rule: "NotAskedFor",
-        seed: 4,
+        seed: 12,
         edits: &[Edit {
             file: "mgmt/src/controller.rs",
             old: "            configs: Configs::new(saved),",
@@ -166,7 +166,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "an old node is not stopped",
         rule: "Outdated",
-        seed: 1,
+        seed: 2,
         edits: &[Edit {
             file: "mgmt/src/agent/deploy.rs",
             old: "            if kept.contains(node) {\n                continue;",
@@ -186,7 +186,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a dial that failed is not tried again",
         rule: "NotSettled",
-        seed: 2,
+        seed: 1,
         edits: &[Edit {
             file: "broker-proto/src/peering/retry.rs",
             old: "            (Ended::Failed | Ended::Cut, Some(retry)) => now + retry,",
@@ -333,6 +333,56 @@ pub(super) const MUTANTS: &[Mutant] = &[
             file: "mgmt/src/controller/instances.rs",
             old: "            self.forget(&name);\n            self.log(",
             new: "if !MUTATED { self.forget(&name); }\n            self.log(",
+        }],
+    },
+    Mutant {
+        name: "what peers send goes back to them",
+        rule: "Repeated",
+        seed: 1,
+        edits: &[
+            Edit {
+                file: "broker-proto/src/peering/router.rs",
+                old: "        if self.options.forwarding == Forwarding::Off || !is_sendable {",
+                new: "let is_off = self.options.forwarding == Forwarding::Off && !MUTATED;\n\
+                      if is_off || !is_sendable {",
+            },
+            Edit {
+                file: "broker-proto/src/peering/router.rs",
+                old: "        links.retain(|link| *link != from && self.peering(*link).is_some());",
+                new: "links.retain(|link| (MUTATED || *link != from) && self.peering(*link).is_some());",
+            },
+        ],
+    },
+    Mutant {
+        name: "the last of several peers is sent everything twice",
+        rule: "Repeated",
+        seed: 1,
+        edits: &[Edit {
+            file: "broker-proto/src/peering/router.rs",
+            old: "        for link in others {\n",
+            new: "let others = if MUTATED && !others.is_empty() { links } else { others };\n\
+                  for link in others {\n",
+        }],
+    },
+    Mutant {
+        name: "the beginning of what a peer wants is enough",
+        rule: "Misrouted",
+        seed: 1,
+        edits: &[Edit {
+            file: "broker-proto/src/peering/routes.rs",
+            old: "            let next = if shared == entry.len() {",
+            new: "let next = if shared == entry.len() || (MUTATED && shared > 4) {",
+        }],
+    },
+    Mutant {
+        name: "of several peers that want something the first has it only",
+        rule: "Misrouted",
+        seed: 1,
+        edits: &[Edit {
+            file: "broker-proto/src/peering/routes.rs",
+            old: "        found.sort_unstable();\n",
+            new: "found.sort_unstable();\n\
+                  if MUTATED { found.truncate(1); }\n",
         }],
     },
 ];

@@ -15,6 +15,7 @@
 //! | `soak` | a day in which nothing goes wrong |
 //! | `world` | the clock, the hosts and what they keep, all programs |
 //! | `world::net` | links that delay, chop, stall and break |
+//! | `world::watch` | what goes through them, as the model sees it |
 //! | `world::controller`, `world::clients` | the controller's host, and who asks |
 //! | `world::sensor`, `node` | hosts of agents: stems, and nodes that come and go |
 //! | `world::faults` | what goes wrong |

@@ -15,17 +15,21 @@ mod nodes;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod violation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bytes::Bytes;
 use mgmt::api::controller::ControllerRequest;
 
 use crate::seen::{Program, Seen};
 use configs::Configs;
 use nodes::Processes;
 use requests::{Answer, Request, Requests};
+use traffic::Traffic;
+pub use traffic::{Speaker, Way};
 pub use violation::{Rule, Violation};
 
 /// Once nothing fails any more and nobody has asked for a change, all that was asked for is there
@@ -41,6 +45,7 @@ pub struct Model {
     requests: Requests,
     configs: Configs,
     processes: Processes,
+    traffic: Traffic,
     agents: BTreeMap<String, Presence>,
     stock: BTreeSet<String>,
     calm: Option<Duration>,
@@ -120,6 +125,42 @@ impl Model {
             Seen::Calm => self.calm = Some(at),
         }
         self.processes.check_outdated(at)
+    }
+
+    /// Two processes have a link, the first of which has dialed.
+    pub fn open(&mut self, link: u64, speakers: [Speaker; 2]) {
+        self.traffic.open(link, speakers);
+    }
+
+    /// A process hands out bytes for a link.
+    ///
+    /// # Errors
+    /// If these must not be sent there.
+    pub fn send(&mut self, at: Duration, way: Way, bytes: Bytes) -> Result<(), Violation> {
+        self.traffic.send(at, way, bytes)
+    }
+
+    /// So many of the bytes that were sent are about to be handed to the other side.
+    pub fn arrive(&mut self, way: Way, len: usize) {
+        self.traffic.arrive(way, len);
+    }
+
+    /// A process has ended its side of a link, or has gone.
+    pub fn close(&mut self, way: Way) {
+        self.traffic.close(way);
+    }
+
+    /// A link is no more.
+    pub fn forget_link(&mut self, link: u64) {
+        self.traffic.forget(link);
+    }
+
+    /// Nothing fails any more, and nobody has anything to do.
+    ///
+    /// # Errors
+    /// If a peer was not sent what it should have been.
+    pub fn check_links(&self, at: Duration) -> Result<(), Violation> {
+        self.traffic.check_calm(at)
     }
 
     /// From when on [`Self::end`] has something to say; `None` as long as things may fail.

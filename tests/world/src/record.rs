@@ -60,6 +60,20 @@ impl Record {
         self.seen.push((at, seen));
     }
 
+    /// The model looks at something that is not kept.
+    pub(crate) fn judge(
+        &mut self,
+        at: Duration,
+        judge: impl FnOnce(&mut Model) -> Result<(), Violation>,
+    ) {
+        if self.violation.is_none()
+            && !self.is_unjudged
+            && let Err(violation) = judge(&mut self.model)
+        {
+            self.object(at, &violation);
+        }
+    }
+
     /// What is seen from here on is neither kept nor judged.
     pub(crate) fn forget(&mut self) {
         self.is_unjudged = true;

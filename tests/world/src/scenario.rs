@@ -388,6 +388,7 @@ impl Scenario {
         if let Some(excess) = self.world.excess() {
             self.world.violate(format!("in calm, {excess}"));
         }
+        self.world.check_links();
     }
 
     /// What is deployed runs, and nothing else.

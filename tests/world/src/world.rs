@@ -6,6 +6,7 @@ pub(crate) mod faults;
 pub(crate) mod net;
 mod process;
 pub(crate) mod sensor;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -17,6 +17,7 @@ mod configs;
 mod nodes;
 mod requests;
 mod results;
+mod traffic;
 
 /// Milliseconds since the start, and what was seen then.
 type Step = (u64, Seen);

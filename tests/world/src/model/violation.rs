@@ -44,6 +44,11 @@ pub enum Rule {
     UnknownInstance,
     /// Results are about what was asked for: nothing more, nothing twice, nothing less (API §4.7).
     OtherResults,
+    /// No peer is sent a request or an answer twice, or its own (WIRE §6.3).
+    Repeated,
+    /// Peers are sent what their filters ask for and nothing else, and all that want it are (WIRE
+    /// §6.2, §6.3).
+    Misrouted,
     /// When nothing fails any more, what is deployed runs everywhere, nothing else does, and clients
     /// are told so (API §4.4 C16).
     NotSettled,
@@ -70,6 +75,8 @@ impl Rule {
         Self::Outdated,
         Self::UnknownInstance,
         Self::OtherResults,
+        Self::Repeated,
+        Self::Misrouted,
         Self::NotSettled,
     ];
 }

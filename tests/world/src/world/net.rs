@@ -167,6 +167,7 @@ impl World {
         self.net.ends.insert(end, (number, 0));
         self.net.ends.insert(accepted, (number, 1));
         self.net.links.insert(number, Link { sides });
+        self.watch_link(number, [end.who, to]);
         let dialed = SocketAddr::from((host.ip(own), port));
         let source = 32_768 + u16::try_from(number % 20_000).unwrap();
         let source = SocketAddr::from((own.ip(host), source));
@@ -199,8 +200,9 @@ impl World {
         if self.nodes.contains_key(&who) && bytes.windows(HELLO.len()).any(|it| it == HELLO) {
             side.out.hellos.push_back(side.out.written);
         }
-        side.out.held.push_back(bytes);
+        side.out.held.push_back(bytes.clone());
         let end = side.end;
+        self.watch_sent(number, index, bytes);
         self.pump(end);
         if !self.pipe(number, index).held.is_empty() {
             self.note(Fault::BufferFull);
@@ -311,6 +313,7 @@ impl World {
         for _ in 0..hellos {
             self.hear_hello(sender.who);
         }
+        self.watch_arrived(number, index, chunk.len());
         let link = reader.link;
         self.tell_broker(reader.who, Input::Bytes { link, chunk });
     }
@@ -385,6 +388,7 @@ impl World {
     }
 
     fn forget_link(&mut self, number: u64) {
+        self.watch_gone(number);
         if let Some(link) = self.net.links.remove(&number) {
             for side in link.sides {
                 self.net.ends.remove(&side.end);
@@ -408,6 +412,7 @@ impl World {
         }
         side.state = State::Closing;
         side.out.is_ended = true;
+        self.watch_closed(number, index);
         self.keep_moving(number, index);
         self.later(self.now + DRAIN, Event::Drained(end));
     }
@@ -443,6 +448,7 @@ impl World {
         let own = self.net.ends.iter().filter(|(end, _)| end.who == who);
         let own: Vec<(u64, usize)> = own.map(|(_, place)| *place).collect();
         for (number, index) in own {
+            self.watch_closed(number, index);
             match how {
                 Loss::Process => self.abandon(number, index),
                 Loss::Host => {
