@@ -215,6 +215,11 @@ impl LocalNode {
         self.is_restarting
     }
 
+    /// Somebody has said hello under its name, and whether it is a former process is not known.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.is_early && self.is_linked
+    }
+
     /// Neither the supervisor nor, before that, the agent takes it on.
     pub(super) fn is_refused(&self) -> bool {
         self.state() == State::Failed && !self.is_created

@@ -148,9 +148,12 @@ impl Agent {
 
     /// Why a node is not up, after all that time.
     pub(super) fn why_late(&self, node: &str, missed: Missed) -> String {
-        let ending = self.nodes.get(node).and_then(LocalNode::ending);
-        match (ending, missed) {
+        let local = self.nodes.get(node);
+        match (local.and_then(LocalNode::ending), missed) {
             (Some(ending), _) => format!("cluster node {node} {ending}"),
+            (None, _) if local.is_some_and(LocalNode::is_doubtful) => {
+                format!("cluster node {node} said hello, but its supervisor told of no start")
+            }
             (None, Missed::Start) if self.supervisor.is_some() => {
                 format!("cluster node {node} was not started in time")
             }

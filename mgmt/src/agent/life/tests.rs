@@ -381,9 +381,25 @@ fn without_supervisor_nobody_knows_whether_a_node_was_started() {
     assert_eq!(rig.pass(secs(5)), [late("w1")]);
 }
 
-/// The answer to `r1` if it started one node, which has not said hello.
+/// A supervisor that is stopped may have started the node before, or not have ended the former one.
+#[test]
+fn a_node_that_said_hello_and_may_be_a_former_one_is_not_told_to_be_silent() {
+    let mut rig = Rig::new();
+    let nodes = vec![node("w1", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes), status(["w1"]));
+    rig.created("w1");
+    assert_eq!(rig.node_hello("w1", peer(50)), []);
+    let why = "said hello, but its supervisor told of no start";
+    assert_eq!(rig.pass(millis(8500)), [failed_alone("w1", why)]);
+}
+
 fn late(name: &str) -> Output {
-    let why = format!("cluster node {name} did not report in time");
+    failed_alone(name, "did not report in time")
+}
+
+/// The answer to `r1` if it orders one node, which has had its time.
+fn failed_alone(name: &str, why: &str) -> Output {
+    let why = format!("cluster node {name} {why}");
     let words = NodeOutputs {
         stdout: "".into(),
         stderr: why.as_str().into(),
