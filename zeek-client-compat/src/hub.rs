@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -146,8 +147,8 @@ pub enum Output {
     Send {
         /// To whom.
         client: ClientId,
-        /// The message; what goes to several clients is there once.
-        text: Arc<str>,
+        /// The message.
+        text: Text,
     },
     /// Close with this code once everything before is sent; answered by [`Input::Closed`].
     Close {
@@ -199,6 +200,36 @@ pub enum Output {
         /// The client.
         from: ClientId,
     },
+}
+
+/// A message as it was written: there once, however many clients get it, and never copied.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Text(Arc<String>);
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(Arc::new(text))
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
 }
 
 /// Where a client comes from.
@@ -382,7 +413,7 @@ impl Hub {
         self.outputs
             .extend(receivers.into_iter().map(|client| Output::Send {
                 client,
-                text: Arc::clone(&text),
+                text: text.clone(),
             }));
     }
 
@@ -441,7 +472,7 @@ impl Hub {
 }
 
 /// As clients get it.
-fn text(topic: &Topic, event: Event) -> Arc<str> {
+fn text(topic: &Topic, event: Event) -> Text {
     let event = Event {
         metadata: None,
         ..event

@@ -453,6 +453,7 @@ impl Reception {
     async fn converse(&self, upgraded: Upgraded, client: ClientId, outbox: OutboxReader) -> String {
         let connection = socket::Connection {
             socket: socket::open(upgraded, &self.limits).await,
+            is_torn: false,
             received: 0,
             longest: self.limits.longest(),
             client,

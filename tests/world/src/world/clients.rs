@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use broker_proto::zeek::Event as ZeekEvent;
@@ -30,7 +29,7 @@ pub(crate) struct Clients {
     /// How many shall come back when the controller does.
     returning: usize,
     /// What was read last: the same text goes to everybody.
-    last_text: Option<(Arc<str>, Option<ControllerResponse>)>,
+    last_text: Option<(hub::Text, Option<ControllerResponse>)>,
 }
 
 #[derive(Debug)]
@@ -204,14 +203,14 @@ impl World {
     }
 
     /// Answers go to everybody: all of them are seen, and only who asked has waited for one.
-    fn on_text(&mut self, client: ClientId, text: &Arc<str>) {
+    fn on_text(&mut self, client: ClientId, text: &hub::Text) {
         let client = Client(u32::try_from(client.0).unwrap());
         let known = self.clients.last_text.as_ref();
-        let response = match known.filter(|(known, _)| Arc::ptr_eq(known, text)) {
+        let response = match known.filter(|(known, _)| known == text) {
             Some((_, response)) => response.clone(),
             None => {
                 let response = read_response(text);
-                self.clients.last_text = Some((Arc::clone(text), response.clone()));
+                self.clients.last_text = Some((text.clone(), response.clone()));
                 response
             }
         };

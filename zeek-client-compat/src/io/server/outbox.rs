@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Notify, mpsc};
 
 use super::Limits;
+use crate::hub::Text;
 
 /// What a client's task is told to do.
 #[derive(Debug)]
 pub(super) enum Order {
-    Send(Arc<str>),
+    Send(Text),
     Close {
         code: u16,
         reason: String,

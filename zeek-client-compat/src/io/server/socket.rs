@@ -7,18 +7,21 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tungstenite::Message;
 use tungstenite::error::{CapacityError, ProtocolError};
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
 use super::counters::{Count, Tally};
 use super::outbox::{Order, OutboxReader};
 use super::sifted::Sifted;
 use super::{Limits, News};
-use crate::hub::ClientId;
+use crate::hub::{ClientId, Text};
 use crate::session::{GOING_AWAY, POLICY_VIOLATION, TERMINATING};
 use crate::sieve::{Cut, Longest, START, Verdict};
 
@@ -39,6 +42,8 @@ pub(super) async fn open(upgraded: Upgraded, limits: &Limits) -> Socket {
 /// What one client's task works with.
 pub(super) struct Connection {
     pub(super) socket: Socket,
+    /// A long text is being written: if that is given up, nothing more can be said.
+    pub(super) is_torn: bool,
     /// Texts of the client, those included that were cut.
     pub(super) received: u64,
     pub(super) longest: Longest,
@@ -48,6 +53,12 @@ pub(super) struct Connection {
     pub(super) tally: Arc<Tally>,
     pub(super) silence: Duration,
     pub(super) patience: Duration,
+}
+
+/// What is written in one go.
+enum Outgoing {
+    Texts(Vec<Text>),
+    Ping,
 }
 
 /// How a conversation ends.
@@ -88,6 +99,9 @@ impl Connection {
     }
 
     async fn part(&mut self, code: u16, reason: &str) -> String {
+        if self.is_torn {
+            return format!("cut off with {code}: {reason}");
+        }
         match timeout(GOODBYE, self.say_goodbye(code, reason)).await {
             Ok(()) => format!("closed with {code}: {reason}"),
             Err(_) => format!("closed with {code}, which it did not answer: {reason}"),
@@ -116,7 +130,7 @@ impl Connection {
                     if pinged {
                         return Err(End::fault(Count::Silent, INTERNAL, "Ping timeout"));
                     }
-                    self.send(vec![Message::Ping(Bytes::new())]).await?;
+                    self.send(Outgoing::Ping).await?;
                     pinged = true;
                 }
             }
@@ -133,15 +147,15 @@ impl Connection {
     }
 
     /// Sends a text and those that wait behind it.
-    async fn on_texts(&mut self, first: Arc<str>) -> Result<(), End> {
+    async fn on_texts(&mut self, first: Text) -> Result<(), End> {
         let mut len = first.len();
-        let mut texts = vec![text_message(&first)];
+        let mut texts = vec![first];
         let mut then = Ok(());
         while len < BATCH {
             match self.outbox.try_next() {
                 Some(Order::Send(text)) => {
                     len += text.len();
-                    texts.push(text_message(&text));
+                    texts.push(text);
                 }
                 Some(Order::Close { code, reason }) => {
                     then = Err(End::Close { code, reason });
@@ -151,7 +165,9 @@ impl Connection {
                 None => break,
             }
         }
-        self.send(texts).await?;
+        self.is_torn = texts.iter().any(|text| text.len() > LONG);
+        self.send(Outgoing::Texts(texts)).await?;
+        self.is_torn = false;
         self.outbox.written(len);
         then
     }
@@ -220,7 +236,7 @@ impl Connection {
 
     /// Writes messages with one system call if they fit. A client that does not read is given up
     /// after a while, or as soon as too much waits behind them.
-    async fn send(&mut self, messages: Vec<Message>) -> Result<(), End> {
+    async fn send(&mut self, messages: Outgoing) -> Result<(), End> {
         tokio::select! {
             sent = write(&mut self.socket, messages) => sent.map_err(End::from),
             () = self.outbox.overflowed() => Err(End::does_not_read()),
@@ -311,16 +327,37 @@ fn too_big(excess: CapacityError) -> String {
     }
 }
 
-fn text_message(text: &str) -> Message {
-    Message::Text(text.into())
-}
-
 /// Feeds all messages before it flushes.
-async fn write(socket: &mut Socket, messages: Vec<Message>) -> Result<(), tungstenite::Error> {
-    for message in messages {
-        socket.feed(message).await?;
+async fn write(socket: &mut Socket, messages: Outgoing) -> Result<(), tungstenite::Error> {
+    match messages {
+        Outgoing::Ping => socket.feed(Message::Ping(Bytes::new())).await?,
+        Outgoing::Texts(texts) => {
+            for text in texts {
+                if text.len() > LONG {
+                    write_long(socket, &text).await?;
+                } else {
+                    // It is UTF-8, which a message would have to show once more.
+                    let text = Bytes::from_owner(text);
+                    let frame = Frame::message(text, OpCode::Data(Data::Text), true);
+                    socket.feed(Message::Frame(frame)).await?;
+                }
+            }
+        }
     }
     socket.flush().await
+}
+
+/// Writes a text from where it is. The WebSocket layer would copy it to its buffer, which stays as
+/// large as the longest text it ever had.
+async fn write_long(socket: &mut Socket, text: &str) -> Result<(), tungstenite::Error> {
+    socket.flush().await?;
+    let len = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    let mut header = Vec::from([WHOLE_TEXT, LEN_IN_8_BYTES]);
+    header.extend_from_slice(&len.to_be_bytes());
+    let stream = socket.get_mut();
+    stream.write_all(&header).await?;
+    stream.write_all(text.as_bytes()).await?;
+    Ok(stream.flush().await?)
 }
 
 /// The start of a reason that fits a close frame, which has 123 bytes for it.
@@ -329,6 +366,13 @@ fn fitting(reason: &str) -> &str {
     let end = ends.take_while(|end| *end <= 123).last();
     reason.get(..end.unwrap_or(0)).unwrap_or_default()
 }
+
+/// A longer text is not copied on its way out. More than a frame's length of two bytes can say.
+const LONG: usize = 128 * 1024;
+
+/// How a frame of such a text begins (RFC 6455, 5.2).
+const WHOLE_TEXT: u8 = 0x81;
+const LEN_IN_8_BYTES: u8 = 127;
 
 /// How many bytes of messages are written together.
 const BATCH: usize = 16 * 1024;

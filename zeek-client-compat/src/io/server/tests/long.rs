@@ -141,6 +141,42 @@ async fn a_long_message_without_room_is_left_out_and_the_client_stays() {
     assert_eq!(server.counters().unsent, 2);
 }
 
+#[tokio::test]
+async fn a_long_text_comes_in_one_frame_between_short_ones() {
+    let mut server = server(Limits::default()).await;
+    let (mut client, id) = subscribed(&mut server).await;
+    let long = "0123456789abcdef".repeat(20_000);
+    for text in ["before", &long, "after"] {
+        let text = text.into();
+        server.apply(Output::Send { client: id, text });
+    }
+    assert_eq!(client.text().await, "before");
+    let header = [0x81, 127, 0, 0, 0, 0, 0, 4, 0xe2, 0];
+    let expected = [&header[..], long.as_bytes()].concat();
+    let mut came = vec![0; expected.len()];
+    client.stream.read_exact(&mut came).await.unwrap();
+    assert!(came == expected, "the text is not what was sent");
+    assert_eq!(client.text().await, "after");
+}
+
+#[tokio::test]
+async fn a_text_that_is_given_up_in_the_middle_ends_without_a_word() {
+    let limits = Limits {
+        patience: Duration::from_millis(10),
+        ..Limits::default()
+    };
+    let mut server = server(limits).await;
+    let (mut client, id) = subscribed(&mut server).await;
+    let text = "x".repeat(64 << 20).into();
+    server.apply(Output::Send { client: id, text });
+    let reason = "cut off with 1008: messages are not read fast enough".to_owned();
+    assert_eq!(server.next().await, Input::Closed { client: id, reason });
+    // A close frame would be taken for text.
+    let came = client.rest().await;
+    assert!(came.len() < 64 << 20);
+    assert!(came.iter().skip(10).all(|byte| *byte == b'x'));
+}
+
 /// A client whose first message has been read.
 async fn subscribed(server: &mut Server) -> (Client<TcpStream>, ClientId) {
     let (mut client, id) = joined(server).await;
