@@ -56,7 +56,8 @@ pub fn error(code: ErrorCode, context: &str) -> String {
 /// A value on a topic, members in stock's order. Bytes of the topic that are not UTF-8 become
 /// U+FFFD.
 pub fn data(topic: &Topic, data: &Data) -> String {
-    let mut out = String::from("{\"type\":\"data-message\",\"topic\":");
+    let mut out = String::with_capacity(json::estimate(data) + topic.as_bytes().len() + 64);
+    out.push_str("{\"type\":\"data-message\",\"topic\":");
     json::put_text(&String::from_utf8_lossy(topic.as_bytes()), &mut out);
     out.push(',');
     json::put_members(data, &mut out);

@@ -33,10 +33,9 @@ pub(crate) fn put_members(data: &Data, out: &mut String) {
     } else {
         data
     };
-    put(
-        out,
-        format_args!("\"@data-type\":\"{}\",\"data\":", data.type_name()),
-    );
+    out.push_str("\"@data-type\":\"");
+    out.push_str(data.type_name());
+    out.push_str("\",\"data\":");
     match data {
         Data::None => out.push_str("{}"),
         Data::Boolean(v) => put(out, format_args!("{v}")),
@@ -55,22 +54,61 @@ pub(crate) fn put_members(data: &Data, out: &mut String) {
     }
 }
 
+/// About how long a value's text is: long answers are written into memory that need not grow.
+pub(crate) fn estimate(data: &Data) -> usize {
+    let below = match data {
+        Data::String(text) | Data::Enum(text) => text.as_bytes().len(),
+        Data::Vector(items) => items.iter().map(estimate).sum(),
+        Data::Set(items) => items.iter().map(estimate).sum(),
+        Data::Table(entries) => {
+            let sizes = entries
+                .iter()
+                .map(|(k, v)| AROUND + estimate(k) + estimate(v));
+            sizes.sum()
+        }
+        Data::None
+        | Data::Boolean(_)
+        | Data::Count(_)
+        | Data::Integer(_)
+        | Data::Real(_)
+        | Data::Address(_)
+        | Data::Subnet(_)
+        | Data::Port(_)
+        | Data::Timestamp(_)
+        | Data::Timespan(_) => 0,
+    };
+    AROUND + below
+}
+
+/// What stands around a text, or a number with it. Rather too much than too little: memory that has to
+/// grow at the end is twice what is needed.
+const AROUND: usize = 40;
+
 /// Appends a JSON string.
 pub(crate) fn put_text(text: &str, out: &mut String) {
+    let is_special = |c: char| c < ' ' || c == '"' || c == '\\';
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c < ' ' => put(out, format_args!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
+    let mut rest = text;
+    while let Some((plain, special)) = rest
+        .find(is_special)
+        .and_then(|at| rest.split_at_checked(at))
+    {
+        out.push_str(plain);
+        let mut special = special.chars();
+        match special.next() {
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\u{8}') => out.push_str("\\b"),
+            Some('\u{c}') => out.push_str("\\f"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some(c) => put(out, format_args!("\\u{:04x}", u32::from(c))),
+            None => {}
         }
+        rest = special.as_str();
     }
+    out.push_str(rest);
     out.push('"');
 }
 

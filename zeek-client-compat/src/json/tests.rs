@@ -544,3 +544,24 @@ fn sort_arrays(value: Value) -> Value {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
     }
 }
+
+#[test]
+fn a_long_answer_is_about_as_long_as_it_is_estimated() {
+    let text = |text: &str| Data::string(text);
+    let name = |name: &str| Data::enum_value(name);
+    let node = Data::Vector(vec![
+        text("node-00001-01"),
+        name("Management::RUNNING"),
+        name("Management::NONE"),
+        name("Supervisor::WORKER"),
+        Data::Integer(1001),
+        Data::None,
+        Data::Port(Port::tcp(9000)),
+    ]);
+    let value = Data::Vector(vec![node; 100]);
+    let (len, estimated) = (encode(&value).len(), estimate(&value));
+    assert!(
+        (len..len + len / 8).contains(&estimated),
+        "{estimated} for {len}"
+    );
+}
