@@ -1,1 +1,3 @@
 //! How fast the codecs are: `cargo bench -p zeek-mgmt-benches`.
+
+pub mod asked;

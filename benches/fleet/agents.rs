@@ -26,7 +26,9 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use crate::wire::{self, Asked};
+use zeek_mgmt_benches::asked::{self, Asked};
+
+use crate::wire;
 
 /// Between two attempts to dial, as stock's agents do it.
 const RETRY: Duration = Duration::from_secs(1);
@@ -280,7 +282,7 @@ impl Agent {
                 told.wait_for(reads).await.map_err(io::Error::other)?;
             }
             let frame = wire::read_frame(reader).await?;
-            let Some(payload) = wire::payload(&frame.bytes) else {
+            let Some(payload) = asked::payload(&frame.bytes) else {
                 continue;
             };
             let Some(answer) = self.answer(&payload, frame.is_whole, memory) else {
