@@ -9,12 +9,12 @@
 
 pub mod rows;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use broker_proto::Data;
 use broker_proto::codec::data;
 use broker_proto::zeek::ToData;
+use broker_proto::{Address, Data};
 use tracing::{info, warn};
 
 use super::{Controller, Output, TIMED_OUT};
@@ -72,6 +72,12 @@ pub(super) enum Change {
         reqid: String,
         /// What runs.
         config: Configuration,
+    },
+    /// Agents are there for the first time since their configuration is in force. Says nothing about
+    /// which one that is: another one may have been stored by then.
+    Learned {
+        /// Where they are, by instance.
+        hosts: BTreeMap<String, Address>,
     },
 }
 
@@ -136,6 +142,11 @@ impl Change {
                 saved.ready = Some(ready);
             }
             Self::Deployed { config, .. } => saved.deployed = Some(config),
+            Self::Learned { hosts } => {
+                for config in &mut saved.deployed {
+                    config.learn_hosts(&hosts);
+                }
+            }
         }
     }
 
@@ -143,7 +154,7 @@ impl Change {
         match self {
             Self::Staged { asker, .. } => asker.as_ref().map(|asker| asker.deadline),
             // The deployment has a deadline of its own.
-            Self::Deployed { .. } => None,
+            Self::Deployed { .. } | Self::Learned { .. } => None,
         }
     }
 }
@@ -217,7 +228,7 @@ impl Controller {
         for change in &mut self.configs.changes {
             match change {
                 Change::Staged { asker, .. } => late.extend(asker.take_if(|a| a.deadline <= now)),
-                Change::Deployed { .. } => {}
+                Change::Deployed { .. } | Change::Learned { .. } => {}
             }
         }
         for asker in late {
@@ -263,6 +274,12 @@ impl Controller {
                 }
             }
             Change::Deployed { reqid, .. } => self.on_deployment_stored(&reqid, result),
+            Change::Learned { hosts } => {
+                if let Err(reason) = result {
+                    let names: Vec<String> = hosts.into_keys().collect();
+                    warn!(?names, reason, "cannot store where instances are");
+                }
+            }
         }
     }
 

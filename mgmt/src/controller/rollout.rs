@@ -213,14 +213,7 @@ impl Rollout {
         };
         let config = Arc::make_mut(config);
         self.homeless.remove(name);
-        let instances = std::mem::take(&mut config.instances).into_iter();
-        let instances = instances.map(|mut instance| {
-            if instance.name == name {
-                instance.host = host;
-            }
-            instance
-        });
-        config.instances = instances.collect();
+        config.learn_hosts(&BTreeMap::from([(name.to_owned(), host)]));
         let mut nodes = config.nodes.iter().filter(|node| node.instance == name);
         let is_dialed = nodes.any(|node| needs_broker_port(node.role));
         if is_dialed {
@@ -325,18 +318,15 @@ impl Controller {
     /// Agents that were away when the configuration was deployed are there for the first time.
     fn learn_hosts(&mut self) {
         let homeless = self.rollout.homeless.iter();
-        let learned: Vec<(String, Address)> = homeless
+        let hosts: BTreeMap<String, Address> = homeless
             .filter_map(|name| Some((name.clone(), self.instances.host_of(name)?)))
             .collect();
-        for (name, host) in &learned {
+        for (name, host) in &hosts {
             info!(instance = %name, %host, "learned the host of an instance");
             self.rollout.learn_host(name, *host);
         }
-        let config = self.rollout.config.as_deref();
-        if let Some(config) = config.filter(|_| !learned.is_empty()) {
-            let config = config.clone();
-            let reqid = self.ids.unique_id();
-            self.change(Change::Deployed { reqid, config });
+        if !hosts.is_empty() {
+            self.change(Change::Learned { hosts });
         }
     }
 

@@ -4,10 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use broker_proto::Address;
 
-use super::Configuration;
 use super::ports::needs_broker_port;
+use super::{Configuration, Instance};
 
 impl Configuration {
+    /// Notes where agents are seen whose instances say nothing about it. What they do say stays.
+    pub(crate) fn learn_hosts(&mut self, hosts: &BTreeMap<String, Address>) {
+        let instances = std::mem::take(&mut self.instances).into_iter();
+        let learned = |instance: Instance| match hosts.get(&instance.name) {
+            Some(host) if instance.host.is_unspecified() && instance.listen_port.is_none() => {
+                Instance {
+                    host: *host,
+                    ..instance
+                }
+            }
+            Some(_) | None => instance,
+        };
+        self.instances = instances.map(learned).collect();
+    }
+
     /// Instances with a loopback address although nodes on other hosts would have to dial theirs, one
     /// text each that says what to set. An address that is not known yet is no reason.
     pub fn unreachable(&self) -> Vec<String> {
@@ -52,7 +67,7 @@ mod tests {
     use broker_proto::Port;
 
     use super::*;
-    use crate::model::{ClusterRole, Instance, Node};
+    use crate::model::{ClusterRole, Node};
 
     use ClusterRole::{Logger, Manager, Worker};
 

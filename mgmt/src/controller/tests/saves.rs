@@ -417,3 +417,35 @@ fn an_agent_that_is_due_during_a_save_is_asked_as_soon_as_that_is_given_up() {
     assert_eq!(lines[1..], ["a <- deploy #3 c0"], "{lines:?}");
     assert_eq!(rig.controller.poll_timeout(), None);
 }
+
+#[test]
+fn what_is_learned_of_a_host_meanwhile_does_not_undo_what_the_disk_takes_late() {
+    let mut rig = Rig::new();
+    rig.join("a");
+    rig.stage(config("c0", &["a", "b"], &["a", "b"]));
+    rig.request(deploy("d0"));
+    rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+    rig.pass(secs(10));
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), vec![]));
+    rig.stage(config("c1", &["a", "b"], &["a"]));
+    rig.hold_disk();
+    rig.request(deploy("d1"));
+    assert_eq!(rig.orders(), ["c1 c1 c1"]);
+    rig.join("b");
+    rig.agent("b", welcomed(&rig.last_id("welcome", "b")));
+    rig.pass(secs(19));
+    rig.lines();
+
+    rig.saved(Ok(()));
+    assert_eq!(rig.orders(), ["c1 c1 c1"]);
+    let Disk::ByHand(open) = &rig.disk else {
+        panic!("the disk works by itself");
+    };
+    let instances = &open[0].deployed.as_ref().unwrap().instances;
+    let hosts: Vec<String> = instances.iter().map(|i| i.host.to_string()).collect();
+    assert_eq!(hosts, ["10.0.0.1", "10.0.0.1"]);
+    rig.saved(Ok(()));
+    assert_eq!(rig.orders(), [""; 0]);
+    assert_eq!(rig.configuration(true).unwrap().id, "c1");
+    assert_eq!(rig.lines().len(), 2);
+}
