@@ -268,9 +268,7 @@ impl Controller {
             AgentResponse::Welcome { reqid, result } => {
                 self.on_welcome(now, sender, &reqid, &result);
             }
-            AgentResponse::Standby { .. } => {
-                debug!(instance = %sender.instance, "agent stands by");
-            }
+            AgentResponse::Standby { result, .. } => self.on_standby(sender, &result),
             AgentResponse::Deploy { reqid, results } => {
                 self.on_deploy_response(now, sender, &reqid, results);
             }

@@ -23,7 +23,7 @@ use crate::model::{Configuration, Instance};
 /// Between two welcomes. Stock never repeats one (API §12.1 D12).
 const WELCOME_RETRY: Duration = Duration::from_secs(2);
 
-/// Most instances remembered that were dropped while they were away, and most that cannot join.
+/// Most instances remembered that have not said that they stand by, and most that cannot join.
 const MAX_NOTED: usize = 1024;
 
 /// All that is known about agents. A peer is at most one instance.
@@ -36,9 +36,9 @@ pub(super) struct Instances {
     candidates: BTreeMap<String, Instance>,
     /// Where peerings are kept up, and why there is none the last time that failed.
     dialed: BTreeMap<PeerAddr, Option<String>>,
-    /// Dropped while they were away; they have to stand by when they return, and are dialed for that
-    /// if they do not dial themselves.
-    absent: BTreeMap<String, Instance>,
+    /// Dropped, and have not said that they stand by. Those that are away are told when they return,
+    /// and are dialed for that if they do not dial themselves.
+    dropped: BTreeMap<String, Dropped>,
     /// Why agents that are connected cannot be ready.
     troubles: BTreeMap<String, Trouble>,
     ready: BTreeMap<String, EndpointId>,
@@ -54,6 +54,15 @@ struct Known {
     id: EndpointId,
     host: Address,
     listen_port: Option<Port>,
+}
+
+/// An instance that is in force no more.
+#[derive(Debug)]
+struct Dropped {
+    /// As it was.
+    instance: Instance,
+    /// Who was told to stand by, as long as it is connected: what it was told may be lost with it.
+    told: Option<EndpointId>,
 }
 
 #[derive(Debug)]
@@ -247,16 +256,30 @@ impl Controller {
     /// Agents that were dropped while they were away, and are there, stand by. Not as long as a
     /// deployment under way may want them; if it comes to nothing, they run what they ran before.
     pub(super) fn dismiss_returned(&mut self) {
-        let Instances { known, absent, .. } = &self.instances;
-        let returned = absent.keys().filter(|name| known.contains_key(*name));
-        let returned: Vec<String> = returned.cloned().collect();
+        let Instances { known, dropped, .. } = &mut self.instances;
+        let mut returned = Vec::new();
+        for (name, dropped) in dropped.iter_mut().filter(|(_, it)| it.told.is_none()) {
+            if let Some(known) = known.get(name) {
+                dropped.told = Some(known.id);
+                returned.push(name.clone());
+            }
+        }
         for name in &returned {
             info!(instance = %name, "agent was dropped while it was away");
             self.stand_by(name);
             self.rollout.on_standby(name);
-            self.instances.absent.remove(name);
         }
-        if !returned.is_empty() {
+    }
+
+    /// An agent has heard that it was dropped. Until then it may go, be restarted, and have its nodes
+    /// again from memory (API §12.1 D15).
+    pub(super) fn on_standby(&mut self, sender: &Sender, result: &ApiResult) {
+        let name = sender.instance.as_str();
+        let error = result.error.as_deref();
+        debug!(instance = name, error, "agent stands by");
+        let dropped = self.instances.dropped.get(name);
+        if dropped.is_some_and(|dropped| dropped.told == Some(sender.from)) {
+            self.instances.dropped.remove(name);
             self.redial();
         }
     }
@@ -364,7 +387,7 @@ impl Controller {
         }
         let wanted = &instances.wanted;
         instances
-            .absent
+            .dropped
             .retain(|name, _| !wanted.contains_key(name));
         self.redial();
         for name in expected {
@@ -382,7 +405,8 @@ impl Controller {
         let instances = &mut self.instances;
         let expected = instances.wanted.values();
         let expected = expected.chain(instances.candidates.values());
-        let expected = expected.chain(instances.absent.values());
+        let dropped = instances.dropped.values();
+        let expected = expected.chain(dropped.map(|dropped| &dropped.instance));
         let needed: BTreeSet<PeerAddr> = expected.filter_map(agent_addr).collect();
         let mut former = std::mem::take(&mut instances.dialed);
         let (mut kept, mut added) = (BTreeMap::new(), Vec::new());
@@ -403,16 +427,19 @@ impl Controller {
         }
     }
 
-    /// Takes an instance out of the configuration in force (API §4.5). One that is away is told when
-    /// it returns.
+    /// Takes an instance out of the configuration in force (API §4.5). One that is away, or goes
+    /// before it has answered, is told when it returns.
     fn drop_instance(&mut self, instance: &Instance) {
         let name = instance.name.as_str();
         info!(instance = name, "dropped instance");
-        if self.instances.is_known(name) {
+        let told = self.instances.known.get(name).map(|known| known.id);
+        if told.is_some() {
             self.stand_by(name);
-        } else if self.instances.absent.len() < MAX_NOTED {
+        }
+        let dropped = &mut self.instances.dropped;
+        if dropped.len() < MAX_NOTED {
             let instance = instance.clone();
-            self.instances.absent.insert(name.to_owned(), instance);
+            dropped.insert(name.to_owned(), Dropped { instance, told });
         }
         self.instances.ready.remove(name);
         self.instances.end_welcome(name);
@@ -453,6 +480,9 @@ impl Controller {
         self.instances.known.remove(name);
         self.instances.ready.remove(name);
         self.instances.end_welcome(name);
+        if let Some(dropped) = self.instances.dropped.get_mut(name) {
+            dropped.told = None;
+        }
         self.rollout.on_lost(name);
         if let Some(deployment) = &mut self.deployment {
             deployment.drop_checks(name);

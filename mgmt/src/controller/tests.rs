@@ -379,6 +379,13 @@ fn welcomed(reqid: &str) -> AgentResponse {
     }
 }
 
+fn stands_by() -> AgentResponse {
+    AgentResponse::Standby {
+        reqid: String::new(),
+        result: ApiResult::ok(""),
+    }
+}
+
 fn deployed(reqid: &str, results: Vec<ApiResult>) -> AgentResponse {
     AgentResponse::Deploy {
         reqid: reqid.into(),

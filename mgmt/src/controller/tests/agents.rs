@@ -236,14 +236,34 @@ fn d15_instances_with_a_port_are_dialed_and_let_go() {
 
     rig.stage(config("c3", &[], &[]));
     rig.request(deploy("d3"));
-    assert_eq!(
-        rig.lines(),
-        [
-            "a <- standby -",
-            "unpeer 10.0.0.1:2161",
-            "deploy d3: ok = c3"
-        ]
-    );
+    assert_eq!(rig.lines(), ["a <- standby -", "deploy d3: ok = c3"]);
+    rig.agent("a", stands_by());
+    assert_eq!(rig.lines(), ["unpeer 10.0.0.1:2161"]);
+}
+
+/// Its connection may be dead for a minute before anybody notices.
+#[test]
+fn an_agent_that_goes_before_it_has_heard_that_it_was_dropped_is_told_again() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.stage(config("c1", &["a"], &["a"]));
+    rig.request(deploy("d1"));
+    assert_eq!(rig.lines(), ["b <- standby -", "a <- deploy #1 c1"]);
+    rig.agent("a", deployed(&rig.id(1), came_up("a", &["w-a"])));
+    rig.lines();
+    rig.agent("b", hello("b"));
+    assert_eq!(rig.lines(), [""; 0]);
+    rig.peer_down("b");
+    rig.join("b");
+    assert_eq!(rig.lines(), ["b <- standby -"]);
+    // Somebody else's answer is none.
+    rig.agent_from("b", endpoint("a"), stands_by());
+    rig.peer_down("b");
+    rig.join("b");
+    assert_eq!(rig.lines(), ["b <- standby -"]);
+    rig.agent("b", stands_by());
+    rig.peer_down("b");
+    rig.join("b");
+    assert_eq!(rig.lines(), [""; 0]);
 }
 
 #[test]
@@ -305,7 +325,9 @@ fn an_agent_that_is_dialed_hears_that_it_was_dropped_while_it_was_away() {
         "{dialing:?}"
     );
     rig.join("b");
-    assert_eq!(rig.lines(), ["b <- standby -", "unpeer 10.0.0.7:2151"]);
+    assert_eq!(rig.lines(), ["b <- standby -"]);
+    rig.agent("b", stands_by());
+    assert_eq!(rig.lines(), ["unpeer 10.0.0.7:2151"]);
 }
 
 #[test]
