@@ -213,6 +213,11 @@ impl Configs {
         if let Some(text) = ports_missing(deployed) {
             return wrong(text);
         }
+        // Whoever has asked to deploy it again meanwhile has another one still to come.
+        let now = self.deployed();
+        if now.is_some_and(|now| is_prepared_from(now, deployed)) {
+            return Ok(());
+        }
         let could_deploy = |it: &Pending| {
             let is_deployment = matches!(it.request.request, ControllerRequest::Deploy { .. });
             let mut staged = self
@@ -227,10 +232,6 @@ impl Configs {
             if let Some(pending) = self.pending.get_mut(n) {
                 pending.is_stored = true;
             }
-            return Ok(());
-        }
-        let now = self.deployed();
-        if now.is_some_and(|now| is_prepared_from(now, deployed)) {
             return Ok(());
         }
         wrong(format!(

@@ -180,6 +180,19 @@ fn addresses_that_were_unknown_may_be_learned_later_and_no_others() {
     assert_eq!(broken(&deployed), None);
     let moved = history(&[&deployed, &[(3000, stored(Some(&a), Some(&moved)))]]);
     assert_eq!(broken(&moved), Some(Rule::NotAskedFor));
+
+    // That is not what somebody who deploys waits for, though it might be.
+    let b = config("b", &[("i", "w")]);
+    let ready = prepared(&b);
+    let asked = [(1500, ask(stage("s2", &b))), (1500, ask(deploy("d2")))];
+    let next = [
+        (2050, stored(Some(&b), Some(&known))),
+        (2060, tell(staged_ok("s2", "b"))),
+        (2100, stored(Some(&b), Some(&ready))),
+        (2200, tell(deployed_ok("d2", "b", &[down("i", "w")]))),
+    ];
+    let (before, learned) = deployed.split_at(deployed.len() - 1);
+    assert_eq!(broken(&history(&[before, &asked, learned, &next])), None);
 }
 
 #[test]
