@@ -385,4 +385,34 @@ pub(super) const MUTANTS: &[Mutant] = &[
                   if MUTATED { found.truncate(1); }\n",
         }],
     },
+    Mutant {
+        name: "clients are sent their own requests",
+        rule: "Repeated",
+        seed: 1,
+        edits: &[Edit {
+            file: "zeek-client-compat/src/hub.rs",
+            old: "        let others = self.clients.iter().filter(|(id, _)| Some(**id) != origin);",
+            new: "let others = self.clients.iter().filter(|(id, _)| MUTATED || Some(**id) != origin);",
+        }],
+    },
+    Mutant {
+        name: "a client may have any number of requests open",
+        rule: "Overfull",
+        seed: 9,
+        edits: &[Edit {
+            file: "mgmt/src/controller/ledger.rs",
+            old: "        if account.open >= self.max_open {",
+            new: "if !MUTATED && account.open >= self.max_open {",
+        }],
+    },
+    Mutant {
+        name: "a request counts as open when it is answered",
+        rule: "WrongRefusal",
+        seed: 9,
+        edits: &[Edit {
+            file: "mgmt/src/controller/ledger.rs",
+            old: "            account.open = account.open.saturating_sub(1);",
+            new: "account.open = account.open.saturating_sub(u64::from(!MUTATED));",
+        }],
+    },
 ];

@@ -24,7 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mgmt::api::controller::ControllerRequest;
 
-use crate::seen::{Program, Seen};
+use crate::seen::{Client, Program, Seen};
 use configs::Configs;
 use nodes::Processes;
 use requests::{Answer, Request, Requests};
@@ -125,6 +125,14 @@ impl Model {
             Seen::Calm => self.calm = Some(at),
         }
         self.processes.check_outdated(at)
+    }
+
+    /// A client is sent somebody's request, as all are that are connected.
+    ///
+    /// # Errors
+    /// If that is its own one.
+    pub fn overhear(&self, at: Duration, client: Client, reqid: &str) -> Result<(), Violation> {
+        self.requests.check_overheard(at, client, reqid)
     }
 
     /// Two processes have a link, the first of which has dialed.

@@ -22,6 +22,9 @@ const UNSETTLED: Duration = Duration::from_secs(300);
 /// Within this time everybody has an answer, if not what was asked for.
 const ANSWERED: Duration = Duration::from_secs(30);
 
+/// More requests than one client may have open (API §16).
+const BURST: usize = 300;
+
 /// Most clients at a time.
 const CLIENTS: usize = 6;
 
@@ -65,6 +68,7 @@ impl Scenario {
             0..=20 | 37 => self.ask_something(kind, a, b),
             21..=23 => self.trouble_clients(kind, a, b),
             24..=28 => self.trouble_network(kind, a, b),
+            38 if b % 8 == 1 => self.ask_too_much(a, b),
             29..=36 | 38 => self.trouble_processes(kind, a, b),
             _ => {}
         }
@@ -117,6 +121,24 @@ impl Scenario {
                     self.ask_something(kind, a, b);
                 }
             }
+        }
+    }
+
+    /// Somebody asks more at a time than anybody may.
+    fn ask_too_much(&mut self, a: u8, b: u8) {
+        let Some(client) = self.client(a) else {
+            return;
+        };
+        for _ in 0..BURST {
+            let reqid = String::new();
+            let request = match b.is_multiple_of(3) {
+                true => ControllerRequest::GetNodes { reqid },
+                false => ControllerRequest::TestTimeout {
+                    reqid,
+                    with_state: true,
+                },
+            };
+            self.world.ask(client, request);
         }
     }
 

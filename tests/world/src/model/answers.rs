@@ -11,14 +11,11 @@ use mgmt::model::{ClusterRole, Configuration, Instance, NodeStatus, Role, State}
 
 use super::configs::{is_staged_as, mark_of};
 use super::nodes::Of;
-use super::requests::{Answer, PATIENCE};
+use super::requests::{Answer, MANY, PATIENCE, is_about_number};
 use super::{DEAD_LINK, Model, Presence, Rule, Violation};
 
 /// From a node's end to an agent that knows of it: the way of a frame, and then some (API §15.2 D36).
 const SOON: Duration = Duration::from_secs(1);
-
-/// From this many open requests on, some may be refused (API §16).
-const MANY: usize = 256;
 
 /// Said of whatever takes too long.
 const TIMED_OUT: &str = "request timed out";
@@ -28,7 +25,7 @@ impl Model {
     pub(super) fn check(&mut self, answer: &Answer<'_>) -> Result<(), Violation> {
         self.check_haste(answer)?;
         self.configs.conclude(answer)?;
-        if self.is_overload(answer) {
+        if self.check_overload(answer)? {
             return Ok(());
         }
         match &answer.request.request {
@@ -67,10 +64,21 @@ impl Model {
         Ok(())
     }
 
-    /// Whether it was refused because of too many others.
-    fn is_overload(&self, answer: &Answer<'_>) -> bool {
+    /// Whether it was refused because of too many others, which there must be.
+    fn check_overload(&self, answer: &Answer<'_>) -> Result<bool, Violation> {
         let mut refusals = answer.refusals();
-        refusals.any(|error| error.starts_with("too many")) && self.requests.open() >= MANY
+        let Some(error) = refusals.find(|error| is_about_number(error)) else {
+            return Ok(false);
+        };
+        let open = match error.starts_with("too many open requests of this client") {
+            true => self.requests.open_of(answer.request.client),
+            false => self.requests.open(),
+        };
+        if open < MANY {
+            let text = format!("refused with {error:?}, and {open} are open");
+            return Err(answer.wrong(Rule::WrongRefusal, text));
+        }
+        Ok(true)
     }
 
     fn check_instances(&self, answer: &Answer<'_>) -> Result<(), Violation> {

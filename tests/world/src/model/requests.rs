@@ -15,6 +15,9 @@ use crate::seen::Client;
 /// D13).
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How many requests of one client may be open at a time; more are refused at once (API §16).
+pub(super) const MANY: usize = 256;
+
 /// A deployment starts nodes after it has waited for agents (API §15.1 D13).
 const DEPLOYMENT: Duration = Duration::from_secs(19);
 
@@ -65,6 +68,11 @@ impl Requests {
             let text = format!("the id of {request} was used before");
             return Err(Violation::new(Rule::Nonsense, asked, text));
         }
+        let open = self.open_of(request.client);
+        if open > MANY {
+            let text = format!("{open} requests of one client are open");
+            return Err(Violation::new(Rule::Overfull, asked, text).about(&request));
+        }
         if let Some(patience) = request.patience() {
             self.due.insert((asked + patience, reqid.clone()));
         }
@@ -82,6 +90,9 @@ impl Requests {
         response: &ControllerResponse,
     ) -> Result<Option<Arc<Request>>, Violation> {
         let reqid = response.reqid();
+        let mut errors = response.results().iter().map(|it| it.error.as_deref());
+        let is_refused = errors.any(|error| error.is_some_and(is_about_number));
+        let is_overload = is_refused && self.open_of(client) >= MANY;
         let Some((request, fate)) = self.all.get_mut(reqid) else {
             let name = response.event_name();
             let text = format!("{name} {reqid} answers what nobody asked");
@@ -106,6 +117,9 @@ impl Requests {
             Fate::Open | Fate::Left => {}
         }
         let Some(patience) = request.patience() else {
+            if is_overload {
+                return Ok(None);
+            }
             return wrong(Rule::Unasked, "answered, though it has no answer");
         };
         if kind(request.request.event_name()) != kind(response.event_name()) {
@@ -116,6 +130,22 @@ impl Requests {
         self.due
             .remove(&(request.asked + patience, reqid.to_owned()));
         Ok(Some(Arc::clone(request)))
+    }
+
+    /// A client is sent a copy of this request.
+    pub(super) fn check_overheard(
+        &self,
+        at: Duration,
+        client: Client,
+        reqid: &str,
+    ) -> Result<(), Violation> {
+        match self.all.get(reqid) {
+            Some((request, _)) if request.client == client => {
+                let text = "it is sent back to who has asked";
+                Err(Violation::new(Rule::Repeated, at, text).about(request))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// A client has gone.
@@ -144,6 +174,13 @@ impl Requests {
     /// How many of a controller's requests are open.
     pub(super) fn open(&self) -> usize {
         self.due.len()
+    }
+
+    /// How many of one client.
+    pub(super) fn open_of(&self, client: Client) -> usize {
+        let open = self.due.iter();
+        let own = open.filter(|(_, id)| self.all.get(id).is_some_and(|it| it.0.client == client));
+        own.count()
     }
 
     /// Whether a request was open at this time or later.
@@ -241,6 +278,11 @@ impl Answer<'_> {
         let own = all.filter(|it| !it.success && it.instance.is_none() && it.node.is_none());
         own.map(|it| it.error.as_deref().unwrap_or_default())
     }
+}
+
+/// Whether a request is refused because of how many there are.
+pub(super) fn is_about_number(error: &str) -> bool {
+    error.starts_with("too many")
 }
 
 fn kind(event: &str) -> Option<&str> {

@@ -44,11 +44,14 @@ pub enum Rule {
     UnknownInstance,
     /// Results are about what was asked for: nothing more, nothing twice, nothing less (API §4.7).
     OtherResults,
-    /// No peer is sent a request or an answer twice, or its own (WIRE §6.3).
+    /// No peer is sent a request or an answer twice, or its own, and no client its own request (WIRE
+    /// §6.3, CLIENT §A7).
     Repeated,
     /// Peers are sent what their filters ask for and nothing else, and all that want it are (WIRE
     /// §6.2, §6.3).
     Misrouted,
+    /// Of no client more requests are open than it may have (API §16).
+    Overfull,
     /// When nothing fails any more, what is deployed runs everywhere, nothing else does, and clients
     /// are told so (API §4.4 C16).
     NotSettled,
@@ -77,6 +80,7 @@ impl Rule {
         Self::OtherResults,
         Self::Repeated,
         Self::Misrouted,
+        Self::Overfull,
         Self::NotSettled,
     ];
 }

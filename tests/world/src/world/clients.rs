@@ -29,7 +29,7 @@ pub(crate) struct Clients {
     /// How many shall come back when the controller does.
     returning: usize,
     /// What was read last: the same text goes to everybody.
-    last_text: Option<(hub::Text, Option<ControllerResponse>)>,
+    last_text: Option<(hub::Text, Told)>,
 }
 
 #[derive(Debug)]
@@ -206,16 +206,23 @@ impl World {
     fn on_text(&mut self, client: ClientId, text: &hub::Text) {
         let client = Client(u32::try_from(client.0).unwrap());
         let known = self.clients.last_text.as_ref();
-        let response = match known.filter(|(known, _)| known == text) {
-            Some((_, response)) => response.clone(),
+        let told = match known.filter(|(known, _)| known == text) {
+            Some((_, told)) => told.clone(),
             None => {
-                let response = read_response(text);
-                self.clients.last_text = Some((text.clone(), response.clone()));
-                response
+                let told = read(text);
+                self.clients.last_text = Some((text.clone(), told.clone()));
+                told
             }
         };
-        let Some(response) = response else {
-            return;
+        let response = match told {
+            Told::Response(response) => *response,
+            Told::Request(reqid) => {
+                let at = self.since_start();
+                return self
+                    .record
+                    .judge(at, |model| model.overhear(at, client, &reqid));
+            }
+            Told::Other => return,
         };
         let owner = self.clients.asked.get(response.reqid());
         if owner.is_none_or(|owner| *owner == client) {
@@ -258,12 +265,30 @@ impl World {
     }
 }
 
-fn read_response(text: &str) -> Option<ControllerResponse> {
-    // Acks, errors and what other clients say is no answer.
-    if !text.contains("_response") {
-        return None;
+/// What a client is sent.
+#[derive(Clone, Debug)]
+enum Told {
+    Response(Box<ControllerResponse>),
+    /// Somebody's request, by its id.
+    Request(String),
+    /// An ack, or an error.
+    Other,
+}
+
+fn read(text: &str) -> Told {
+    if !text.contains("_response") && !text.contains("_request") {
+        return Told::Other;
     }
-    let message = DataMessage::parse(text).ok()?;
-    let event = ZeekEvent::from_data(message.data).ok()?;
-    ControllerResponse::try_from(event).ok()
+    let message = DataMessage::parse(text).ok();
+    let event = message.and_then(|message| ZeekEvent::from_data(message.data).ok());
+    let Some(event) = event else {
+        return Told::Other;
+    };
+    if let Ok(response) = ControllerResponse::try_from(event.clone()) {
+        return Told::Response(Box::new(response));
+    }
+    match ControllerRequest::try_from(event) {
+        Ok(request) => Told::Request(request.reqid().to_owned()),
+        Err(_) => Told::Other,
+    }
 }

@@ -134,6 +134,36 @@ fn requests_are_too_many_only_if_there_are_many() {
     assert_eq!(broken(&staging), Some(Rule::WrongRefusal));
 }
 
+#[test]
+fn no_client_has_more_requests_open_than_it_may() {
+    let asked = |n: u32, from: u64| (0..n).map(move |n| (from, ask(instances(&format!("r{n}")))));
+    let history: Vec<Step> = asked(258, 0).collect();
+    assert_eq!(broken(&history), Some(Rule::Overfull));
+    let mut history: Vec<Step> = asked(257, 0).collect();
+    let client = Client(1);
+    history.push((1, Seen::ClientGone { client }));
+    assert_eq!(broken(&history), None);
+    // Somebody else's do not count.
+    let mut history: Vec<Step> = asked(257, 0).collect();
+    let (client, request) = (Client(2), instances("other"));
+    history.push((0, Seen::Asked { client, request }));
+    for client in [Client(1), Client(2)] {
+        history.push((1, Seen::ClientGone { client }));
+    }
+    assert_eq!(broken(&history), None);
+}
+
+#[test]
+fn a_request_is_overheard_by_others_only() {
+    let mut model = Model::default();
+    model.see(ms(0), &ask(instances("r"))).unwrap();
+    let overhears = |n, reqid| model.overhear(ms(1), Client(n), reqid);
+    let rule = |result: Result<(), super::super::Violation>| result.err().map(|it| it.rule);
+    assert_eq!(rule(overhears(2, "r")), None);
+    assert_eq!(rule(overhears(1, "r")), Some(Rule::Repeated));
+    assert_eq!(rule(overhears(1, "another")), None);
+}
+
 fn instances(reqid: &str) -> Request {
     let reqid = reqid.to_owned();
     Request::GetInstances { reqid }
