@@ -4,6 +4,8 @@
 //! it, the number of seeds, what it simulated, and status 1 if anything was wrong.
 //!
 //! `world-seeds FROM TO first` stops at the first violation and does not shorten it.
+//! `world-seeds FROM TO digest` ends with a number for all that happens in these seeds, which is the
+//! same in every process and on every machine. `world-seeds FROM TO text` tells it, and nothing else.
 //! `SIM_SEED=N cargo test -p world` tells one seed in full.
 
 #![allow(
@@ -23,11 +25,52 @@ use std::time::{Duration, Instant};
 use world::tally::Totals;
 use world::{Telling, run, script_of, shrink};
 
+/// What is wanted of the seeds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Mode {
+    /// All violations.
+    All,
+    /// The first violation.
+    First,
+    /// The same as [`Mode::All`], and a digest.
+    Digest,
+    /// What happens, in their order.
+    Text,
+}
+
+impl Mode {
+    fn named(name: Option<&str>) -> Option<Self> {
+        Some(match name {
+            None => Self::All,
+            Some("first") => Self::First,
+            Some("digest") => Self::Digest,
+            Some("text") => Self::Text,
+            Some(_) => return None,
+        })
+    }
+
+    fn telling(self) -> Telling {
+        match self {
+            Self::All | Self::First => Telling::Off,
+            Self::Digest | Self::Text => Telling::On,
+        }
+    }
+
+    fn threads(self) -> usize {
+        match self {
+            Self::All | Self::First | Self::Digest => {
+                thread::available_parallelism().map_or(1, NonZero::get)
+            }
+            Self::Text => 1,
+        }
+    }
+}
+
 /// What all threads work on.
 struct Work {
     next: AtomicU64,
     last: u64,
-    until_first: bool,
+    mode: Mode,
     is_over: AtomicBool,
     sums: Mutex<Sums>,
 }
@@ -39,31 +82,40 @@ struct Sums {
     simulated: Duration,
     seen: usize,
     totals: Totals,
+    /// Of all texts, whichever thread was first.
+    digest: u64,
 }
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let seed = |n: usize| args.get(n).and_then(|arg| arg.parse::<u64>().ok());
-    let (Some(first), Some(last)) = (seed(0), seed(1)) else {
-        eprintln!("world-seeds FROM TO [first]");
+    let mode = Mode::named(args.get(2).map(String::as_str));
+    let (Some(first), Some(last), Some(mode)) = (seed(0), seed(1), mode) else {
+        eprintln!("world-seeds FROM TO [first|digest|text]");
         return ExitCode::from(2);
     };
     let work = Work {
         next: AtomicU64::new(first),
         last,
-        until_first: args.get(2).is_some_and(|arg| arg == "first"),
+        mode,
         is_over: AtomicBool::new(false),
         sums: Mutex::default(),
     };
     let begin = Instant::now();
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
     thread::scope(|scope| {
-        for _ in 0..threads {
+        for _ in 0..mode.threads() {
             scope.spawn(|| work.go());
         }
     });
     let sums = work.sums.into_inner().unwrap_or_default();
+    let status = ExitCode::from(u8::from(sums.violations > 0));
+    if mode == Mode::Text {
+        return status;
+    }
     println!("{}", sums.totals);
+    if mode == Mode::Digest {
+        println!("digest of seeds {first} to {last}: {:016x}", sums.digest);
+    }
     println!(
         "{} seeds, {} violations, {:.1} h simulated, {} things seen, in {:.0} s",
         sums.seeds,
@@ -72,7 +124,7 @@ fn main() -> ExitCode {
         sums.seen,
         begin.elapsed().as_secs_f64(),
     );
-    ExitCode::from(u8::from(sums.violations > 0))
+    status
 }
 
 impl Work {
@@ -88,11 +140,17 @@ impl Work {
 
     fn one(&self, seed: u64) {
         let script = script_of(seed);
-        let outcome = run(&script, Telling::Off);
+        let outcome = run(&script, self.mode.telling());
+        let text = outcome.text.unwrap_or_default();
+        let digest = digest(seed, &text);
+        if self.mode == Mode::Text {
+            print!("seed {seed}\n{text}");
+        }
         let Ok(mut sums) = self.sums.lock() else {
             return;
         };
         sums.seeds += 1;
+        sums.digest = sums.digest.wrapping_add(digest);
         sums.simulated += outcome.simulated;
         sums.seen += outcome.seen.len();
         sums.totals.add(&outcome.tally, outcome.violation.is_some());
@@ -101,13 +159,25 @@ impl Work {
         };
         sums.violations += 1;
         drop(sums);
-        if self.until_first {
-            self.is_over.store(true, Ordering::Relaxed);
-            println!("seed {seed}: {violation}");
-            return;
+        match self.mode {
+            Mode::All | Mode::Digest => {}
+            Mode::First => {
+                self.is_over.store(true, Ordering::Relaxed);
+                return println!("seed {seed}: {violation}");
+            }
+            Mode::Text => return,
         }
         let shortest = shrink(&script).map(<[u8]>::len);
         let (all, shortest) = (script.len(), shortest.unwrap_or(script.len()));
         println!("seed {seed} ({shortest} of its {all} bytes are enough): {violation}");
     }
+}
+
+/// FNV-1a of the number and the text: nothing of a process or a machine is in it.
+fn digest(seed: u64, text: &str) -> u64 {
+    let seed = seed.to_be_bytes();
+    let bytes = seed.iter().chain(text.as_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
