@@ -4,6 +4,7 @@
 //! | module | is |
 //! | --- | --- |
 //! | [`seeds`] | worlds by seed, none of which may violate the model |
+//! | [`budget`] | our agent below a controller that is as patient as stock's |
 //! | [`mutants`] | the same on programs with bugs planted, each of which must |
 
 #![allow(
@@ -12,5 +13,6 @@
     reason = "tests may unwrap and index"
 )]
 
+mod budget;
 mod mutants;
 mod seeds;

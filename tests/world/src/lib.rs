@@ -13,6 +13,7 @@
 //! | [`model`] | what of that may be |
 //! | `script`, `scenario` | scenarios as bytes, and what their steps do |
 //! | `soak` | a day in which nothing goes wrong |
+//! | `budget` | our agent below a stock controller, which waits 9 s and no longer |
 //! | `world` | the clock, the hosts and what they keep, all programs |
 //! | `world::net` | links that delay, chop, stall and break |
 //! | `world::watch` | what goes through them, as the model sees it |
@@ -20,7 +21,8 @@
 //! | `world::sensor`, `node` | hosts of agents: stems, and nodes that come and go |
 //! | `world::faults` | what goes wrong |
 //! | [`fault`], [`tally`] | the kinds of that, and how often they hit something |
-//! | [`stock`], `stock_agent` | simulated stock peers of every release; a stock agent on a host of its own |
+//! | [`stock`], `stock_link` | simulated stock peers of every release, and how the world links them |
+//! | `stock_agent`, `stock_controller` | a stock agent on a host of its own; a stock controller beside our agent |
 
 #![allow(
     clippy::unwrap_used,
@@ -28,6 +30,7 @@
     reason = "what is not as expected here is a finding"
 )]
 
+mod budget;
 mod chance;
 pub mod fault;
 pub mod model;
@@ -40,11 +43,14 @@ mod soak;
 #[allow(missing_docs, reason = "it is Zeek's, by the sections that are cited")]
 pub mod stock;
 mod stock_agent;
+mod stock_controller;
+mod stock_link;
 pub mod tally;
 mod world;
 
 use std::time::Duration;
 
+pub use budget::{Budget, Counts, budget};
 pub use record::Telling;
 pub use soak::{Soak, soak};
 pub use world::Size;

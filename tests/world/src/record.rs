@@ -74,6 +74,14 @@ impl Record {
         }
     }
 
+    /// The same for somebody else to judge.
+    pub(crate) fn unjudged(telling: Telling) -> Self {
+        Self {
+            is_unjudged: true,
+            ..Self::new(telling, BTreeSet::new())
+        }
+    }
+
     /// What is seen from here on is neither kept nor judged.
     pub(crate) fn forget(&mut self) {
         self.is_unjudged = true;

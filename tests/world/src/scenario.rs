@@ -28,7 +28,7 @@ const BURST: usize = 300;
 /// Most clients at a time.
 const CLIENTS: usize = 6;
 
-const NODES: [(&str, ClusterRole); 6] = [
+pub(crate) const NODES: [(&str, ClusterRole); 6] = [
     ("manager", ClusterRole::Manager),
     ("logger-01", ClusterRole::Logger),
     ("proxy-01", ClusterRole::Proxy),
@@ -457,7 +457,7 @@ const RUBBISH: [&str; 6] = [
 ];
 
 /// All nodes, or some of them, perhaps with one that does not exist.
-fn some_names(bits: u8) -> BTreeSet<String> {
+pub(crate) fn some_names(bits: u8) -> BTreeSet<String> {
     let names = NODES.iter().map(|(name, _)| *name).chain(["nobody"]);
     let some = names.zip(0..).filter(|(_, n)| bits & (1 << n) != 0);
     some.map(|(name, _)| name.to_owned()).collect()

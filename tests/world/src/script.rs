@@ -21,6 +21,14 @@ pub(crate) struct Header {
     pub(crate) chances: Chances,
     /// Decides everything that the steps leave open.
     pub(crate) seed: u64,
+    pub(crate) controller: Maker,
+}
+
+/// Whose a program is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Maker {
+    Ours,
+    Stock,
 }
 
 /// What a sensor host has.
@@ -77,6 +85,7 @@ pub(crate) fn read(script: &[u8]) -> (Header, Vec<Step>) {
             system: has(chances, 3),
         },
         seed: u64::from_be_bytes(seed),
+        controller: Maker::Ours,
     };
     let steps = steps.chunks_exact(STEP).map(|step| Step {
         what: step[0],

@@ -6,7 +6,7 @@ use mgmt::api::controller::ControllerRequest;
 
 use crate::record::Telling;
 use crate::scenario::Scenario;
-use crate::script::{Chances, Header, SensorPlan};
+use crate::script::{Chances, Header, Maker, SensorPlan};
 use crate::world::{Size, World};
 
 /// Between two looks at the nodes.
@@ -38,6 +38,7 @@ pub fn soak(agents: usize, hours: u32) -> Soak {
         sensors: sensors.collect(),
         chances: Chances::default(),
         seed: 1,
+        controller: Maker::Ours,
     };
     let mut scenario = Scenario::new(World::new(header, Telling::Off));
     let mut soak = Soak {

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use broker_proto::peering::{Input, LinkId, Output, PeerAddr};
+use broker_proto::peering::{Input, Output, PeerAddr};
 use broker_proto::{Data, EndpointId};
 
 use crate::fault::Fault;
 use crate::stock::agent::Agent;
-use crate::stock::peer::{Heard, Peer, Side};
+use crate::stock::peer::{Heard, Peer};
 use crate::stock::release::RELEASES;
 use crate::stock::shapes::Part;
 use crate::stock::{Act, Scripts, text};
+use crate::stock_link::StockLink;
 
 /// Between two dials.
 const RETRY: Duration = Duration::from_secs(1);
@@ -19,23 +20,20 @@ const RETRY: Duration = Duration::from_secs(1);
 /// When stock's agent gives up on a request (API §3 R5).
 const EXPIRY: Duration = Duration::from_millis(4700);
 
-/// It speaks with bytes and rules of its own.
+/// It commands nobody.
 #[derive(Debug)]
 pub(crate) struct StockAgent {
-    peer: Peer,
+    link: StockLink,
     agent: Agent,
     name: String,
     /// Where it dials; `None` waits to be dialed.
     controller: Option<PeerAddr>,
-    link: Option<LinkId>,
-    dialed: u64,
     /// What is said later.
     later: BTreeMap<(Instant, u64), Act>,
     count: u64,
     redial: Option<Instant>,
     /// Until then a deployment loses its id (API §12.2 D32).
     confused: Option<Instant>,
-    out: VecDeque<Output>,
     /// What its defects have done.
     faults: VecDeque<Fault>,
 }
@@ -54,26 +52,17 @@ impl StockAgent {
         let filter = filter.each_ref().map(String::as_str);
         let peer = Peer::new(release, Part::Agent, id, &filter);
         let agent = Agent::new(release, name, &id.to_string(), controller.is_some());
-        let listen = PeerAddr {
-            host: "0.0.0.0".to_owned(),
-            port: 2151,
-        };
-        let mut stock = Self {
-            peer,
+        Self {
+            link: StockLink::new(peer, 2151),
             agent,
             name: name.to_owned(),
             redial: controller.as_ref().map(|_| now + RETRY),
             controller,
-            link: None,
-            dialed: 0,
             later: BTreeMap::new(),
             count: 0,
             confused: None,
-            out: VecDeque::new(),
             faults: VecDeque::new(),
-        };
-        stock.out.push_back(Output::Listen { addr: listen });
-        stock
+        }
     }
 
     /// Whether nodes that are silent hold up what is asked of it (API §12.2 D33).
@@ -82,42 +71,10 @@ impl StockAgent {
     }
 
     pub(crate) fn handle(&mut self, now: Instant, input: Input) {
-        match input {
-            Input::Opened { link, .. } => {
-                // One at a time: whoever comes last is there.
-                if let Some(former) = self.link.replace(link) {
-                    self.peer.lost();
-                    self.out.push_back(Output::Close { link: former });
-                }
-                self.peer.open(match link {
-                    LinkId::Dialed(_) => Side::Dialer,
-                    LinkId::Accepted(_) => Side::Acceptor,
-                });
-            }
-            Input::Bytes { link, chunk } if self.link == Some(link) => self.peer.feed(&chunk),
-            Input::Closed { link, .. } => {
-                if self.link == Some(link) {
-                    self.link = None;
-                    self.peer.lost();
-                }
-                if self.link.is_none() && self.controller.is_some() {
-                    self.redial = Some(now + RETRY);
-                }
-            }
-            // It has no limits, and nobody in it asks for anything.
-            Input::Bytes { .. }
-            | Input::Sent { .. }
-            | Input::Listen { .. }
-            | Input::Dial { .. }
-            | Input::Subscribe { .. }
-            | Input::Publish { .. }
-            | Input::PublishFrame { .. }
-            | Input::PublishParts { .. }
-            | Input::Unpeer { .. }
-            | Input::Restrict { .. }
-            | Input::Expel { .. }
-            | Input::CheckAlive { .. }
-            | Input::Shutdown => {}
+        let is_end = matches!(input, Input::Closed { .. });
+        self.link.handle(input);
+        if is_end && !self.link.is_open() && self.controller.is_some() {
+            self.redial = Some(now + RETRY);
         }
         self.settle(now);
     }
@@ -132,15 +89,13 @@ impl StockAgent {
         if self.redial.take_if(|at| *at <= now).is_some()
             && let Some(addr) = self.controller.clone()
         {
-            let link = LinkId::Dialed(self.dialed);
-            self.dialed += 1;
-            self.out.push_back(Output::Dial { link, addr });
+            self.link.dial(addr);
         }
         self.settle(now);
     }
 
     pub(crate) fn poll_output(&mut self) -> Option<Output> {
-        self.out.pop_front()
+        self.link.poll_output()
     }
 
     /// What one of its defects has done.
@@ -155,7 +110,7 @@ impl StockAgent {
 
     /// Until it has nothing more to say at this moment.
     fn settle(&mut self, now: Instant) {
-        while let Some(heard) = self.peer.heard.pop_front() {
+        while let Some(heard) = self.link.hear() {
             match heard {
                 Heard::Up => {
                     for act in self.agent.up() {
@@ -166,17 +121,7 @@ impl StockAgent {
                 Heard::Lost | Heard::Refused(_) => {}
             }
         }
-        let (frames, is_closed) = self.peer.take_out();
-        let Some(link) = self.link else {
-            return;
-        };
-        for bytes in frames {
-            let bytes = bytes.into();
-            self.out.push_back(Output::Send { link, bytes });
-        }
-        if is_closed {
-            self.out.push_back(Output::Close { link });
-        }
+        self.link.flush();
     }
 
     fn hear(&mut self, now: Instant, topic: &str, name: &str, args: &[Data]) {
@@ -217,11 +162,7 @@ impl StockAgent {
                 topic,
                 name,
                 args,
-            } => {
-                if self.peer.is_up() {
-                    self.peer.publish(&topic, &name, args);
-                }
-            }
+            } => self.link.say(&topic, &name, args),
             Act::Say { after, .. } => {
                 self.count += 1;
                 self.later.insert((now + after, self.count), act);

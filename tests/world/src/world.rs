@@ -23,7 +23,7 @@ use supervisor::process::Input as SupervisorInput;
 use crate::chance::Chance;
 use crate::fault::Fault;
 use crate::record::{Record, Telling};
-use crate::script::Header;
+use crate::script::{Header, Maker};
 use crate::seen::{Client, Pid, Program, Seen};
 
 use clients::Clients;
@@ -184,11 +184,15 @@ impl World {
         #[allow(clippy::disallowed_methods, reason = "any starting point will do")]
         let start = Instant::now();
         let sensors = header.sensors.iter().map(|_| Sensor::new());
+        let record = match header.controller {
+            Maker::Ours => Record::new(telling, stock_of(&header)),
+            Maker::Stock => Record::unjudged(telling),
+        };
         let mut world = Self {
             now: start,
             start,
             chance: Chance::new(header.seed),
-            record: Record::new(telling, stock_of(&header)),
+            record,
             is_calm: false,
             excused: BTreeSet::new(),
             net: Net::default(),
@@ -370,7 +374,7 @@ impl World {
                 Process::Agent(_) | Process::Stock(_) => Some(Fault::AgentStopped),
                 Process::Supervisor(_) => Some(Fault::SupervisorStopped),
                 Process::Node(_) => Some(Fault::NodeStopped),
-                Process::Controller(_) => None,
+                Process::Controller(_) | Process::StockController(_) => None,
             };
             let fault = fault.filter(|_| !time.is_zero());
             self.record.tally.note_all(fault);
@@ -406,6 +410,7 @@ impl World {
             Process::Supervisor(it) => it.handle(self.now, SupervisorInput::Peering { input }),
             Process::Node(it) => it.handle(self.now, input),
             Process::Stock(it) => it.handle(self.now, input),
+            Process::StockController(it) => it.handle(self.now, input),
         }
         self.obey(who);
     }
@@ -439,6 +444,7 @@ impl World {
             Process::Supervisor(it) => it.handle_timeout(self.now),
             Process::Node(it) => it.handle_timeout(self.now),
             Process::Stock(it) => it.handle_timeout(self.now),
+            Process::StockController(it) => it.handle_timeout(self.now),
         }
         let deadline = seat.process.deadline();
         if deadline.is_some_and(|at| at <= self.now) {
@@ -544,7 +550,7 @@ impl World {
                 Process::Controller(it) => size.controller = size.controller.max(len(it)),
                 Process::Agent(it) => size.agent = size.agent.max(len(it)),
                 Process::Supervisor(it) => size.supervisor = size.supervisor.max(len(it)),
-                Process::Node(_) | Process::Stock(_) => {}
+                Process::Node(_) | Process::Stock(_) | Process::StockController(_) => {}
             }
         }
         size

@@ -6,6 +6,7 @@
 //! `world-seeds FROM TO first` stops at the first violation and does not shorten it.
 //! `world-seeds FROM TO digest` ends with a number for all that happens in these seeds, which is the
 //! same in every process and on every machine. `world-seeds FROM TO text` tells it, and nothing else.
+//! `world-seeds FROM TO budget` runs the lives below a stock controller of these seeds instead.
 //! `SIM_SEED=N cargo test -p world` tells one seed in full.
 
 #![allow(
@@ -23,7 +24,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use world::tally::Totals;
-use world::{Telling, run, script_of, shrink};
+use world::{Telling, budget, run, script_of, shrink};
 
 /// What is wanted of the seeds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,6 +37,8 @@ enum Mode {
     Digest,
     /// What happens, in their order.
     Text,
+    /// The violations of lives below a stock controller.
+    Budget,
 }
 
 impl Mode {
@@ -45,20 +48,21 @@ impl Mode {
             Some("first") => Self::First,
             Some("digest") => Self::Digest,
             Some("text") => Self::Text,
+            Some("budget") => Self::Budget,
             Some(_) => return None,
         })
     }
 
     fn telling(self) -> Telling {
         match self {
-            Self::All | Self::First => Telling::Off,
+            Self::All | Self::First | Self::Budget => Telling::Off,
             Self::Digest | Self::Text => Telling::On,
         }
     }
 
     fn threads(self) -> usize {
         match self {
-            Self::All | Self::First | Self::Digest => {
+            Self::All | Self::First | Self::Digest | Self::Budget => {
                 thread::available_parallelism().map_or(1, NonZero::get)
             }
             Self::Text => 1,
@@ -91,7 +95,7 @@ fn main() -> ExitCode {
     let seed = |n: usize| args.get(n).and_then(|arg| arg.parse::<u64>().ok());
     let mode = Mode::named(args.get(2).map(String::as_str));
     let (Some(first), Some(last), Some(mode)) = (seed(0), seed(1), mode) else {
-        eprintln!("world-seeds FROM TO [first|digest|text]");
+        eprintln!("world-seeds FROM TO [first|digest|text|budget]");
         return ExitCode::from(2);
     };
     let work = Work {
@@ -112,7 +116,9 @@ fn main() -> ExitCode {
     if mode == Mode::Text {
         return status;
     }
-    println!("{}", sums.totals);
+    if mode != Mode::Budget {
+        println!("{}", sums.totals);
+    }
     if mode == Mode::Digest {
         println!("digest of seeds {first} to {last}: {:016x}", sums.digest);
     }
@@ -134,7 +140,10 @@ impl Work {
             if seed > self.last {
                 return;
             }
-            self.one(seed);
+            match self.mode {
+                Mode::Budget => self.one_budget(seed),
+                Mode::All | Mode::First | Mode::Digest | Mode::Text => self.one(seed),
+            }
         }
     }
 
@@ -160,7 +169,7 @@ impl Work {
         sums.violations += 1;
         drop(sums);
         match self.mode {
-            Mode::All | Mode::Digest => {}
+            Mode::All | Mode::Digest | Mode::Budget => {}
             Mode::First => {
                 self.is_over.store(true, Ordering::Relaxed);
                 return println!("seed {seed}: {violation}");
@@ -170,6 +179,20 @@ impl Work {
         let shortest = shrink(&script).map(<[u8]>::len);
         let (all, shortest) = (script.len(), shortest.unwrap_or(script.len()));
         println!("seed {seed} ({shortest} of its {all} bytes are enough): {violation}");
+    }
+
+    fn one_budget(&self, seed: u64) {
+        let outcome = budget(seed, Telling::Off);
+        let Ok(mut sums) = self.sums.lock() else {
+            return;
+        };
+        sums.seeds += 1;
+        sums.simulated += outcome.simulated;
+        sums.seen += outcome.answers.len();
+        if let Some(violation) = outcome.violation {
+            sums.violations += 1;
+            println!("seed {seed}: {violation}");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The controller's host: its program, and the disk that it saves to.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use broker_proto::peering::PeerAddr;
 use mgmt::api::controller::ControllerResponse;
@@ -11,7 +11,9 @@ use mgmt::controller::process::{ControllerProcess, Input};
 use super::net::Loss;
 use super::{Event, Host, Kind, Process, Who, World, settings};
 use crate::fault::Fault;
+use crate::script::Maker;
 use crate::seen::{Program, Seen};
+use crate::stock_controller::StockController;
 
 /// A save that takes so long is late.
 const LATE: Duration = Duration::from_millis(200);
@@ -29,6 +31,9 @@ impl World {
     pub(super) fn boot_controller(&mut self) {
         if self.controller.is_some() {
             return;
+        }
+        if self.header.controller == Maker::Stock {
+            return self.boot_stock_controller();
         }
         let mut settings = settings("unused").controller;
         let listen = |port| PeerAddr {
@@ -48,6 +53,31 @@ impl World {
         self.controller = Some(who);
         self.obey(who);
         self.reconnect_clients();
+    }
+
+    /// It has the agent of the first sensor, and nobody asks it for anything but its host.
+    fn boot_stock_controller(&mut self) {
+        let release = self.chance.next();
+        let id = self.chance.endpoint_id();
+        let controller = StockController::new(release, id, &Host(1).instance());
+        let controller = Process::StockController(Box::new(controller));
+        let who = self.start(Host::CONTROLLER, controller);
+        self.controller = Some(who);
+        self.obey(who);
+    }
+
+    /// The stock controller, and what it then does.
+    pub(crate) fn stock_controller<T>(
+        &mut self,
+        act: impl FnOnce(&mut StockController, Instant) -> T,
+    ) -> T {
+        let (who, now) = (self.controller.unwrap(), self.now);
+        let Some(Process::StockController(controller)) = self.process_mut(who) else {
+            panic!("the controller is ours");
+        };
+        let result = act(controller, now);
+        self.obey(who);
+        result
     }
 
     pub(super) fn save(&mut self, who: Who, state: Saved) {

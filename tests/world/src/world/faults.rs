@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::net::Loss;
-use super::{Event, Host, Kind, World};
+use super::{Event, Host, Kind, Who, World};
 use crate::fault::Fault;
 use crate::seen::Seen;
 
@@ -38,6 +38,19 @@ impl World {
         });
         for number in lost.map(|(number, _)| *number).collect::<Vec<_>>() {
             self.note(Fault::LinkReset);
+            self.break_link(number, "connection reset by peer");
+        }
+    }
+
+    /// The connections between two processes are lost.
+    pub(crate) fn cut(&mut self, a: Who, b: Who) {
+        self.tell(format_args!("links between {a:?} and {b:?} are cut"));
+        let links = self.net.links.iter();
+        let lost = links.filter(|(_, link)| {
+            let ends = link.sides.each_ref().map(|side| side.end.who);
+            ends == [a, b] || ends == [b, a]
+        });
+        for number in lost.map(|(number, _)| *number).collect::<Vec<_>>() {
             self.break_link(number, "connection reset by peer");
         }
     }

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use super::{Event, Host, Who, World};
 use crate::fault::Fault;
 use crate::node::HELLO;
+use crate::script::Maker;
 
 /// How long a dial that nobody answers takes to fail, as ours gives up.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -211,10 +212,10 @@ impl World {
 
     /// Moves what the program holds to the network, and the network's part on.
     fn pump(&mut self, end: End) {
-        let is_bad = self.is_network_bad();
         let Some(&(number, index)) = self.net.ends.get(&end) else {
             return;
         };
+        let is_bad = self.is_link_bad(number);
         let link = self.net.links.get_mut(&number).unwrap();
         let side = &mut link.sides[index];
         let room = if is_bad { SMALL_BUFFER } else { BUFFER };
@@ -320,7 +321,7 @@ impl World {
 
     /// All that is on its way, or a part of it.
     fn chunk(&mut self, number: u64, index: usize) -> Option<Bytes> {
-        let is_chopped = self.is_network_bad() && self.chance.is_one_in(3);
+        let is_chopped = self.is_link_bad(number) && self.chance.is_one_in(3);
         let len = self.pipe(number, index).sent_len;
         let len = match is_chopped && len > 1 {
             true => {
@@ -543,7 +544,21 @@ impl World {
         true
     }
 
+    fn is_link_bad(&self, number: u64) -> bool {
+        let [a, b] = self.net.links[&number].sides.each_ref().map(|it| it.host);
+        self.is_network_bad() && !self.is_at_once(a, b)
+    }
+
+    /// A stock controller and its agent hear each other at once: what is measured between them is
+    /// the agent's.
+    fn is_at_once(&self, a: Host, b: Host) -> bool {
+        self.header.controller == Maker::Stock && a != b
+    }
+
     fn latency(&mut self, from: Host, to: Host) -> Duration {
+        if self.is_at_once(from, to) {
+            return Duration::ZERO;
+        }
         let is_bad = self.is_network_bad();
         match (from == to, is_bad) {
             (true, false) => self.chance.micros(20..500),

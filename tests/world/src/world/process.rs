@@ -12,6 +12,7 @@ use zeek_client_compat::hub;
 use crate::fault::Fault;
 use crate::node::{Act, Node};
 use crate::stock_agent::StockAgent;
+use crate::stock_controller::StockController;
 
 #[derive(Debug)]
 pub(crate) enum Process {
@@ -20,6 +21,7 @@ pub(crate) enum Process {
     Supervisor(Box<SupervisorProcess>),
     Node(Box<Node>),
     Stock(Box<StockAgent>),
+    StockController(Box<StockController>),
 }
 
 /// What a process wants.
@@ -70,6 +72,7 @@ impl Process {
                 Some(fault) => Want::Note(fault),
                 None => Want::Broker(it.poll_output()?),
             },
+            Self::StockController(it) => Want::Broker(it.poll_output()?),
         })
     }
 
@@ -80,6 +83,7 @@ impl Process {
             Self::Supervisor(it) => it.poll_timeout(),
             Self::Node(it) => it.poll_timeout(),
             Self::Stock(it) => it.poll_timeout(),
+            Self::StockController(it) => it.poll_timeout(),
         }
     }
 
@@ -90,6 +94,7 @@ impl Process {
             Self::Supervisor(_) => "a supervisor",
             Self::Node(_) => "a node",
             Self::Stock(_) => "a stock agent",
+            Self::StockController(_) => "a stock controller",
         }
     }
 }

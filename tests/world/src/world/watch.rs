@@ -12,7 +12,10 @@ impl World {
     pub(super) fn watch_link(&mut self, link: u64, ends: [Who; 2]) {
         let speakers = ends.map(|who| Speaker {
             number: who.0,
-            is_stock: matches!(self.process_mut(who), Some(Process::Stock(_))),
+            is_stock: matches!(
+                self.process_mut(who),
+                Some(Process::Stock(_) | Process::StockController(_))
+            ),
         });
         self.tell(format_args!(
             "link {link} from {:?} to {:?}",
