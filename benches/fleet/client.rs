@@ -23,7 +23,7 @@ const HEAD: usize = 1024;
 pub(crate) struct Client {
     socket: WebSocket,
     /// Distinguishes its requests from other clients', whose answers it is sent, too.
-    name: &'static str,
+    name: String,
     asked: usize,
 }
 
@@ -60,10 +60,10 @@ impl Ask {
 
 impl Client {
     pub(crate) fn new(port: u16) -> io::Result<Self> {
-        Self::named(port, "0242ac110002")
+        Self::named(port, format!("{:012x}", 0))
     }
 
-    fn named(port: u16, name: &'static str) -> io::Result<Self> {
+    fn named(port: u16, name: String) -> io::Result<Self> {
         let socket = WebSocket::subscribed(port)?;
         let asked = 0;
         Ok(Self {
@@ -183,10 +183,11 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// So many requests are open at any time, but for a pause after their answers.
-    pub(crate) fn start(port: u16, most: usize) -> io::Result<Self> {
-        const NAME: &str = "0242ac110003";
-        let mut client = Client::named(port, NAME)?;
+    /// So many requests are open at any time, but for a pause after their answers. The last answers
+    /// of another one like it are told apart by its number, which is not 0.
+    pub(crate) fn start(port: u16, most: usize, number: usize) -> io::Result<Self> {
+        let name = format!("{number:012x}");
+        let mut client = Client::named(port, name.clone())?;
         let mut sender = client.socket.sender()?;
         let ends = Arc::new(AtomicBool::new(false));
         let open = Arc::new(AtomicUsize::new(0));
@@ -201,7 +202,7 @@ impl Waiting {
                 while open.load(Ordering::Acquire) < most {
                     open.fetch_add(1, Ordering::AcqRel);
                     asked += 1;
-                    let reqid = format!("{asked:08}-c6f1-11f0-9a3b-{NAME}");
+                    let reqid = format!("{asked:08}-c6f1-11f0-9a3b-{name}");
                     sender.write_all(&prepared(ask.request(reqid)).1)?;
                     if is_last {
                         return Ok(());
@@ -213,7 +214,7 @@ impl Waiting {
         let ended = Arc::clone(&ends);
         let reading = thread::spawn(move || {
             while !ended.load(Ordering::Acquire) || answered.load(Ordering::Acquire) > 0 {
-                if start(&client.next_response()?).contains(NAME) {
+                if start(&client.next_response()?).contains(&client.name) {
                     answered.fetch_sub(1, Ordering::AcqRel);
                 }
             }

@@ -255,11 +255,13 @@ pub(crate) fn isolation(
     ];
     let mut taken: BTreeMap<(&str, &str), (Vec<Duration>, Duration)> = BTreeMap::new();
     // In turns, so that whatever else the machine does befalls all alike.
+    let mut turn = 0;
     for _ in 0..ROUNDS {
         for (way, first) in ways {
+            turn += 1;
             rig.fleet.set_first(first);
             // There is always something that waits for it.
-            let waiting = Waiting::start(rig.controller.websocket, OPEN)?;
+            let waiting = Waiting::start(rig.controller.websocket, OPEN, turn)?;
             for (what, ask) in &asks {
                 let (times, processor) = rig.timed(ask, counts.requests)?;
                 let sum = taken.entry((what, way)).or_default();

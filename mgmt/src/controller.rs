@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use broker_proto::peering::{PeerAddr, PeerNetwork};
 use broker_proto::{EndpointId, IdGen};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::api::agent::{AgentRequest, AgentResponse};
 use crate::api::controller::{ControllerRequest, ControllerResponse};

@@ -143,7 +143,7 @@ impl Change {
             }
             Self::Deployed { config, .. } => saved.deployed = Some(config),
             Self::Learned { hosts } => {
-                for config in &mut saved.deployed {
+                if let Some(config) = &mut saved.deployed {
                     config.learn_hosts(&hosts);
                 }
             }
