@@ -169,6 +169,8 @@ enum Waiting {
     FormerNodes,
     /// The creation of a node, by the deployment with this number.
     Create { node: String, round: u64 },
+    /// A status, for a node that has said hello, of the deployment with this number.
+    Started { node: String, round: u64 },
     /// The end of a node.
     Destroy { node: String },
     /// The restart of a node, for the restart request with this key.
@@ -342,6 +344,11 @@ impl Agent {
             Some(Waiting::GetNodes { reqid }) => self.on_get_nodes_status(reqid, status),
             Some(Waiting::Return { is_same }) => self.on_returned(now, is_same, &status),
             Some(Waiting::FormerNodes) => self.on_former_nodes(now, &status),
+            Some(Waiting::Started { node, round }) => {
+                if round == self.round {
+                    self.on_asked_if_started(now, &node, &status);
+                }
+            }
             Some(
                 Waiting::Create { .. }
                 | Waiting::Destroy { .. }
@@ -413,10 +420,14 @@ impl Agent {
                     return;
                 }
                 // Its starts do not count before the answer, so its hello has to.
-                if self.change(&node, LocalNode::on_unanswered) == Some(true) {
-                    self.on_node_up(now, &node);
-                }
+                self.trust_hello(now, &node);
                 self.late_orders.insert(id, node);
+            }
+            Waiting::Started { node, round } => {
+                tracing::warn!(node, "supervisor does not say if the node has started");
+                if round == self.round {
+                    self.trust_hello(now, &node);
+                }
             }
             Waiting::Restart { node, .. } => {
                 tracing::warn!(node, "supervisor did not answer");

@@ -26,6 +26,39 @@ impl Agent {
         };
         if is_news {
             tracing::info!(name, %from, "node is running");
+            return self.on_node_up(now, name);
+        }
+        let node = self.nodes.get_mut(name);
+        if node.is_some_and(LocalNode::is_to_be_asked_for) {
+            self.ask_if_started(now, name);
+        }
+    }
+
+    /// A former agent may have had a process of this name ended that is still there, and looks for
+    /// its agent. Supervisors of ours start no other one before it is gone.
+    fn ask_if_started(&mut self, now: Instant, name: &str) {
+        if self.supervisor.is_none() || self.is_full() {
+            return self.trust_hello(now, name);
+        }
+        let (node, round) = (name.to_owned(), self.round);
+        let reqid = self.await_answer(now, Waiting::Started { node, round });
+        let node = name.to_owned();
+        self.ask_supervisor(SupervisorRequest::Status { reqid, node });
+    }
+
+    /// Nobody says whether a node has started that has said hello.
+    pub(super) fn trust_hello(&mut self, now: Instant, name: &str) {
+        if self.change(name, LocalNode::on_unanswered) == Some(true) {
+            self.on_node_up(now, name);
+        }
+    }
+
+    /// The supervisor says whether a node has started that has said hello.
+    pub(super) fn on_asked_if_started(&mut self, now: Instant, name: &str, status: &Status) {
+        let pid = status.nodes.get(name).map(|found| found.pid);
+        if self.change(name, |node| node.on_asked_for(pid)) == Some(true) {
+            tracing::info!(name, "node is running, and has said hello before");
+            self.on_node_started(now, name);
             self.on_node_up(now, name);
         }
     }

@@ -37,6 +37,10 @@ pub(super) struct LocalNode {
     /// A process that was ordered before may still have its name, until it starts: this one, if
     /// its number is known.
     former: Option<Option<i64>>,
+    /// The supervisor is asked whether it has started.
+    is_asked: bool,
+    /// The supervisor does not say so, so that a hello is all there is.
+    is_unanswered: bool,
     /// It shall end and start again, and has not started yet.
     is_restarting: bool,
     /// Orders to do so that the supervisor has not answered. What it tells of before is older.
@@ -141,6 +145,8 @@ impl LocalNode {
             outputs: None,
             is_created: false,
             former: None,
+            is_asked: false,
+            is_unanswered: false,
             is_restarting: false,
             restarts_asked: 0,
             starts: 0,
@@ -161,9 +167,12 @@ impl LocalNode {
         self.former = Some(pid);
     }
 
-    /// Whether the supervisor has taken it on is not known. `true` if it has said hello already.
+    /// Whether the supervisor has taken it on, or started it, is not known. `true` if it has said
+    /// hello already.
     pub(super) fn on_unanswered(&mut self) -> bool {
         self.former = None;
+        self.is_asked = false;
+        self.is_unanswered = true;
         let is_up = !self.is_restarting && self.take_early();
         if is_up {
             self.greeted = self.starts.saturating_add(1);
@@ -268,7 +277,8 @@ impl LocalNode {
         }
         self.peer = Some(from);
         self.is_linked = true;
-        if self.is_restarting || (self.former.is_some() && self.starts == 0) {
+        let is_expected = self.starts > 0 || self.is_unanswered;
+        if self.is_restarting || !is_expected {
             self.is_early = true;
             return false;
         }
@@ -279,6 +289,21 @@ impl LocalNode {
             self.greeted = self.starts.saturating_add(u32::from(is_next));
         }
         true
+    }
+
+    /// Whether to ask the supervisor if it has started: it has said hello before the news of that, or
+    /// a process has that an agent before this one ordered to end. From here on it is asked.
+    pub(super) fn is_to_be_asked_for(&mut self) -> bool {
+        let is_doubtful = self.starts == 0 && self.is_early && self.former.is_none();
+        is_doubtful && !self.is_restarting && !std::mem::replace(&mut self.is_asked, true)
+    }
+
+    /// The supervisor has answered that; `None` if it does not list it. `true` if it has started, and
+    /// has said hello already. If it has not, its start will be told.
+    pub(super) fn on_asked_for(&mut self, pid: Option<Option<i64>>) -> bool {
+        self.is_asked = false;
+        let is_awaited = self.starts == 0 && !self.is_restarting;
+        is_awaited && pid.is_some_and(|pid| self.on_found(pid))
     }
 
     /// Its peering ended. A supervisor of ours tells why soon; until then nobody knows.

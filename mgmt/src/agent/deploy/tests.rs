@@ -289,6 +289,7 @@ fn a_name_that_is_configured_twice_is_created_once() {
     ];
     let (_, ordered) = rig.deploy("r1", config("c1", nodes), status([]));
     assert_eq!(ordered.len(), 1);
+    rig.started("same");
     assert_eq!(
         rig.node_hello("same", peer(10)),
         [deployed("r1", vec![on("same", ok("r1"))])]

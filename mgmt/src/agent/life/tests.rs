@@ -146,6 +146,53 @@ fn a_former_processs_late_hello_is_not_its_successors() {
     assert_eq!(rig.state("w1"), State::Running);
 }
 
+/// A former life of the agent had its end ordered, so the supervisor lists it no more.
+#[test]
+fn a_hello_of_a_process_that_nobody_knows_of_is_not_its_successors() {
+    let mut rig = Rig::new();
+    let nodes = vec![node("w1", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes), status([]));
+    rig.created("w1");
+    let reqid = rig.id();
+    assert_eq!(rig.node_hello("w1", peer(50)), [ask_if_started(&reqid)]);
+    assert_eq!(rig.node_hello("w1", peer(50)), [], "asked once");
+    let mut result = status(["w1"]);
+    result.nodes.get_mut("w1").unwrap().pid = None;
+    let waits = SupervisorResponse::Status { reqid, result };
+    assert_eq!(rig.supervisor(waits), []);
+    assert_eq!(rig.state("w1"), State::Pending);
+    rig.peer_down(peer(50));
+    rig.started("w1");
+    let up = respond(AgentResponse::Deploy {
+        reqid: "r1".into(),
+        results: vec![on("w1", ok("r1"))],
+    });
+    assert_eq!(rig.node_hello("w1", peer(51)), [up]);
+}
+
+#[test]
+fn a_hello_whose_start_is_not_told_counts_when_the_supervisor_is_asked_or_does_not_answer() {
+    for answers in [true, false] {
+        let mut rig = Rig::new();
+        let nodes = vec![node("w1", ClusterRole::Worker, None)];
+        rig.deploy("r1", config("c1", nodes), status([]));
+        rig.created("w1");
+        let reqid = rig.id();
+        assert_eq!(rig.node_hello("w1", peer(50)), [ask_if_started(&reqid)]);
+        if answers {
+            let up = respond(AgentResponse::Deploy {
+                reqid: "r1".into(),
+                results: vec![on("w1", ok("r1"))],
+            });
+            let result = status(["w1"]);
+            let answer = SupervisorResponse::Status { reqid, result };
+            assert_eq!(rig.supervisor(answer), [up]);
+        }
+        rig.pass(secs(5));
+        assert_eq!(rig.state("w1"), State::Running);
+    }
+}
+
 /// Its starts are not told, or do not count, so its hello is all there is.
 #[test]
 fn a_hello_that_was_put_aside_counts_when_the_supervisor_never_answers_the_order() {
@@ -248,11 +295,9 @@ fn a_name_that_was_taken_again_is_not_mistrusted_for_good() {
     // Somebody else has ended it.
     rig.peer_down(peer(50));
     rig.deploy("r2", config("c2", nodes()), status([]));
-    let up = respond(AgentResponse::Deploy {
-        reqid: "r2".into(),
-        results: vec![on("w1", ok("r2"))],
-    });
-    assert_eq!(rig.node_hello("w1", peer(51)), [up]);
+    let reqid = rig.id();
+    let asked = ask_if_started(&reqid);
+    assert_eq!(rig.node_hello("w1", peer(51)), [asked], "not put aside");
 }
 
 #[test]
@@ -274,10 +319,13 @@ fn after_any_number_of_names_the_last_ones_are_still_mistrusted() {
     }
     let nodes = ["w-0-0", "w-4-999"].map(|name| node(name, ClusterRole::Worker, None));
     rig.deploy("r", config("c", nodes.into()), status([]));
-    rig.node_hello("w-0-0", peer(50));
-    rig.node_hello("w-4-999", peer(51));
-    assert_eq!(rig.state("w-0-0"), State::Running, "forgotten");
-    assert_eq!(rig.state("w-4-999"), State::Pending, "may be the old one's");
+    let asked = rig.node_hello("w-0-0", peer(50));
+    assert_eq!(asked.len(), 1, "forgotten");
+    assert_eq!(
+        rig.node_hello("w-4-999", peer(51)),
+        [],
+        "may be the old one's"
+    );
 }
 
 #[test]
@@ -501,4 +549,10 @@ fn answer(rig: &mut Rig, asked: &Output, result: Status) -> Vec<Output> {
     rig.feed(Input::Supervisor {
         message: SupervisorResponse::Status { reqid, result },
     })
+}
+
+fn ask_if_started(reqid: &str) -> Output {
+    let (reqid, node) = (reqid.to_owned(), "w1".to_owned());
+    let request = SupervisorRequest::Status { reqid, node };
+    Output::ToSupervisor { request }
 }

@@ -113,6 +113,7 @@ fn nodes_that_never_say_hello_fail_at_their_deadline_with_what_they_wrote() {
     rig.started("w3");
     rig.started("w3");
     rig.exit("w3", "error in ./x.zeek, line 1: syntax error", None);
+    rig.started("w1");
     rig.node_hello("w1", peer(10));
     assert_eq!(rig.agent.poll_timeout(), Some(t0 + secs(5)));
     let silent = "cluster node w2 did not report in time";
@@ -254,6 +255,7 @@ fn a_node_that_cannot_be_created_fails_its_deployment_without_waiting() {
     let mut rig = Rig::new();
     let nodes = ["w1", "w2"].map(|name| node(name, ClusterRole::Worker, None));
     let (_, ordered) = rig.deploy("r1", config("c1", nodes.into()), status([]));
+    rig.started("w2");
     rig.node_hello("w2", peer(10));
     let why = "node with name 'w1' already exists";
     let result = on("w1", failed("r1", why)).with_data(outputs(why));
