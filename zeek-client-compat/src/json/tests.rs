@@ -565,3 +565,17 @@ fn a_long_answer_is_about_as_long_as_it_is_estimated() {
         "{estimated} for {len}"
     );
 }
+
+#[test]
+fn only_a_name_that_is_a_string_begins_an_event() {
+    let one = r#"{"@data-type":"count","data":1}"#;
+    let start = |name: &str| {
+        format!(
+            r#"{{"type":"data-message","topic":"t","@data-type":"vector","data":[{one},{one},{{"@data-type":"vector","data":[{name},{{"@data-type":"vector","data":[{one},"#
+        )
+    };
+    let name = r#"{"@data-type":"string","data":"e"}"#;
+    let found = ("e".to_owned(), Data::Count(1));
+    assert_eq!(opening(&start(name)), Some(found));
+    assert_eq!(opening(&start(one)), None);
+}

@@ -42,6 +42,26 @@ fn what_is_no_request_counts_as_well() {
 }
 
 #[test]
+fn requests_that_are_too_long_to_be_read_are_counted_with_the_others() {
+    let mut rig = Rig::within(&one_a_second(), &[1]);
+    let count = r#"{"@data-type":"count","data":1}"#;
+    let event = r#"S"Management::Controller::API::stage_configuration_request",V[S"r",N]"#;
+    let event = long(&format!("V[{event}]"));
+    let start = format!(r#"{{"@data-type":"vector","data":[{count},{count},{event}"#);
+    for _ in 0..2 {
+        rig.input(hub::Input::TooLong {
+            client: ClientId(1),
+            start: start.clone(),
+            reason: "as long as that".into(),
+        });
+    }
+    let sent = rig.sent();
+    assert!(sent[0].1.contains("as long as that"), "{sent:?}");
+    assert!(sent[1].1.contains("too many requests"), "{sent:?}");
+    assert_eq!(rig.process.excess().too_fast, 1);
+}
+
+#[test]
 fn a_request_that_is_too_long_is_answered_in_the_name_of_the_limit() {
     let mut rig = Rig::with_clients(&[1, 2]);
     let request = "Management::Controller::API::stage_configuration_request";
