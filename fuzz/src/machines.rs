@@ -135,7 +135,7 @@ pub fn session(input: &[u8]) {
             match output {
                 hub::Output::Send { text, .. } => {
                     let parsed = serde_json::from_str::<serde_json::Value>(&text);
-                    assert!(parsed.is_ok(), "not JSON: {text}");
+                    assert!(parsed.is_ok(), "not JSON: {text:?}");
                 }
                 hub::Output::Deliver { topic, event, .. } => {
                     assert!(topic.as_bytes().starts_with(allowed.as_bytes()));
