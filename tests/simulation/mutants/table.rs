@@ -148,8 +148,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         seed: 7,
         edits: &[Edit {
             file: "mgmt/src/agent/nodes.rs",
-            old: "        if self.is_restarting || (self.former.is_some() && self.starts == 0) {",
-            new: "if !MUTATED && (self.is_restarting || (self.former.is_some() && self.starts == 0)) {",
+            old: "        if self.is_restarting || !is_expected {",
+            new: "if !MUTATED && (self.is_restarting || !is_expected) {",
         }],
     },
     Mutant {
