@@ -28,6 +28,11 @@ impl Agent {
             tracing::info!(name, %from, "node is running");
             return self.on_node_up(now, name);
         }
+        self.ask_if_doubtful(now, name);
+    }
+
+    /// Asks for a node that has said hello before the news of its start.
+    pub(super) fn ask_if_doubtful(&mut self, now: Instant, name: &str) {
         let node = self.nodes.get_mut(name);
         if node.is_some_and(LocalNode::is_to_be_asked_for) {
             self.ask_if_started(now, name);

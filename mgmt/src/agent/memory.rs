@@ -129,7 +129,9 @@ impl Agent {
             return self.forget_former_nodes();
         }
         for name in &there {
-            self.change(name, |node| node.on_found(None));
+            let pid = status.nodes.get(name).and_then(|found| found.pid);
+            self.change(name, |node| node.on_outlived(pid));
+            self.ask_if_doubtful(now, name);
         }
         for name in &missing {
             tracing::warn!(name, "node of a former life is gone, or is another one");

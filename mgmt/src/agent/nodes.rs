@@ -466,6 +466,21 @@ impl LocalNode {
         self.take_early()
     }
 
+    /// The supervisor still has it from a former life of the agent, as this process. Without one it
+    /// has not started, and who said hello is a process that had its name before.
+    pub(super) fn on_outlived(&mut self, pid: Option<i64>) {
+        self.on_found(None);
+        if pid.is_some() || self.pid.is_some() {
+            return;
+        }
+        if self.state() == State::Running {
+            self.config.state = State::Pending;
+        }
+        self.starts = 0;
+        self.greeted = 0;
+        self.is_early = self.is_linked;
+    }
+
     /// The supervisor does not know it any more.
     pub(super) fn on_missing(&mut self) {
         if self.is_created {

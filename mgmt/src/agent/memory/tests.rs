@@ -205,6 +205,56 @@ fn an_agent_with_a_memory_has_kept_what_it_orders_and_nothing_while_it_ends_node
     assert!(outputs.contains(&forget()), "{outputs:?}");
 }
 
+/// The agent had it ended in its former life, and its supervisor lists but its successor, which
+/// waits for that.
+#[test]
+fn a_hello_of_a_process_that_should_be_gone_is_not_that_of_its_successor() {
+    for is_early in [true, false] {
+        let mut rig = returning();
+        let [waiting, others @ ..] = NAMES;
+        if is_early {
+            rig.node_hello(waiting, peer(50));
+        }
+        let reqid = ask_for_status(&mut rig);
+        let mut result = running(&rig);
+        result.nodes.get_mut(waiting).unwrap().pid = None;
+        let again = rig.id();
+        let mut asked = tell_of(&mut rig, reqid, result.clone());
+        assert_eq!(asked.is_empty(), !is_early);
+        for (i, name) in (10..).zip(others) {
+            assert_eq!(rig.node_hello(name, peer(i)), [], "{is_early}");
+        }
+        if !is_early {
+            asked = rig.node_hello(waiting, peer(50));
+        }
+        assert_eq!(asked, [ask_if_started(&again, waiting)], "{is_early}");
+        assert_eq!(tell_of(&mut rig, again, result), []);
+        assert_eq!(rig.state(waiting), State::Pending);
+        rig.peer_down(peer(50));
+        rig.started(waiting);
+        assert_eq!(rig.node_hello(waiting, peer(51)), [hello(true)]);
+        assert_eq!(rig.state(waiting), State::Running);
+    }
+}
+
+#[test]
+fn a_former_node_whose_start_overtook_the_supervisors_answer_is_adopted() {
+    let mut rig = returning();
+    let [waiting, others @ ..] = NAMES;
+    let reqid = ask_for_status(&mut rig);
+    let mut result = running(&rig);
+    result.nodes.get_mut(waiting).unwrap().pid = None;
+    assert_eq!(tell_of(&mut rig, reqid, result), []);
+    for (i, name) in (10..).zip(others) {
+        assert_eq!(rig.node_hello(name, peer(i)), []);
+    }
+    let reqid = rig.id();
+    let asked = ask_if_started(&reqid, waiting);
+    assert_eq!(rig.node_hello(waiting, peer(50)), [asked]);
+    assert_eq!(tell_of(&mut rig, reqid, status([waiting])), [hello(true)]);
+    assert_eq!(rig.state(waiting), State::Running);
+}
+
 /// One that was restarted while [`recorded`] ran.
 fn returning() -> Rig {
     let mut rig = Rig::unpeered(settings());
@@ -251,6 +301,12 @@ fn running(rig: &Rig) -> Status {
         status.nodes.get_mut(name).unwrap().node = order;
     }
     status
+}
+
+fn ask_if_started(reqid: &str, node: &str) -> Output {
+    let (reqid, node) = (reqid.to_owned(), node.to_owned());
+    let request = SupervisorRequest::Status { reqid, node };
+    Output::ToSupervisor { request }
 }
 
 fn forget() -> Output {
