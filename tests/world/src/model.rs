@@ -36,7 +36,8 @@ pub use violation::{Rule, Violation};
 /// after this time: a node may be stopping for 30 s, and wait for its next start for 60 s.
 pub const SETTLED: Duration = Duration::from_secs(90);
 
-/// How long the controller may take an agent for connected that is not: until then TCP notices.
+/// How long the controller may take an agent for connected that is not, and an agent a node:
+/// until then TCP notices.
 const DEAD_LINK: Duration = Duration::from_secs(60);
 
 /// What is known of a cluster from what was seen of it.

@@ -351,7 +351,13 @@ impl Model {
                 mark: None,
             };
             let is_exempt = *state != State::Running || self.stock.contains(*name);
-            let from = answer.from.saturating_sub(SOON);
+            // What it knows without its supervisor it has from the nodes' links (API §15.1 D36).
+            let mut failed = answer.results.iter().filter(|it| !it.success);
+            let age = match failed.any(|it| it.instance.as_deref() == instance) {
+                true => DEAD_LINK,
+                false => SOON,
+            };
+            let from = answer.from.saturating_sub(age);
             if !is_exempt && !self.processes.was_up(node, of, from, answer.at) {
                 let text = format!("{node} is listed as running, and is dead");
                 return Err(answer.wrong(Rule::NotUp, text));

@@ -74,6 +74,32 @@ fn only_the_living_are_listed_as_running() {
     assert_eq!(broken(&right), None);
 }
 
+/// It has these from links that may be dead.
+#[test]
+fn what_an_agent_lists_without_its_supervisor_is_older() {
+    let list = |at, error| {
+        let Response::GetNodes { reqid, mut results } = listed("r", "i", &[("w", State::Running)])
+        else {
+            unreachable!("a list of nodes");
+        };
+        results.extend(error);
+        let answer = Response::GetNodes { reqid, results };
+        [(at, ask(nodes("r"))), (at + 100, tell(answer))]
+    };
+    let failed = |name| Some(ApiResult::failed("r", "request timed out").on_instance(name));
+    let dead = |at, error| {
+        broken(&history(&[
+            &deployed(),
+            &[(5000, died(1))],
+            &list(at, error),
+        ]))
+    };
+    assert_eq!(dead(8000, failed("i")), None);
+    assert_eq!(dead(8000, failed("j")), Some(Rule::NotUp), "another one");
+    assert_eq!(dead(8000, None), Some(Rule::NotUp));
+    assert_eq!(dead(70_000, failed("i")), Some(Rule::NotUp), "noticed");
+}
+
 #[test]
 fn old_nodes_are_gone_a_minute_after_others_came_up() {
     let b = config("b", &[("i", "v")]);
