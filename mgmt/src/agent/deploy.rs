@@ -43,9 +43,11 @@ pub(super) enum Deployment {
 /// What shall run in the end.
 #[derive(Debug)]
 pub(super) enum Goal {
-    /// Nothing. The standby request is answered already, so there is no deadline: it is done when
-    /// there is a supervisor to do it.
-    Standby,
+    /// Nothing. There is no deadline: it is done when there is a supervisor to do it.
+    Standby {
+        /// Who asked. Stock's controller leaves it empty.
+        reqid: String,
+    },
     /// This agent's part of a configuration.
     Run {
         /// Who asked.
@@ -88,35 +90,23 @@ impl Deployment {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::AwaitStatus { goal, .. } => match goal {
-                Goal::Standby => None,
+                Goal::Standby { .. } => None,
                 Goal::Run { deadline, .. } => Some(*deadline),
             },
             Self::AwaitHellos(starting) => starting.watch.deadline(),
         }
     }
-
-    /// Who is still to be answered.
-    fn reqid(&self) -> Option<&str> {
-        match self {
-            Self::AwaitStatus { goal, .. } => match goal {
-                Goal::Standby => None,
-                Goal::Run { reqid, .. } => Some(reqid),
-            },
-            Self::AwaitHellos(starting) => Some(&starting.reqid),
-        }
-    }
 }
 
 impl Agent {
-    /// Stock answers a standby before any node is gone (API §5.2 A5).
+    /// Stock answers a standby at once (API §5.2 A5). An agent that ends before it has ordered the end
+    /// of its nodes has not stood by, and must be told again (API §12.1 D15).
     pub(super) fn on_standby(&mut self, reqid: String) {
         tracing::info!("standby");
         self.supersede(SUPERSEDED_BY_STANDBY);
         self.current = None;
         self.keep(None);
-        let result = self.ok(&reqid);
-        self.respond(AgentResponse::Standby { reqid, result });
-        self.clear_for(Goal::Standby);
+        self.clear_for(Goal::Standby { reqid });
     }
 
     /// A configuration whose nodes all run is left alone; stock leaves it alone in any case, and
@@ -195,9 +185,11 @@ impl Agent {
     /// Ends what runs and starts what shall.
     pub(super) fn on_deploy_status(&mut self, now: Instant, goal: Goal, status: &Status) {
         match goal {
-            Goal::Standby => {
+            Goal::Standby { reqid } => {
                 self.end_nodes(now, status, &BTreeSet::new());
                 self.nodes = Nodes::default();
+                let result = self.ok(&reqid);
+                self.respond(AgentResponse::Standby { reqid, result });
             }
             Goal::Run {
                 reqid,
@@ -296,7 +288,7 @@ impl Agent {
         match self.deployment.take_if(is_due) {
             None
             | Some(Deployment::AwaitStatus {
-                goal: Goal::Standby,
+                goal: Goal::Standby { .. },
                 ..
             }) => {}
             Some(Deployment::AwaitStatus {
@@ -542,13 +534,23 @@ impl Agent {
     /// Ends an open deployment, and restarts, for the sake of another.
     fn supersede(&mut self, why: &str) {
         self.drop_restarts(why);
-        let open = self.deployment.take();
-        let Some(reqid) = open.as_ref().and_then(Deployment::reqid) else {
-            return;
+        let reqid = match self.deployment.take() {
+            None => return,
+            Some(Deployment::AwaitStatus {
+                goal: Goal::Standby { reqid },
+                ..
+            }) => {
+                let result = self.failed(&reqid, why);
+                return self.respond(AgentResponse::Standby { reqid, result });
+            }
+            Some(Deployment::AwaitStatus {
+                goal: Goal::Run { reqid, .. },
+                ..
+            }) => reqid,
+            Some(Deployment::AwaitHellos(starting)) => starting.reqid,
         };
         tracing::info!(reqid, "{why}");
-        let results = vec![self.failed(reqid, why)];
-        let reqid = reqid.to_owned();
+        let results = vec![self.failed(&reqid, why)];
         self.respond(AgentResponse::Deploy { reqid, results });
     }
 }

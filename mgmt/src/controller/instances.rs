@@ -278,7 +278,8 @@ impl Controller {
         let error = result.error.as_deref();
         debug!(instance = name, error, "agent stands by");
         let dropped = self.instances.dropped.get(name);
-        if dropped.is_some_and(|dropped| dropped.told == Some(sender.from)) {
+        let is_told = dropped.is_some_and(|dropped| dropped.told == Some(sender.from));
+        if is_told && result.success {
             self.instances.dropped.remove(name);
             self.redial();
         }

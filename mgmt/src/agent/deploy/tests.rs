@@ -221,27 +221,36 @@ fn a_status_asked_for_an_earlier_deployment_starts_nothing() {
     assert_eq!(rig.supervisor(stale), []);
 }
 
+/// An agent that is killed before that is told again by the controller, which must not take it for
+/// one that stands by.
 #[test]
-fn standby_is_answered_at_once_and_only_once() {
+fn standby_is_answered_once_when_the_end_of_the_nodes_is_ordered() {
     let mut rig = Rig::deployed();
     let id = rig.id();
-    let standby = respond(AgentResponse::Standby {
-        reqid: String::new(),
-        result: ok(""),
-    });
-    assert_eq!(
-        rig.ask(standby_request()),
-        [standby, ask_status(id.clone())]
-    );
-    let ordered = rig.supervisor(SupervisorResponse::Status {
+    assert_eq!(rig.ask(standby_request()), [ask_status(id.clone())]);
+    assert_eq!(rig.pass(secs(60)), []);
+    let mut ordered = rig.supervisor(SupervisorResponse::Status {
         reqid: id,
         result: status(NAMES),
     });
+    assert_eq!(ordered.pop(), Some(stands_by(ok(""))));
     let want = ordered.iter().zip(NAMES).map(|(o, name)| destroy(o, name));
     assert_eq!(ordered, Vec::from_iter(want));
-    assert_eq!(rig.pass(secs(9)), []);
+    assert_eq!(rig.pass(secs(10)), []);
     assert_eq!(rig.agent.poll_timeout(), None);
     assert!(rig.agent.nodes.iter().next().is_none());
+}
+
+#[test]
+fn a_standby_that_comes_to_nothing_is_not_said_to_have_come_to_be() {
+    let mut rig = Rig::deployed();
+    rig.ask(standby_request());
+    let again = rig.ask(standby_request());
+    let why = "superseded by a standby request";
+    assert_eq!(again[0], stands_by(failed("", why)));
+    let (asked, _) = rig.deploy("r2", recorded(), status(NAMES));
+    let why = "superseded by a later deployment";
+    assert_eq!(asked[0], stands_by(failed("", why)));
 }
 
 #[test]
@@ -277,7 +286,8 @@ fn standby_is_carried_out_when_the_supervisor_comes_back() {
         reqid: id,
         result: status(NAMES),
     });
-    assert_eq!(ordered.len(), 5);
+    assert_eq!(ordered.len(), 6);
+    assert_eq!(ordered.last(), Some(&stands_by(ok(""))));
 }
 
 #[test]
@@ -300,6 +310,11 @@ fn standby_request() -> AgentRequest {
     AgentRequest::Standby {
         reqid: String::new(),
     }
+}
+
+fn stands_by(result: ApiResult) -> Output {
+    let reqid = String::new();
+    respond(AgentResponse::Standby { reqid, result })
 }
 
 fn created(rig: &mut Rig, id: &str, result: &str) -> Vec<Output> {

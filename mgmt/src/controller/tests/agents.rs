@@ -255,8 +255,10 @@ fn an_agent_that_goes_before_it_has_heard_that_it_was_dropped_is_told_again() {
     rig.peer_down("b");
     rig.join("b");
     assert_eq!(rig.lines(), ["b <- standby -"]);
-    // Somebody else's answer is none.
+    // Somebody else's answer is none, nor is one of an agent that does not.
     rig.agent_from("b", endpoint("a"), stands_by());
+    let (reqid, result) = (String::new(), ApiResult::failed("", "superseded"));
+    rig.agent("b", AgentResponse::Standby { reqid, result });
     rig.peer_down("b");
     rig.join("b");
     assert_eq!(rig.lines(), ["b <- standby -"]);
