@@ -232,6 +232,10 @@ impl Agent {
         self.notify_error(node.clone(), msg);
         if is_current {
             self.change(&node, LocalNode::on_refused);
+            // Also if it was up under a supervisor before this one.
+            if let Some(starting) = self.starting() {
+                starting.failed.insert(node.clone(), error.clone());
+            }
             self.on_node_failed(now, &node, &error);
         }
     }

@@ -39,6 +39,32 @@ fn a_node_that_failed_and_came_up_before_the_answer_is_up() {
     );
 }
 
+/// It ran under the supervisor before that one.
+#[test]
+fn a_node_that_came_up_and_is_refused_by_another_supervisor_before_the_answer_has_failed() {
+    let mut rig = Rig::new();
+    let nodes = ["w1", "w2"].map(|name| node(name, ClusterRole::Worker, None));
+    rig.deploy("r1", config("c1", nodes.into()), status([]));
+    rig.started("w1");
+    rig.node_hello("w1", peer(10));
+    rig.peer_down(SUPERVISOR);
+    rig.peer_down(peer(10));
+    let asked = rig.peer_up(peer(3), Some(9999));
+    let again = rig.supervisor(SupervisorResponse::Status {
+        reqid: order_id(&asked[0]),
+        result: status([]),
+    });
+    assert_eq!(created_nodes(&again), ["w1", "w2"]);
+    let why = "failed to create working directory";
+    created(&mut rig, &order_id(&again[0]), why);
+    rig.started("w2");
+    let results = vec![
+        on("w1", failed("r1", why)).with_data(outputs(why)),
+        on("w2", ok("r1")),
+    ];
+    assert_eq!(rig.node_hello("w2", peer(11)), [deployed("r1", results)]);
+}
+
 #[test]
 fn a_node_without_cluster_backend_fails_with_what_to_set() {
     let mut rig = Rig::new();
