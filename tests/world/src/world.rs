@@ -133,11 +133,11 @@ pub(crate) enum Event {
     /// A stem's node, forked as this process, gets as far as its network.
     Birth(Host, ChildId, Pid),
     /// A stem starts its node again.
-    Revival(Host, ChildId),
+    Revival(Host, ChildId, u32),
     /// A node dies by itself, if it is still this process.
     Death(Host, ChildId, Pid),
     /// A stem ends, and its node with it.
-    End(Host, ChildId),
+    End(Host, ChildId, u32),
     /// A host has power again.
     Power(Host),
     /// Bytes get through again.
@@ -298,9 +298,9 @@ impl World {
             Event::KeepAlive(link) => self.break_link(link, "connection timed out"),
             Event::Boot(host, kind) => self.boot(host, kind),
             Event::Birth(host, child, pid) => self.birth(host, child, pid),
-            Event::Revival(host, child) => self.start_node(host, child),
+            Event::Revival(host, child, stem) => self.revive(host, child, stem),
             Event::Death(host, child, pid) => self.on_death(host, child, pid),
-            Event::End(host, child) => self.end_stem(host, child),
+            Event::End(host, child, stem) => self.on_end(host, child, stem),
             Event::Power(host) => self.on_power(host),
             Event::Heal(from, to) => self.heal(from, to),
         }

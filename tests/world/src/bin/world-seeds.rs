@@ -17,6 +17,7 @@
 )]
 
 use std::num::NonZero;
+use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -149,7 +150,9 @@ impl Work {
 
     fn one(&self, seed: u64) {
         let script = script_of(seed);
-        let outcome = run(&script, self.mode.telling());
+        let Ok(outcome) = catch_unwind(|| run(&script, self.mode.telling())) else {
+            return self.on_panic(seed);
+        };
         let text = outcome.text.unwrap_or_default();
         let digest = digest(seed, &text);
         if self.mode == Mode::Text {
@@ -179,6 +182,15 @@ impl Work {
         let shortest = shrink(&script).map(<[u8]>::len);
         let (all, shortest) = (script.len(), shortest.unwrap_or(script.len()));
         println!("seed {seed} ({shortest} of its {all} bytes are enough): {violation}");
+    }
+
+    /// What it says is on stderr already; the other seeds go on.
+    fn on_panic(&self, seed: u64) {
+        println!("seed {seed}: panics");
+        if let Ok(mut sums) = self.sums.lock() {
+            sums.seeds += 1;
+            sums.violations += 1;
+        }
     }
 
     fn one_budget(&self, seed: u64) {

@@ -234,10 +234,10 @@ impl World {
                 (Target::Process, Signal::Term, Some(stem)) => {
                     let fault = stem.resistance();
                     stem.is_stopping = true;
-                    let stops_in = stem.stops_in;
+                    let (stops_in, pid) = (stem.stops_in, stem.pid);
                     self.record.tally.note_all(fault);
                     if let Some(wait) = stops_in {
-                        self.later(self.now + wait, Event::End(host, child));
+                        self.later(self.now + wait, Event::End(host, child, pid));
                     }
                 }
                 (_, Signal::Kill, Some(_)) => self.end_stem(host, child),
@@ -281,7 +281,7 @@ impl World {
     }
 
     /// A node is forked, and gets as far as its network later.
-    pub(super) fn start_node(&mut self, host: Host, child: ChildId) {
+    fn start_node(&mut self, host: Host, child: ChildId) {
         let (number, pid) = (self.sensor(host).next_number(), self.next_pid());
         let stem = self.sensor(host).stems.get_mut(&child);
         let Some(stem) = stem.filter(|stem| !stem.is_stopping && stem.node.is_none()) else {
@@ -352,6 +352,7 @@ impl World {
             return;
         };
         let name = stem.told.clone().unwrap().0;
+        let stem_pid = stem.pid;
         let node = stem.node.take().unwrap();
         let number = node.number;
         self.note(Fault::NodeDied);
@@ -360,11 +361,31 @@ impl World {
         let chunk = format!("{how} with status 1\0").into();
         self.report(host, HostInput::Message { child, chunk });
         let wait = self.chance.millis(0..2000);
-        self.later(self.now + wait, Event::Revival(host, child));
+        self.later(self.now + wait, Event::Revival(host, child, stem_pid));
+    }
+
+    /// A stem starts its node again, if it is still this one.
+    pub(super) fn revive(&mut self, host: Host, child: ChildId, stem: u32) {
+        if self.has_stem(host, child, stem) {
+            self.start_node(host, child);
+        }
+    }
+
+    /// A stem has stopped, if it is still this one.
+    pub(super) fn on_end(&mut self, host: Host, child: ChildId, stem: u32) {
+        if self.has_stem(host, child, stem) {
+            self.end_stem(host, child);
+        }
+    }
+
+    /// The next supervisor counts its children anew.
+    fn has_stem(&mut self, host: Host, child: ChildId, pid: u32) -> bool {
+        let stem = self.sensor(host).stems.get(&child);
+        stem.is_some_and(|stem| stem.pid == pid)
     }
 
     /// A stem is gone, and its node with it.
-    pub(super) fn end_stem(&mut self, host: Host, child: ChildId) {
+    fn end_stem(&mut self, host: Host, child: ChildId) {
         let Some(stem) = self.sensor(host).stems.remove(&child) else {
             return;
         };
