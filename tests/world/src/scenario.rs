@@ -301,11 +301,16 @@ impl Scenario {
     /// Deploys a node to every host, of another configuration each time.
     pub(crate) fn deploy_one_each(&mut self) {
         let hosts: Vec<Host> = self.world.sensor_hosts().collect();
+        self.deploy_one_to(&hosts);
+    }
+
+    /// Deploys a node to each of these hosts, and to no others.
+    pub(crate) fn deploy_one_to(&mut self, hosts: &[Host]) {
         let nodes = hosts.iter().map(|host| {
             let name = format!("node-{}", host.0);
             Node::new(host.instance(), name, ClusterRole::Worker)
         });
-        let config = self.of(&hosts, nodes.collect(), false);
+        let config = self.of(hosts, nodes.collect(), false);
         let reqid = String::new();
         self.ask_first(ControllerRequest::StageConfiguration { reqid, config });
         let reqid = String::new();

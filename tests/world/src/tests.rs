@@ -1,6 +1,11 @@
 //! Some seeds; `SIM_SEED` has one told in full.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use script::{Chances, Header, Maker, SensorPlan};
+use world::Host;
+use world::net::Loss;
 
 #[test]
 fn the_same_script_has_the_same_course() {
@@ -43,4 +48,52 @@ fn nothing_grows_in_a_day_of_fifty_agents() {
     );
     assert_eq!(last.links, first.links);
     assert!(last.events <= first.events, "{first:?} {last:?}");
+}
+
+#[test]
+fn nobody_is_to_blame_for_nodes_that_an_agent_orders_whose_controller_has_forgotten_it() {
+    let (mut scenario, [first, second]) = two_dialed_agents();
+    let world = &mut scenario.world;
+    let agent = world.sensor(first).agent.unwrap();
+    world.stall(agent, Duration::from_secs(20));
+    world.kill_supervisor(first, Loss::Process, Some(Duration::from_secs(1)));
+    world.pass(Duration::from_secs(2));
+    scenario.deploy_one_to(&[second]);
+    scenario.world.pass(Duration::from_secs(5));
+    let world = &mut scenario.world;
+    world.cut_power(Host::CONTROLLER, Duration::from_secs(1));
+    assert_eq!(world.excused, BTreeSet::from([first]));
+
+    scenario.finish();
+
+    assert_eq!(scenario.world.record.violation, None);
+}
+
+#[test]
+fn an_agent_that_has_heard_that_it_is_dropped_has_no_excuse() {
+    let (mut scenario, [_, second]) = two_dialed_agents();
+    scenario.deploy_one_to(&[second]);
+    scenario.world.pass(Duration::from_secs(40));
+    let world = &mut scenario.world;
+    world.cut_power(Host::CONTROLLER, Duration::from_secs(1));
+    assert_eq!(world.excused, BTreeSet::new());
+}
+
+/// On hosts of their own, with a node each.
+fn two_dialed_agents() -> (Scenario, [Host; 2]) {
+    let sensor = SensorPlan {
+        dials: false,
+        remembers: false,
+        is_stock: false,
+    };
+    let header = Header {
+        sensors: vec![sensor; 2],
+        chances: Chances::default(),
+        seed: 1,
+        controller: Maker::Ours,
+    };
+    let mut scenario = Scenario::new(World::new(header, Telling::Off));
+    scenario.deploy_one_each();
+    scenario.world.pass(Duration::from_secs(30));
+    (scenario, [Host(1), Host(2)])
 }

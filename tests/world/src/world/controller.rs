@@ -164,7 +164,7 @@ impl World {
             instances.any(|instance| instance.name == name)
         };
         let is_forgotten =
-            |host: &Host| !is_wanted(&host.instance()) && !self.sensors[host.0 - 1].is_empty();
+            |host: &Host| !is_wanted(&host.instance()) && self.sensors[host.0 - 1].may_have_nodes();
         let forgotten = self.sensor_hosts().filter(is_forgotten);
         let forgotten: Vec<Host> = forgotten.collect();
         self.excused.extend(forgotten);

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use broker_proto::peering::{Input, LinkId, PeerAddr};
 use bytes::{Bytes, BytesMut};
 
+use super::watch::Mark;
 use super::{Event, Host, Who, World};
 use crate::fault::Fault;
-use crate::node::HELLO;
 use crate::script::Maker;
 
 /// How long a dial that nobody answers takes to fail, as ours gives up.
@@ -90,8 +90,8 @@ pub(super) struct Pipe {
     /// Bytes that were ever written, and that have arrived.
     written: u64,
     arrived: u64,
-    /// Where hellos of nodes end.
-    hellos: VecDeque<u64>,
+    /// Where messages end that somebody takes note of when they are read.
+    marks: VecDeque<(u64, Mark)>,
 }
 
 impl Pipe {
@@ -192,15 +192,15 @@ impl World {
         let Some(&(number, index)) = self.net.ends.get(&End { who, link }) else {
             return;
         };
+        let mark = self.mark(number, who, &bytes);
         let link = self.net.links.get_mut(&number).unwrap();
         let side = &mut link.sides[index];
         if side.state != State::Open {
             return;
         }
         side.out.written += u64::try_from(bytes.len()).unwrap();
-        if self.nodes.contains_key(&who) && bytes.windows(HELLO.len()).any(|it| it == HELLO) {
-            side.out.hellos.push_back(side.out.written);
-        }
+        let end_of_mark = mark.map(|mark| (side.out.written, mark));
+        side.out.marks.extend(end_of_mark);
         side.out.held.push_back(bytes.clone());
         let end = side.end;
         self.watch_sent(number, index, bytes);
@@ -301,18 +301,16 @@ impl World {
     fn arrive(&mut self, number: u64, index: usize, chunk: Bytes) {
         let pipe = self.pipe(number, index);
         pipe.arrived += u64::try_from(chunk.len()).unwrap();
-        let mut hellos = 0;
-        while pipe.hellos.front().is_some_and(|at| *at <= pipe.arrived) {
-            pipe.hellos.pop_front();
-            hellos += 1;
-        }
+        let is_read = |(at, _): &(u64, Mark)| *at <= pipe.arrived;
+        let count = pipe.marks.iter().take_while(|it| is_read(it)).count();
+        let marks: Vec<_> = pipe.marks.drain(..count).collect();
         let link = &self.net.links[&number];
         let (sender, reader) = (link.sides[index].end, link.sides[1 - index].end);
         if link.sides[1 - index].state != State::Open {
             return;
         }
-        for _ in 0..hellos {
-            self.hear_hello(sender.who);
+        for (_, mark) in marks {
+            self.on_mark(mark, sender.who, reader.who);
         }
         self.watch_arrived(number, index, chunk.len());
         let link = reader.link;

@@ -27,6 +27,9 @@ pub(crate) struct Sensor {
     pub(crate) supervisor: Option<Who>,
     /// What the agent's disk has.
     pub(crate) kept: Option<Configuration>,
+    /// The agent may have nodes to order, now or for its next supervisor: a configuration was sent
+    /// to it or kept for it, and it has not read since that it shall stand by.
+    pub(super) is_ordered: bool,
     stems: BTreeMap<ChildId, Stem>,
     /// When the supervisor hears of what happens next: news do not overtake.
     free: Option<Instant>,
@@ -62,6 +65,7 @@ impl Sensor {
             agent: None,
             supervisor: None,
             kept: None,
+            is_ordered: false,
             stems: BTreeMap::new(),
             free: None,
             last_pid: 1000,
@@ -73,8 +77,9 @@ impl Sensor {
         self.last_pid
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.stems.is_empty()
+    /// Whether nodes run here, or may be started by what the agent knows.
+    pub(super) fn may_have_nodes(&self) -> bool {
+        self.is_ordered || !self.stems.is_empty()
     }
 
     /// The nodes whose process lives, with the configuration they are of, sorted.
@@ -124,8 +129,10 @@ impl World {
         let program = self.program(host, Kind::Agent);
         self.see(Seen::Started { program });
         let mut process = AgentProcess::new(settings, id, ids, self.now);
+        let kept = self.sensor(host).kept.clone();
+        self.sensor(host).is_ordered = plan.remembers && kept.is_some();
         if plan.remembers {
-            process = process.with_memory(self.sensor(host).kept.clone());
+            process = process.with_memory(kept);
         }
         let who = self.start(host, Process::Agent(Box::new(process)));
         self.sensor(host).agent = Some(who);
