@@ -419,8 +419,7 @@ impl Agent {
                 if round != self.round {
                     return;
                 }
-                // Its starts do not count before the answer, so its hello has to.
-                self.trust_hello(now, &node);
+                self.on_order_unanswered(now, &node);
                 self.late_orders.insert(id, node);
             }
             Waiting::Started { node, round } => {

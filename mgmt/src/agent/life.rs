@@ -51,6 +51,18 @@ impl Agent {
         self.ask_supervisor(SupervisorRequest::Status { reqid, node });
     }
 
+    /// The supervisor has not answered the order for a node. Its starts do not count before that, so
+    /// its hello has to. Where a former process had its name, both orders may be lost, the one to end
+    /// that too, and only the supervisor knows whose hello it is.
+    pub(super) fn on_order_unanswered(&mut self, now: Instant, name: &str) {
+        let node = self.nodes.get(name);
+        if node.is_some_and(LocalNode::may_be_former) {
+            self.ask_if_started(now, name);
+        } else {
+            self.trust_hello(now, name);
+        }
+    }
+
     /// Nobody says whether a node has started that has said hello.
     pub(super) fn trust_hello(&mut self, now: Instant, name: &str) {
         if self.change(name, LocalNode::on_unanswered) == Some(true) {

@@ -168,10 +168,12 @@ impl LocalNode {
     }
 
     /// Whether the supervisor has taken it on, or started it, is not known. `true` if it has said
-    /// hello already.
+    /// hello already, and no former process can have.
     pub(super) fn on_unanswered(&mut self) -> bool {
-        self.former = None;
         self.is_asked = false;
+        if self.may_be_former() {
+            return false;
+        }
         self.is_unanswered = true;
         let is_up = !self.is_restarting && self.take_early();
         if is_up {
@@ -227,6 +229,11 @@ impl LocalNode {
     /// Somebody has said hello under its name, and whether it is a former process is not known.
     pub(super) fn is_doubtful(&self) -> bool {
         self.is_early && self.is_linked
+    }
+
+    /// Whether a process that was there before may still have its name.
+    pub(super) fn may_be_former(&self) -> bool {
+        self.former.is_some() && self.starts == 0
     }
 
     /// Neither the supervisor nor, before that, the agent takes it on.

@@ -193,19 +193,49 @@ fn a_hello_whose_start_is_not_told_counts_when_the_supervisor_is_asked_or_does_n
     }
 }
 
-/// Its starts are not told, or do not count, so its hello is all there is.
+/// The orders to end the former process and to start the other one may both be lost.
 #[test]
-fn a_hello_that_was_put_aside_counts_when_the_supervisor_never_answers_the_order() {
+fn a_hello_that_was_put_aside_counts_if_the_supervisor_lists_another_process() {
+    for (pid, state) in [
+        (85, State::Running),
+        (84, State::Pending),
+        (0, State::Pending),
+    ] {
+        let mut rig = Rig::new();
+        let nodes = vec![node("w1", ClusterRole::Worker, None)];
+        rig.deploy("r1", config("c1", nodes), status(["w1"]));
+        assert_eq!(rig.node_hello("w1", peer(50)), []);
+        let reqid = rig.id();
+        assert_eq!(rig.pass(secs(5)), [ask_if_started(&reqid)]);
+        let mut result = status(["w1"]);
+        result.nodes.get_mut("w1").unwrap().pid = Some(pid).filter(|pid| *pid > 0);
+        let listed = SupervisorResponse::Status { reqid, result };
+        let up = respond(AgentResponse::Deploy {
+            reqid: "r1".into(),
+            results: vec![on("w1", ok("r1"))],
+        });
+        let is_up = state == State::Running;
+        assert_eq!(rig.supervisor(listed), Vec::from_iter(is_up.then_some(up)));
+        assert_eq!(rig.state("w1"), state);
+    }
+}
+
+/// World 3405: the link was reset with the orders on it, so the former process went on.
+#[test]
+fn a_former_process_whose_supervisor_says_nothing_of_the_orders_is_not_told_to_be_the_next() {
     let mut rig = Rig::new();
     let nodes = vec![node("w1", ClusterRole::Worker, None)];
     rig.deploy("r1", config("c1", nodes), status(["w1"]));
+    rig.peer_down(SUPERVISOR);
+    let asked = rig.peer_up(SUPERVISOR, Some(9999));
+    assert_eq!(answer(&mut rig, &asked[0], status(["w1"])), []);
     assert_eq!(rig.node_hello("w1", peer(50)), []);
-    let up = respond(AgentResponse::Deploy {
-        reqid: "r1".into(),
-        results: vec![on("w1", ok("r1"))],
-    });
-    assert_eq!(rig.pass(secs(5)), [up]);
-    assert_eq!(rig.state("w1"), State::Running);
+    let reqid = rig.id();
+    assert_eq!(rig.pass(secs(5)), [ask_if_started(&reqid)]);
+    let why = "said hello, but its supervisor told of no start";
+    assert_eq!(rig.pass(millis(3500)), [failed_alone("w1", why)]);
+    assert_eq!(rig.pass(secs(5)), []);
+    assert_eq!(rig.state("w1"), State::Pending);
 }
 
 /// A supervisor may be stopped for longer than a request may take.
@@ -237,8 +267,8 @@ fn a_hello_that_was_put_aside_counts_also_when_the_supervisor_answers_after_all(
     rig.deploy("r1", config("c1", nodes), status(["w1"]));
     rig.node_hello("w1", peer(50));
     rig.pass(secs(5));
-    assert_eq!(rig.state("w1"), State::Running);
-    rig.started("w1");
+    assert_eq!(rig.state("w1"), State::Pending);
+    rig.started_again("w1");
     assert_eq!(rig.state("w1"), State::Running);
 }
 

@@ -168,6 +168,7 @@ fn a_former_node_that_ends_slowly_takes_nothing_from_its_successors_hello() {
     let mut rig = Rig::new();
     let nodes = ["w1", "w2"].map(|name| node(name, ClusterRole::Worker, None));
     rig.deploy("r1", config("c1", nodes.into()), status(["w1"]));
+    rig.created("w1");
     rig.started("w2");
     rig.node_hello("w2", peer(10));
     assert_eq!(rig.pass(secs(5)), []);
@@ -182,6 +183,7 @@ fn a_node_whose_former_self_does_not_end_fails_when_controllers_have_no_more_tim
     let mut rig = Rig::new();
     let nodes = [node("w1", ClusterRole::Worker, None)];
     rig.deploy("r1", config("c1", nodes.into()), status(["w1"]));
+    rig.created("w1");
     assert_eq!(rig.pass(millis(8499)), []);
     let why = "cluster node w1 was not started in time";
     let results = vec![
