@@ -44,9 +44,17 @@ pub(super) struct Deployment {
     results: Vec<ApiResult>,
     /// For the results of agents.
     allowance: Allowance,
-    /// Agents that run the configuration already and were asked with this id how its nodes are.
-    checks: BTreeMap<String, String>,
+    /// Agents that were asked with this id how the nodes are.
+    checks: BTreeMap<String, Check>,
     has_timed_out: bool,
+}
+
+/// An agent that runs the configuration already, or was sent it before the client asked for that.
+#[derive(Debug)]
+struct Check {
+    instance: String,
+    /// What it has said of its nodes, if it did.
+    results: Vec<ApiResult>,
 }
 
 /// What a deployment is doing.
@@ -97,7 +105,7 @@ impl Deployment {
 
     /// What an agent said to run is gone, or to be taken anew.
     pub(super) fn drop_checks(&mut self, name: &str) {
-        self.checks.retain(|_, asked| asked != name);
+        self.checks.retain(|_, check| check.instance != name);
     }
 
     pub(super) fn is_awaited(&self, name: &str) -> bool {
@@ -110,18 +118,25 @@ impl Deployment {
         }
     }
 
-    /// An agent is asked with this id how the nodes are that it runs already.
-    pub(super) fn on_check(&mut self, child: String, name: &str) {
-        self.checks.insert(child, name.to_owned());
+    /// An agent is asked with this id how its nodes are, of which it has said this.
+    pub(super) fn on_check(&mut self, child: String, name: &str, results: Vec<ApiResult>) {
+        let instance = name.to_owned();
+        self.checks.insert(child, Check { instance, results });
     }
 
-    /// Whether this answers such a question.
-    pub(super) fn end_check(&mut self, child: &str, name: &str) -> bool {
-        let is_it = self.checks.get(child).is_some_and(|asked| asked == name);
-        if is_it {
-            self.checks.remove(child);
+    /// What the agent had said of its nodes before it answers such a question; `None` if this is no
+    /// answer to one.
+    pub(super) fn end_check(&mut self, child: &str, name: &str) -> Option<Vec<ApiResult>> {
+        let check = self.checks.get(child)?;
+        if check.instance != name {
+            return None;
         }
-        is_it
+        self.checks.remove(child).map(|check| check.results)
+    }
+
+    /// Whether what is out was asked for only when an agent had been sent it already.
+    pub(super) fn is_later_than(&self, sent: Instant) -> bool {
+        sent < self.started
     }
 
     /// An agent answered; `false` if nobody waits for that.
@@ -131,14 +146,34 @@ impl Deployment {
         };
         let is_awaited = awaited.remove(name);
         if is_awaited {
-            let reqid = &self.reqid;
-            let admitted = self.allowance.admit(name, results.to_vec());
-            self.results.extend(admitted.unwrap_or_else(|problem| {
-                let failure = ApiResult::failed(reqid, format!("instance {name} {problem}"));
-                vec![failure.on_instance(name)]
-            }));
+            self.admit(name, results.to_vec());
         }
         is_awaited
+    }
+
+    fn admit(&mut self, name: &str, results: Vec<ApiResult>) {
+        let reqid = &self.reqid;
+        let admitted = self.allowance.admit(name, results);
+        self.results.extend(admitted.unwrap_or_else(|problem| {
+            let failure = ApiResult::failed(reqid, format!("instance {name} {problem}"));
+            vec![failure.on_instance(name)]
+        }));
+    }
+
+    /// Ends the wait for agents that had their time. Who was asked how its nodes are has taken the
+    /// configuration, whatever becomes of these: only what it has said to have failed is told. The
+    /// others are left in `silent`.
+    fn end_checks(&mut self, silent: &mut Vec<String>) {
+        let checks = self.checks.values_mut();
+        let mut checked: BTreeMap<String, Vec<ApiResult>> = checks
+            .map(|check| (check.instance.clone(), std::mem::take(&mut check.results)))
+            .filter(|(name, _)| silent.contains(name))
+            .collect();
+        silent.retain(|name| !checked.contains_key(name));
+        for (name, results) in &mut checked {
+            results.retain(|result| !result.success);
+            self.admit(name, std::mem::take(results));
+        }
     }
 }
 
@@ -382,9 +417,7 @@ impl Controller {
             let mut silent = awaited.take_due(now);
             let is_done = awaited.is_empty();
             if !silent.is_empty() {
-                // Who runs the configuration has taken it, whatever becomes of the nodes.
-                let checked: BTreeSet<&String> = deployment.checks.values().collect();
-                silent.retain(|name| !checked.contains(name));
+                deployment.end_checks(&mut silent);
                 deployment.has_timed_out |= !silent.is_empty();
                 self.report_silent(&mut deployment, &silent);
             }

@@ -355,15 +355,15 @@ impl Controller {
     ) {
         let name = sender.instance.as_str();
         let is_genuine = self.instances.is_genuine(sender);
-        let is_awaited = match self.rollout.stages.get(name) {
-            Some(Stage::Sent { child, .. }) => child == reqid,
+        let sent = match self.rollout.stages.get(name) {
+            Some(Stage::Sent { child, at }) => Some(*at).filter(|_| child == reqid),
             Some(Stage::Due { .. } | Stage::Taken | Stage::Failed | Stage::Refused { .. })
-            | None => false,
+            | None => None,
         };
-        if !is_genuine || !is_awaited {
+        let Some(sent) = sent.filter(|_| is_genuine) else {
             debug!(instance = name, reqid, "ignored a deployment's answer");
             return;
-        }
+        };
         let results: Vec<ApiResult> = in_own_name(results, name)
             .into_iter()
             .map(|result| self.with_printable_outputs(result, name))
@@ -387,9 +387,12 @@ impl Controller {
         let is_refused = matches!(stage, Stage::Refused { .. });
         self.rollout.on_answer(now, name, stage);
         let is_running = is_well && has_nodes && results.iter().any(|r| r.node.is_none());
-        let is_awaited = self.deployment.as_ref().is_some_and(|d| d.is_awaited(name));
-        if is_running && is_awaited {
-            return self.ask_how_nodes_are(name);
+        let deployment = self.deployment.as_ref().filter(|d| d.is_awaited(name));
+        // Nodes that were up before the client asked may not be any more.
+        let is_old = deployment.is_some_and(|d| d.is_later_than(sent))
+            && results.iter().any(|r| r.success && r.node.is_some());
+        if deployment.is_some() && (is_running || is_old) {
+            return self.ask_how_nodes_are(name, results);
         }
         let deployment = self.deployment.as_mut();
         if deployment.is_some_and(|d| d.on_answer(name, &results)) {
@@ -422,15 +425,18 @@ impl Controller {
 
     /// An agent that runs the configuration already says nothing about its nodes (API §5.3 A6). The
     /// client is told how they are all the same.
-    fn ask_how_nodes_are(&mut self, name: &str) {
+    fn ask_how_nodes_are(&mut self, name: &str, mut results: Vec<ApiResult>) {
         let child = self.ids.unique_id();
+        results.retain(|result| result.node.is_some() || !result.success);
         if let Some(deployment) = &mut self.deployment {
-            deployment.on_check(child.clone(), name);
+            deployment.on_check(child.clone(), name, results);
         }
         self.tell(name, AgentRequest::GetNodes { reqid: child });
     }
 
-    /// An agent says how the nodes are that it runs already; `false` if it was not asked.
+    /// An agent says how its nodes are; `false` if it was not asked. What it has said of nodes that
+    /// failed remains. With a failure of its own it tells what it has from the nodes' links, which
+    /// may be dead for a while.
     pub(super) fn on_check_answer(
         &mut self,
         now: Instant,
@@ -444,17 +450,22 @@ impl Controller {
         let Some(deployment) = deployment.filter(|d| d.is_awaited(name)) else {
             return false;
         };
-        if !deployment.end_check(child, name) {
+        let Some(mut results) = deployment.end_check(child, name) else {
             return false;
-        }
+        };
+        results.retain(|result| !result.success);
+        let doubt = result.error.as_deref().unwrap_or_default();
+        let doubt = Some(doubt).filter(|_| !result.success);
         let list = result.data.clone().map(Vec::<NodeStatus>::from_data);
-        let mut results = Vec::new();
         if let Some(Ok(list)) = list {
+            let has_failed = |node: &str| results.iter().any(|it| it.node.as_deref() == Some(node));
+            let nodes = self.rollout.nodes_of(name).iter();
+            let nodes: Vec<&String> = nodes.filter(|node| !has_failed(node)).collect();
             let mut is_complete = true;
-            for node in self.rollout.nodes_of(name) {
+            for node in nodes {
                 let status = list.iter().find(|status| status.node == *node);
                 is_complete &= status.is_some();
-                results.push(node_result(node, status, name));
+                results.push(node_result(node, status, name, doubt));
             }
             // It has taken the configuration for running, and would again.
             if let Some(stage @ Stage::Taken) = self.rollout.stages.get_mut(name)
@@ -494,12 +505,20 @@ impl Controller {
 }
 
 /// How a node of a configuration that runs already is, as the answer to its deployment; `None` if
-/// its agent does not list it.
-fn node_result(node: &str, status: Option<&NodeStatus>, instance: &str) -> ApiResult {
+/// its agent does not list it. With a doubt the agent does not know for sure.
+fn node_result(
+    node: &str,
+    status: Option<&NodeStatus>,
+    instance: &str,
+    doubt: Option<&str>,
+) -> ApiResult {
     let result = ApiResult::ok("").on_instance(instance).on_node(node);
-    let problem = match status.map(|status| status.state) {
-        Some(State::Running) => return result,
-        Some(state) => {
+    let problem = match status.map(|status| (status.state, doubt)) {
+        Some((State::Running, None)) => return result,
+        Some((State::Running, Some(doubt))) => {
+            format!("node is RUNNING as far as its link tells: {}", cut(doubt))
+        }
+        Some((state, _)) => {
             let state = state.zeek_name().trim_start_matches("Management::");
             format!("node is {state}")
         }

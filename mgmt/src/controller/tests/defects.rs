@@ -555,15 +555,3 @@ fn an_address_that_cannot_be_reached_is_named_with_the_reason() {
         ]
     );
 }
-
-#[test]
-fn d11_a_client_that_deploys_what_an_agent_is_being_sent_waits_for_that_answer() {
-    let mut rig = Rig::deployed(&["a"]);
-    rig.peer_down("a");
-    rig.join("a");
-    rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
-    rig.request(deploy("d1"));
-    assert_eq!(rig.lines(), ["a <- welcome #1", "a <- deploy #2 c0"]);
-    rig.agent("a", deployed(&rig.id(2), came_up("a", &["w-a"])));
-    assert_eq!(rig.lines(), ["deploy d1: ok @a /w-a; ok = c0"]);
-}

@@ -344,3 +344,93 @@ fn data_that_is_no_output_is_not_passed_on() {
         ["deploy d1: ok @a /x = 2 items; ok @a /y; ok = c0"]
     );
 }
+
+/// Its nodes may have come up, and died, before the client asked.
+#[test]
+fn d11_a_client_that_deploys_what_an_agent_is_being_sent_is_told_how_its_nodes_are_then() {
+    for (state, outcome) in [
+        ("RUNNING", "ok @a /w-a"),
+        ("PENDING", "failed @a /w-a = 2 items"),
+    ] {
+        let (mut rig, child) = joined();
+        rig.agent("a", deployed(&child, came_up("a", &["w-a"])));
+        assert_eq!(rig.lines(), ["a <- get_nodes #3"]);
+        let result = ApiResult::ok("x").with_data(Data::Vector(vec![row("w-a", state)]));
+        let reqid = rig.id(3);
+        rig.agent("a", AgentResponse::GetNodes { reqid, result });
+        assert_eq!(rig.lines(), [format!("deploy d1: {outcome}; ok = c0")]);
+    }
+}
+
+#[test]
+fn what_an_agent_says_to_have_failed_is_told_whether_or_not_it_lists_the_others() {
+    for is_answered in [true, false] {
+        let mut rig = Rig::new();
+        rig.join("a");
+        let mut c0 = config("c0", &["a"], &["a"]);
+        c0.nodes.insert(Node::new("a", "x", ClusterRole::Worker));
+        rig.stage(c0);
+        rig.request(deploy("d0"));
+        rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+        rig.peer_down("a");
+        rig.pass(secs(20));
+        rig.join("a");
+        rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+        let child = rig.last_id("deploy", "a");
+        rig.pass(secs(1));
+        rig.request(deploy("d1"));
+        rig.lines();
+        let mut results = came_up("a", &["w-a", "x"]);
+        results[1].success = false;
+        rig.agent("a", deployed(&child, results));
+        let mut answer = "deploy d1: failed @a /x; ";
+        if is_answered {
+            let rows = ["w-a", "x"].map(|name| row(name, "RUNNING"));
+            let result = ApiResult::ok("x").with_data(Data::Vector(rows.into()));
+            let reqid = rig.last_id("get_nodes", "a");
+            rig.agent("a", AgentResponse::GetNodes { reqid, result });
+            answer = "deploy d1: failed @a /x; ok @a /w-a; ";
+        }
+        rig.pass(secs(10));
+        let lines = rig.lines();
+        assert_eq!(lines.last(), Some(&format!("{answer}ok = c0")));
+    }
+}
+
+/// Of links that are stuck nobody knows that they are dead.
+#[test]
+fn an_agent_without_its_supervisor_does_not_know_that_its_nodes_run() {
+    let mut rig = Rig::deployed(&["a"]);
+    rig.request(deploy("d1"));
+    let running = vec![ApiResult::ok("x").on_instance("a")];
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), running));
+    let result = ApiResult::failed("x", "request timed out");
+    let result = result.with_data(Data::Vector(vec![row("w-a", "RUNNING")]));
+    let reqid = rig.last_id("get_nodes", "a");
+    rig.agent("a", AgentResponse::GetNodes { reqid, result });
+    let lines = rig.lines();
+    let answer = "deploy d1: failed @a /w-a = 2 items; ok = c0";
+    assert_eq!(lines.last().map(String::as_str), Some(answer));
+}
+
+/// An agent has been sent what is deployed, and then a client asks for that; the id it was sent.
+fn joined() -> (Rig, String) {
+    let mut rig = Rig::deployed(&["a"]);
+    rig.peer_down("a");
+    rig.join("a");
+    rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+    rig.pass(secs(1));
+    rig.request(deploy("d1"));
+    assert_eq!(rig.lines(), ["a <- welcome #1", "a <- deploy #2 c0"]);
+    let child = rig.id(2);
+    (rig, child)
+}
+
+fn row(node: &str, state: &str) -> Data {
+    Data::Vector(vec![
+        Data::string(node),
+        Data::enum_value(format!("Management::{state}")),
+        Data::enum_value("Management::NONE"),
+        Data::enum_value("Supervisor::WORKER"),
+    ])
+}
