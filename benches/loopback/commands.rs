@@ -16,9 +16,10 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use cluster::{assert_success, configuration, resident};
-use figures::percentiles;
+use figures::{millis, percentiles};
 use harness::binaries;
 use harness::ports;
+use harness::processes::processor_time;
 use harness::tree::{Options, Tree};
 use harness::websocket::WebSocket;
 use mgmt::api::controller::{ControllerRequest, ControllerResponse};
@@ -60,37 +61,40 @@ fn main() {
     };
     for nodes in SIZES {
         println!("{nodes} nodes");
-        measure(&mut client, nodes, &counts);
+        measure(&tree, &mut client, nodes, &counts);
         println!("resident: {}", resident(&tree));
     }
     tree.stop().unwrap();
 }
 
-fn measure(client: &mut Client, nodes: u16, counts: &Counts) {
+fn measure(tree: &Tree, client: &mut Client, nodes: u16, counts: &Counts) {
     let first_port = ports::free(nodes);
-    let (mut stage, mut fresh, mut again) = (Vec::new(), Vec::new(), Vec::new());
-    let mut stop = Vec::new();
+    let (mut fresh, mut again, mut stop) = (Vec::new(), Vec::new(), Vec::new());
+    let mut share = Duration::ZERO;
     for round in 0..counts.deployments {
-        let config = configuration(2 * round, nodes, first_port);
-        stage.push(client.stage(config));
-        fresh.push(client.ask(|reqid| ControllerRequest::Deploy { reqid }));
-        let config = configuration(2 * round + 1, nodes, first_port);
-        stage.push(client.stage(config));
-        again.push(client.ask(|reqid| ControllerRequest::Deploy { reqid }));
+        client.stage(configuration(2 * round, nodes, first_port));
+        let before = own_time(tree);
+        fresh.push(client.deploy());
+        share += own_time(tree) - before;
+        client.stage(configuration(2 * round + 1, nodes, first_port));
+        again.push(client.deploy());
         client.stage(configuration(2 * round, 0, first_port));
-        stop.push(client.ask(|reqid| ControllerRequest::Deploy { reqid }));
+        stop.push(client.deploy());
     }
-    tell("stage-config", stage);
     tell("deploy, no nodes before", fresh);
+    let share = millis(share) / counts.deployments as f64;
+    println!("processor time of agent and supervisor for that: {share:.1} ms");
     tell("deploy, as many nodes before", again);
     tell("deploy of no nodes", stop);
 
     client.stage(configuration(2 * counts.deployments, nodes, first_port));
-    client.ask(|reqid| ControllerRequest::Deploy { reqid });
+    client.deploy();
     for (what, request) in queries() {
         let times = (0..counts.queries).map(|_| client.ask(request));
         tell(what, times.collect());
     }
+    let stage = (0..counts.queries).map(|n| client.stage(configuration(n, nodes, first_port)));
+    tell("stage-config", stage.collect());
     for (what, nodes) in [
         ("restart of one", vec!["node-00"]),
         ("restart of all", vec![]),
@@ -104,6 +108,13 @@ fn measure(client: &mut Client, nodes: u16, counts: &Counts) {
         });
         tell(what, times.collect());
     }
+}
+
+/// What agent and supervisor have used of all cores.
+fn own_time(tree: &Tree) -> Duration {
+    let pids = [tree.agent_pid().unwrap(), tree.pid()];
+    let times = pids.into_iter().map(processor_time);
+    times.map(Option::unwrap).sum()
 }
 
 type Request = fn(String) -> ControllerRequest;
@@ -134,6 +145,10 @@ struct Client {
 impl Client {
     fn stage(&mut self, config: Configuration) -> Duration {
         self.ask(|reqid| ControllerRequest::StageConfiguration { reqid, config })
+    }
+
+    fn deploy(&mut self) -> Duration {
+        self.ask(|reqid| ControllerRequest::Deploy { reqid })
     }
 
     /// From the write of a request to the read of its answer, which is of success.
