@@ -401,7 +401,7 @@ impl Scenario {
         }
         self.check_idle();
         let at = self.world.since_start();
-        let excused = self.world.excused.iter();
+        let excused = self.world.excused.keys();
         let excused: BTreeSet<String> = excused.map(|host| host.instance()).collect();
         self.world.record.end(at, &excused);
     }

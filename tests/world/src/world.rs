@@ -81,8 +81,8 @@ pub(crate) struct World {
     pub(crate) record: Record,
     /// Nothing fails any more.
     pub(crate) is_calm: bool,
-    /// On these hosts what is deployed need not run before it is deployed to them again.
-    pub(crate) excused: BTreeSet<Host>,
+    /// On these hosts what is deployed need not run before it is deployed to them again: since when.
+    pub(crate) excused: BTreeMap<Host, Instant>,
     pub(crate) net: Net,
     pub(crate) disk: Disk,
     pub(crate) clients: Clients,
@@ -194,7 +194,7 @@ impl World {
             chance: Chance::new(header.seed),
             record,
             is_calm: false,
-            excused: BTreeSet::new(),
+            excused: BTreeMap::new(),
             net: Net::default(),
             disk: Disk::default(),
             clients: Clients::default(),

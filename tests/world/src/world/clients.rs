@@ -19,8 +19,8 @@ use crate::seen::{Client, Seen};
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     connected: BTreeMap<Client, Connection>,
-    /// Whose each request is.
-    asked: BTreeMap<String, Client>,
+    /// Whose each request is, and when it was sent.
+    asked: BTreeMap<String, (Client, Instant)>,
     pub(crate) answers: BTreeMap<String, ControllerResponse>,
     /// Requests that have no answer.
     silent: BTreeSet<String>,
@@ -91,7 +91,7 @@ impl World {
         if is_never_answered {
             self.clients.silent.insert(reqid.clone());
         }
-        self.clients.asked.insert(reqid.clone(), client);
+        self.clients.asked.insert(reqid.clone(), (client, self.now));
         let event = ZeekEvent::from(request.clone());
         let text = message::data(&CONTROLLER_TOPIC, &event.into_data());
         if let Some(who) = self.controller {
@@ -224,11 +224,15 @@ impl World {
             }
             Told::Other => return,
         };
-        let owner = self.clients.asked.get(response.reqid());
-        if owner.is_none_or(|owner| *owner == client) {
+        let asked = self.clients.asked.get(response.reqid()).copied();
+        if asked.is_none_or(|(owner, _)| owner == client) {
             let reqid = response.reqid().to_owned();
             self.clients.answers.insert(reqid, response.clone());
-            self.note_deployed(&response);
+        }
+        if let Some((owner, at)) = asked
+            && owner == client
+        {
+            self.note_deployed(at, &response);
         }
         self.see(Seen::Answered { client, response });
     }
@@ -256,7 +260,7 @@ impl World {
     /// Requests of clients that are still there, and that have no answer.
     pub(crate) fn unanswered(&self) -> BTreeSet<&str> {
         let asked = self.clients.asked.iter();
-        let open = asked.filter(|(reqid, client)| {
+        let open = asked.filter(|(reqid, (client, _))| {
             self.clients.connected.contains_key(client)
                 && !self.clients.answers.contains_key(*reqid)
                 && !self.clients.silent.contains(*reqid)

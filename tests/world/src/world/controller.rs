@@ -167,11 +167,14 @@ impl World {
             |host: &Host| !is_wanted(&host.instance()) && self.sensors[host.0 - 1].may_have_nodes();
         let forgotten = self.sensor_hosts().filter(is_forgotten);
         let forgotten: Vec<Host> = forgotten.collect();
-        self.excused.extend(forgotten);
+        let now = self.now;
+        self.excused
+            .extend(forgotten.into_iter().map(|host| (host, now)));
     }
 
-    /// Where a client is told that everything was deployed, it has to run again.
-    pub(super) fn note_deployed(&mut self, response: &ControllerResponse) {
+    /// Where a client is told that everything was deployed, it has to run again. What has failed since
+    /// it asked may be later than what it is told.
+    pub(super) fn note_deployed(&mut self, asked: Instant, response: &ControllerResponse) {
         let results = response.results();
         let is_deployment = matches!(response, ControllerResponse::Deploy { .. });
         if !is_deployment || !results.iter().all(|result| result.success) {
@@ -181,6 +184,7 @@ impl World {
         let instances = deployed.iter().flat_map(|config| &config.instances);
         let names: BTreeSet<&str> = instances.map(|it| it.name.as_str()).collect();
         let is_other = |host: &Host| !names.contains(host.instance().as_str());
-        self.excused.retain(is_other);
+        self.excused
+            .retain(|host, since| *since > asked || is_other(host));
     }
 }

@@ -227,7 +227,7 @@ impl World {
                     false => Ok(()),
                 };
                 // Whoever deployed it is told, and has to do it again.
-                self.excused.extend(is_bad.then_some(host));
+                self.excused.extend(is_bad.then_some((host, self.now)));
                 self.report(host, HostInput::DirectoryMade { result });
             }
             HostOutput::Spawn { child, .. } => self.spawn(host, child, is_bad),
