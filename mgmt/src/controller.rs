@@ -192,7 +192,7 @@ impl Controller {
                 message,
             } => self.on_agent(now, &Sender { from, instance }, message),
             Input::PeerUp { id, network } => self.on_peer_up(id, network),
-            Input::PeerDown { id, reason } => self.on_peer_down(id, &reason),
+            Input::PeerDown { id, reason } => self.on_peer_down(now, id, &reason),
             Input::PeerUnreachable { addr, reason } => self.on_peer_unreachable(addr, reason),
             Input::Saved { result } => self.on_saved(now, result),
         }

@@ -42,6 +42,8 @@ pub(super) struct Instances {
     /// Why agents that are connected cannot be ready.
     troubles: BTreeMap<String, Trouble>,
     ready: BTreeMap<String, EndpointId>,
+    /// Those who said hello before another peer did under the same name, and are still connected.
+    displaced: BTreeMap<EndpointId, (String, Known)>,
     /// Welcomes that are not answered, by their ids.
     welcomes: BTreeMap<String, String>,
     /// When those of agents that are connected are repeated.
@@ -189,8 +191,9 @@ impl Controller {
         self.instances.peers.insert(id, network);
     }
 
-    pub(super) fn on_peer_down(&mut self, id: EndpointId, reason: &str) {
+    pub(super) fn on_peer_down(&mut self, now: Instant, id: EndpointId, reason: &str) {
         self.instances.peers.remove(&id);
+        self.instances.displaced.remove(&id);
         self.instances
             .troubles
             .retain(|_, trouble| trouble.id != id);
@@ -198,6 +201,20 @@ impl Controller {
             info!(instance = %name, %id, reason, "lost agent");
             self.forget(&name);
             self.log(Record::info(format!("dropped state for instance {name}")));
+            self.reinstate(now, &name);
+        }
+    }
+
+    /// The last words of an agent's former process may come behind the first ones of the next, on a
+    /// connection that ends with them. The other one said hello once and for all.
+    fn reinstate(&mut self, now: Instant, name: &str) {
+        let displaced = &mut self.instances.displaced;
+        let mut of_name = displaced.iter().filter(|(_, (other, _))| other == name);
+        let id = of_name.next().map(|(id, _)| *id);
+        if let Some((_, known)) = id.and_then(|id| displaced.remove(&id)) {
+            info!(instance = name, "who said hello before is the agent again");
+            self.record(name, known);
+            self.call_on(now, name);
         }
     }
 
@@ -242,7 +259,11 @@ impl Controller {
                 self.log(Record::warning(text));
             }
         }
-        let name = &sender.instance;
+        self.call_on(now, &sender.instance);
+    }
+
+    /// An agent is there: it is told to stand by if it was dropped, and welcomed if it is expected.
+    fn call_on(&mut self, now: Instant, name: &str) {
         let deployment = self.deployment.as_ref();
         if deployment.is_none_or(Deployment::is_launching) {
             self.dismiss_returned();
@@ -459,18 +480,22 @@ impl Controller {
     }
 
     fn record(&mut self, name: &str, known: Known) {
-        let former = self.instances.known.get(name).map(|known| known.id);
-        if former.is_some_and(|id| id != known.id) {
+        let former = self.instances.known.remove(name);
+        let is_same = former.as_ref().is_some_and(|former| former.id == known.id);
+        if let Some(former) = former.filter(|_| !is_same) {
             info!(instance = name, "agent came back as another endpoint");
             self.forget(name);
+            let displaced = (name.to_owned(), former);
+            self.instances.displaced.insert(displaced.1.id, displaced);
         }
+        self.instances.displaced.remove(&known.id);
         for other in self.instances.names_of(known.id) {
             if other != name {
                 warn!(former = %other, instance = name, "agent changed its name");
                 self.forget(&other);
             }
         }
-        if former != Some(known.id) {
+        if !is_same {
             info!(instance = name, id = %known.id, host = %known.host, "agent is there");
         }
         self.instances.known.insert(name.to_owned(), known);

@@ -32,6 +32,8 @@ pub struct Gate {
     names: Names,
     /// Who would have a name if its holder were gone.
     rivals: BTreeMap<String, EndpointId>,
+    /// Who had a name until another peer took it, with the right to, and is still there.
+    displaced: BTreeMap<EndpointId, String>,
     quiet: BTreeMap<Stranger, Quiet>,
     counters: Refusals,
 }
@@ -100,6 +102,7 @@ impl Gate {
             guests: BTreeMap::new(),
             names: Names::default(),
             rivals: BTreeMap::new(),
+            displaced: BTreeMap::new(),
             quiet: BTreeMap::new(),
             counters: Refusals::default(),
         }
@@ -138,11 +141,21 @@ impl Gate {
         Ok(readable)
     }
 
-    /// A peer is gone; returns who may try again to have its name.
+    /// A peer is gone; returns who may try again to have its name. Whoever had it before has it again,
+    /// unless the rules have changed.
     pub fn leave(&mut self, id: EndpointId) -> Vec<EndpointId> {
         self.guests.remove(&id);
+        self.displaced.remove(&id);
         self.rivals.retain(|_, rival| *rival != id);
         let freed = self.names.release(id);
+        for name in &freed {
+            let mut displaced = self.displaced.iter().filter(|(_, had)| *had == name);
+            if let Some(former) = displaced.next().map(|(former, _)| *former)
+                && let Err(refusal) = self.greet(former, name)
+            {
+                info!(agent = %name, peer = %former, ?refusal, "may not have its name again");
+            }
+        }
         let rivals = freed.iter().filter_map(|name| self.rivals.remove(name));
         rivals.collect()
     }
@@ -246,8 +259,9 @@ impl Gate {
             Claim::Granted => {}
             Claim::Taken(holder) => {
                 info!(agent = %name, peer = %id, former = %holder, "agent is back on another link");
-                if let Some(holder) = self.guests.get_mut(&holder) {
-                    holder.name = None;
+                if let Some(guest) = self.guests.get_mut(&holder) {
+                    guest.name = None;
+                    self.displaced.insert(holder, name.to_owned());
                 }
             }
             Claim::Refused(holder) => {
@@ -263,6 +277,7 @@ impl Gate {
             return Ok(None);
         };
         guest.name = Some(name.to_owned());
+        self.displaced.remove(&id);
         let guest = self.guests.get(&id);
         Ok(guest.and_then(|guest| self.readable(guest)))
     }

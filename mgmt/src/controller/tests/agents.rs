@@ -196,6 +196,40 @@ fn an_agent_that_returns_as_another_endpoint_is_welcomed_before_the_old_one_is_l
 }
 
 #[test]
+fn an_agent_whose_former_process_said_hello_late_is_known_again_when_that_is_gone() {
+    let mut rig = Rig::deployed(&["a"]);
+    let again = endpoint("a again");
+    let network = PeerNetwork {
+        certificate: None,
+        remote: "10.0.0.9:41000".parse().unwrap(),
+        dialed: None,
+    };
+    rig.input(Input::PeerUp { id: again, network });
+    let hello_again = AgentResponse::Hello {
+        instance: "a".into(),
+        id: again.to_string(),
+        connecting: true,
+        api_version: 1,
+    };
+    rig.agent_from("a", again, hello_again);
+    rig.agent("a", hello("a"));
+    assert_eq!(rig.lines(), ["a <- welcome #1", "a <- welcome #2"]);
+
+    rig.peer_down("a");
+
+    assert_eq!(rig.lines(), ["a <- welcome #3"]);
+    let [a] = &rig.instances()[..] else {
+        panic!("one agent is there")
+    };
+    assert_eq!(a.host, "10.0.0.9".parse().unwrap());
+    rig.agent_from("a", again, welcomed(&rig.id(3)));
+    assert_eq!(rig.lines(), ["a <- deploy #4 c0"]);
+    let reason = "gone".into();
+    rig.input(Input::PeerDown { id: again, reason });
+    assert_eq!(rig.instances(), []);
+}
+
+#[test]
 fn d15_instances_with_a_port_are_dialed_and_let_go() {
     let mut rig = Rig::new();
     let mut c1 = config("c1", &[], &["a"]);

@@ -115,6 +115,25 @@ fn an_agent_that_says_hello_as_another_gives_its_former_name_back() {
 }
 
 #[test]
+fn an_agent_whose_name_was_taken_by_right_has_it_again_when_it_is_free() {
+    let mut gate = Gate::new(named("a"), Station::Controller, None);
+    for n in [1, 2, 3] {
+        gate.arrive(peer(n), &network(n)).unwrap();
+    }
+    gate.greet(peer(1), "a").unwrap();
+    gate.greet(peer(2), "a").unwrap();
+    gate.greet(peer(3), "a").unwrap();
+    gate.leave(peer(1));
+    gate.leave(peer(3));
+    gate.replace(policy("[[rule]]\nroles = \"agent\"\n"));
+    assert_eq!(gate.speak(peer(2), "a"), Ok(()));
+    gate.leave(peer(2));
+    gate.arrive(peer(4), &network(4)).unwrap();
+    gate.greet(peer(4), "a").unwrap();
+    assert_eq!(gate.speak(peer(4), "a"), Ok(()));
+}
+
+#[test]
 fn an_agent_whose_rule_has_its_name_speaks_in_no_other() {
     let mut gate = Gate::new(named("a"), Station::Controller, None);
     gate.arrive(peer(1), &network(1)).unwrap();
