@@ -170,6 +170,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_address_that_was_to_be_dialed_once_is_not_dialed_when_the_peer_that_covered_it_goes() {
+        let (mut dials, now) = (Dials::default(), start());
+        let (peer, link) = (EndpointId::from_bytes([1; 16]), LinkId::Dialed(1));
+        dials.add(now, addr(1), None);
+        assert_eq!(dials.pop_due(now, link), Some(addr(1)));
+        assert!(dials.ended(now, &addr(1), link, Ended::Redundant(peer)));
+        dials.uncover(now, peer, Ended::Lost);
+        assert_eq!(dials.next_due(), None);
+    }
+
     fn addr(port: u16) -> PeerAddr {
         let host = "h".to_owned();
         PeerAddr { host, port }

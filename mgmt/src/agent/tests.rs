@@ -1,4 +1,5 @@
 mod defects;
+mod doubts;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

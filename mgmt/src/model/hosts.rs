@@ -110,6 +110,28 @@ mod tests {
         assert_eq!(config(&elsewhere, &nodes[..2]).unreachable(), [""; 0]);
     }
 
+    #[test]
+    fn what_an_instance_says_of_its_address_stays_and_what_it_leaves_open_is_learned() {
+        let (said, seen) = ("10.0.0.9", "10.0.0.1");
+        let instances = [
+            ("open", "0.0.0.0", None),
+            ("named", said, None),
+            ("dialed", "0.0.0.0", Some(2151)),
+            ("away", "0.0.0.0", None),
+        ];
+        let mut config = config(&instances, &[]);
+        let hosts =
+            ["open", "named", "dialed"].map(|name| (name.to_owned(), seen.parse().unwrap()));
+        config.learn_hosts(&hosts.into());
+        let host = |name: &str| {
+            let mut instances = config.instances.iter();
+            let found = instances.find(|instance| instance.name == name);
+            found.unwrap().host.to_string()
+        };
+        let hosts = ["open", "named", "dialed", "away"].map(host);
+        assert_eq!(hosts, [seen, said, "0.0.0.0", "0.0.0.0"]);
+    }
+
     fn config(
         instances: &[(&str, &str, Option<u16>)],
         nodes: &[(&str, &str, ClusterRole)],

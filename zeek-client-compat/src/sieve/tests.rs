@@ -75,6 +75,15 @@ fn a_message_in_parts_is_cut_at_the_part_that_makes_it_too_long() {
     assert_eq!(sieve.cut(2), None);
 }
 
+/// Only the start of a text might end within a character.
+#[test]
+fn a_message_in_parts_that_is_no_text_passes_as_it_is() {
+    let parts = [frame(0x02, 0x82, b"\xff\xfe"), frame(0x80, 0x81, b"\xfd")].concat();
+    let mut sieve = begun(LONGEST);
+    assert_eq!(sifted(&mut sieve, &parts, parts.len()), parts);
+    assert_eq!(sieve.cut(1), None);
+}
+
 #[test]
 fn the_first_message_has_to_fit() {
     let mut sieve = Sieve::new(LONGEST);

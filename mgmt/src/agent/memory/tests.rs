@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::agent::tests::{
-    CONTROLLER, NAMES, Rig, SUPERVISOR, ask_status, config, deploy_request, hello, node, ok,
-    order_id, peer, recorded, respond, secs, settings, status,
+    CONTROLLER, NAMES, Rig, SUPERVISOR, ask_status, config, deploy_request, hello, names, node, ok,
+    on, order_id, peer, recorded, respond, secs, settings, status,
 };
 use crate::api::agent::{AgentRequest, AgentResponse};
 use crate::model::ClusterRole;
@@ -253,6 +253,54 @@ fn a_former_node_whose_start_overtook_the_supervisors_answer_is_adopted() {
     assert_eq!(rig.node_hello(waiting, peer(50)), [asked]);
     assert_eq!(tell_of(&mut rig, reqid, status([waiting])), [hello(true)]);
     assert_eq!(rig.state(waiting), State::Running);
+}
+
+/// The supervisor has answered before it started the node, and told of that before it answered.
+#[test]
+fn a_former_node_whose_start_was_told_before_the_answer_needs_no_question() {
+    let mut rig = returning();
+    let [waiting, others @ ..] = NAMES;
+    let reqid = ask_for_status(&mut rig);
+    rig.started(waiting);
+    let mut result = running(&rig);
+    result.nodes.get_mut(waiting).unwrap().pid = None;
+    assert_eq!(tell_of(&mut rig, reqid, result), []);
+    for (i, name) in (10..).zip(others) {
+        assert_eq!(rig.node_hello(name, peer(i)), []);
+    }
+    assert_eq!(rig.node_hello(waiting, peer(50)), [hello(true)]);
+    assert_eq!(rig.state(waiting), State::Running);
+}
+
+/// Its process is not known by number, so that only its successor's hello tells of a start that the
+/// agent has not heard of.
+#[test]
+fn a_former_node_that_is_restarted_while_nobody_hears_its_supervisor_is_up_once_it_says_hello() {
+    for says_hello in [true, false] {
+        let mut rig = returned();
+        let [restarted, ..] = NAMES;
+        let (reqid, nodes) = ("r1".to_owned(), names([restarted]));
+        rig.ask(AgentRequest::Restart { reqid, nodes });
+        rig.peer_down(SUPERVISOR);
+        rig.peer_down(peer(10));
+        if says_hello {
+            assert_eq!(rig.node_hello(restarted, peer(50)), []);
+        }
+        let asked = rig.peer_up(SUPERVISOR, Some(9999));
+        let outputs = tell(&mut rig, order_id(&asked[0]));
+        let up = AgentResponse::Restart {
+            reqid: "r1".into(),
+            results: vec![on(restarted, ok("r1"))],
+        };
+        let want: Vec<Output> = says_hello.then(|| respond(up)).into_iter().collect();
+        assert_eq!(outputs, want);
+        let want = if says_hello {
+            State::Running
+        } else {
+            State::Pending
+        };
+        assert_eq!(rig.state(restarted), want);
+    }
 }
 
 /// One that was restarted while [`recorded`] ran.

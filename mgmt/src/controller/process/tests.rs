@@ -9,6 +9,7 @@ use super::*;
 use crate::api::ApiResult;
 use crate::settings::AutoAssign;
 
+mod agents;
 mod asking;
 
 #[test]

@@ -533,6 +533,19 @@ fn an_agent_that_runs_the_configuration_but_not_says_how_its_nodes_are_does_not_
 }
 
 #[test]
+fn an_agent_whose_list_of_nodes_is_none_does_not_fail_either() {
+    let mut rig = Rig::deployed(&["a"]);
+    rig.request(deploy("d1"));
+    let running = vec![ApiResult::ok("x").on_instance("a")];
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), running));
+    assert_eq!(rig.lines(), ["a <- deploy #1 c0", "a <- get_nodes #2"]);
+    let reqid = rig.id(2);
+    let result = ApiResult::ok(&reqid).with_data(Data::string("nodes"));
+    rig.agent("a", AgentResponse::GetNodes { reqid, result });
+    assert_eq!(rig.lines(), ["deploy d1: ok = c0"]);
+}
+
+#[test]
 fn an_address_that_cannot_be_reached_is_named_with_the_reason() {
     let mut rig = Rig::new();
     let mut c1 = config("c1", &[], &["a"]);

@@ -449,3 +449,23 @@ fn what_is_learned_of_a_host_meanwhile_does_not_undo_what_the_disk_takes_late() 
     assert_eq!(rig.configuration(true).unwrap().id, "c1");
     assert_eq!(rig.lines().len(), 2);
 }
+
+#[test]
+fn what_is_learned_of_a_host_and_cannot_be_stored_is_not_told_to_be_deployed_there() {
+    let mut rig = Rig::new();
+    rig.join("a");
+    rig.stage(config("c0", &["a", "b"], &["a", "b"]));
+    rig.request(deploy("d0"));
+    rig.agent("a", welcomed(&rig.last_id("welcome", "a")));
+    rig.pass(secs(10));
+    rig.agent("a", deployed(&rig.last_id("deploy", "a"), vec![]));
+    rig.hold_disk();
+    rig.join("b");
+    rig.agent("b", welcomed(&rig.last_id("welcome", "b")));
+    assert_eq!(rig.orders(), ["c0 c0 c0"]);
+    rig.saved(Err("disk full"));
+    let instances = rig.configuration(true).unwrap().instances;
+    let hosts: Vec<String> = instances.iter().map(|i| i.host.to_string()).collect();
+    assert_eq!(hosts, ["10.0.0.1", "0.0.0.0"]);
+    assert_eq!(rig.orders(), [""; 0]);
+}

@@ -109,6 +109,11 @@ fn rows_that_are_not_a_controllers_are_refused() {
         text(&[row(READY, count)]),
         "the value of Management::Controller::Runtime::READY is no configuration"
     );
+    // Its nodes are a count.
+    assert_eq!(
+        text(&[row(DEPLOYED, "0e030501630c00020000000000000001")]),
+        "the value of Management::Controller::Runtime::DEPLOYED is no configuration"
+    );
     assert_eq!(
         text(&[row(DEPLOYED, VALUE), row(DEPLOYED, VALUE)]),
         "Management::Controller::Runtime::DEPLOYED is there twice"
