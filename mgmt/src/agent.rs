@@ -203,6 +203,8 @@ pub struct Agent {
     /// Nodes whose orders the supervisor has not answered in time, by the ids of these orders; of
     /// the current deployment only.
     late_orders: BTreeMap<String, String>,
+    /// Nodes that have started, and until when their hello may be a former process's.
+    settling: BTreeMap<String, Instant>,
     deployment: Option<Deployment>,
     memory: Memory,
     /// Numbers deployments.
@@ -232,6 +234,7 @@ impl Agent {
             nodes: Nodes::default(),
             ended: BTreeMap::new(),
             late_orders: BTreeMap::new(),
+            settling: BTreeMap::new(),
             deployment: None,
             memory: Memory::default(),
             round: 0,
@@ -257,6 +260,7 @@ impl Agent {
 
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.expire_settling(now);
         self.expire_deployment(now);
         self.expire_return(now);
         self.expire_restarts(now);
@@ -288,6 +292,7 @@ impl Agent {
             self.restarts.deadline(),
             self.waiting.next_deadline(),
             self.greet_again.values().min().copied(),
+            self.settling.values().min().copied(),
         ];
         due.into_iter().flatten().min()
     }

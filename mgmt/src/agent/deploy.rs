@@ -16,6 +16,7 @@ use broker_proto::zeek::ToData;
 use supervisor::api::{MANAGEMENT_NODE_VARIABLE, NodeConfig, Status, SupervisorRequest};
 
 use self::plan::Plan;
+use super::life::SETTLING;
 use super::nodes::{LocalNode, Nodes};
 use super::watch::{Former, Watch};
 use super::{Agent, NO_SUPERVISOR, Output, TIMED_OUT, Waiting, options, remedy};
@@ -267,6 +268,9 @@ impl Agent {
             return;
         };
         let is_restarting = node.is_restarting();
+        if node.is_settling() {
+            self.settling.insert(name.to_owned(), now + SETTLING);
+        }
         self.ended.remove(name);
         if let Some(starting) = self.starting() {
             starting.watch.on_started(now, name);
@@ -419,14 +423,17 @@ impl Agent {
         let mut nodes = Vec::new();
         for config in plan.local {
             let old = former.remove(&config.name);
-            if let Some(node) = old.filter(|_| kept.contains(&config.name)) {
-                tracing::info!(node = config.name, "unchanged; it runs on");
-                nodes.push(node.kept(config));
-                continue;
-            }
+            let old = match old {
+                Some(node) if kept.contains(&config.name) => {
+                    tracing::info!(node = config.name, "unchanged; it runs on");
+                    nodes.push(node.kept(config));
+                    continue;
+                }
+                old => old,
+            };
             let mut node = LocalNode::pending(config.clone());
             if let Some(ended) = self.ended.get(&config.name) {
-                node.on_former(ended.pid);
+                node.on_former(ended.pid, old.as_ref());
             }
             if let Some(why) = plan::refusal(&config) {
                 tracing::warn!(node = config.name, "{why}");

@@ -8,7 +8,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use broker_proto::EndpointId;
 use supervisor::api::{ExitEvent, NodeStatusEvent, Status, SupervisorRequest};
@@ -17,6 +17,10 @@ use super::nodes::LocalNode;
 use super::{Agent, Waiting};
 use crate::api::agent::AgentResponse;
 use crate::model::State;
+
+/// After the start of a node whose former process may still say hello: how long the end of that one's
+/// peering may take to be noticed. Both are on this host, and that process is gone.
+pub(super) const SETTLING: Duration = Duration::from_millis(500);
 
 impl Agent {
     pub(super) fn on_node_hello(&mut self, now: Instant, from: EndpointId, name: &str) {
@@ -73,11 +77,35 @@ impl Agent {
     /// The supervisor says whether a node has started that has said hello.
     pub(super) fn on_asked_if_started(&mut self, now: Instant, name: &str, status: &Status) {
         let pid = status.nodes.get(name).map(|found| found.pid);
-        if self.change(name, |node| node.on_asked_for(pid)) == Some(true) {
-            tracing::info!(name, "node is running, and has said hello before");
+        let Some((has_started, is_up)) = self.change(name, |node| {
+            let before = node.starts();
+            let is_up = node.on_asked_for(pid);
+            (node.starts() > before, is_up)
+        }) else {
+            return;
+        };
+        if has_started {
             self.on_node_started(now, name);
+        }
+        if is_up {
+            tracing::info!(name, "node is running, and has said hello before");
             self.on_node_up(now, name);
         }
+    }
+
+    /// Who has said hello as a node that has started is that node by now.
+    pub(super) fn expire_settling(&mut self, now: Instant) {
+        let settling = self.settling.iter();
+        let due = settling.filter(|(_, until)| **until <= now);
+        let due: Vec<String> = due.map(|(name, _)| name.clone()).collect();
+        for name in due {
+            self.settling.remove(&name);
+            if self.change(&name, LocalNode::on_settled) == Some(true) {
+                tracing::info!(name, "node is running, and has said hello before");
+                self.on_node_up(now, &name);
+            }
+        }
+        self.finish_return_if_complete();
     }
 
     pub(super) fn on_node_status(&mut self, now: Instant, message: &NodeStatusEvent) {

@@ -34,9 +34,11 @@ pub(super) struct LocalNode {
     /// Whether the supervisor has taken it on. What that says of the name before is about a former
     /// node.
     is_created: bool,
-    /// A process that was ordered before may still have its name, until it starts: this one, if
-    /// its number is known.
-    former: Option<Option<i64>>,
+    /// A process that was there before may still have its name, until it starts.
+    former: Option<Former>,
+    /// It has started just now, and who says hello may still be that one: its end is told on another
+    /// connection.
+    is_settling: bool,
     /// The supervisor is asked whether it has started.
     is_asked: bool,
     /// The supervisor does not say so, so that a hello is all there is.
@@ -67,6 +69,15 @@ pub(super) struct LocalNode {
     /// That one's hello came when a start was still to be told. Was it of a former process of this
     /// name, it ends before.
     is_early: bool,
+}
+
+/// A process that was ordered to end.
+#[derive(Debug, Default)]
+struct Former {
+    /// Its number, if that is known.
+    pid: Option<i64>,
+    /// Who has said hello as this process; `None` if it may still do so.
+    peer: Option<EndpointId>,
 }
 
 impl Nodes {
@@ -145,6 +156,7 @@ impl LocalNode {
             outputs: None,
             is_created: false,
             former: None,
+            is_settling: false,
             is_asked: false,
             is_unanswered: false,
             is_restarting: false,
@@ -162,9 +174,17 @@ impl LocalNode {
         }
     }
 
-    /// Another process was ordered to end under its name.
-    pub(super) fn on_former(&mut self, pid: Option<i64>) {
-        self.former = Some(pid);
+    /// Another process was ordered to end under its name, perhaps that of this node.
+    pub(super) fn on_former(&mut self, pid: Option<i64>, old: Option<&Self>) {
+        let old = old.filter(|old| pid.is_some() && old.pid == pid);
+        let peer = old.and_then(Self::greeter);
+        self.former = Some(Former { pid, peer });
+    }
+
+    /// Who has said hello as its last process.
+    fn greeter(&self) -> Option<EndpointId> {
+        self.peer
+            .filter(|_| self.starts > 0 && self.greeted == self.starts)
     }
 
     /// Whether the supervisor has taken it on, or started it, is not known. `true` if it has said
@@ -236,6 +256,23 @@ impl LocalNode {
         self.former.is_some() && self.starts == 0
     }
 
+    /// It has started, and may not be the one who says hello under its name yet.
+    pub(super) fn is_settling(&self) -> bool {
+        self.is_settling
+    }
+
+    /// By now the end of a former process has been told. `true` if it has said hello itself.
+    pub(super) fn on_settled(&mut self) -> bool {
+        std::mem::take(&mut self.is_settling) && self.take_early()
+    }
+
+    /// A start that was ordered has happened. `true` if it has said hello already, for sure.
+    fn settle(&mut self) -> bool {
+        let former = self.former.as_ref();
+        self.is_settling = former.is_some_and(|former| former.peer.is_none());
+        !self.is_settling && self.take_early()
+    }
+
     /// Neither the supervisor nor, before that, the agent takes it on.
     pub(super) fn is_refused(&self) -> bool {
         self.state() == State::Failed && !self.is_created
@@ -279,13 +316,18 @@ impl LocalNode {
     /// other one can start.
     pub(super) fn on_hello(&mut self, from: EndpointId) -> bool {
         let is_known = self.peer == Some(from);
-        if is_known && self.is_restarting {
+        let former = self.former.as_ref().and_then(|former| former.peer);
+        if (is_known && self.is_restarting) || former == Some(from) {
             return false;
         }
         self.peer = Some(from);
         self.is_linked = true;
         let is_expected = self.starts > 0 || self.is_unanswered;
         if self.is_restarting || !is_expected {
+            self.is_early = true;
+            return false;
+        }
+        if self.is_settling {
             self.is_early = true;
             return false;
         }
@@ -316,7 +358,13 @@ impl LocalNode {
     /// Its peering ended. A supervisor of ours tells why soon; until then nobody knows.
     pub(super) fn on_lost(&mut self) {
         self.is_linked = false;
-        self.is_early = false;
+        // That was the former process, of which nothing more will come.
+        if std::mem::take(&mut self.is_early)
+            && let Some(former) = &mut self.former
+        {
+            former.peer = former.peer.or(self.peer);
+            self.is_settling = false;
+        }
         if self.state() == State::Running {
             self.config.state = self.dead.unwrap_or(State::Unknown);
         }
@@ -337,11 +385,16 @@ impl LocalNode {
         // The life that the order ends, if it was told of only now.
         if self.is_restarting && self.restarts_asked > 0 {
             self.starts = self.starts.saturating_add(1);
+            self.former = Some(Former { pid, peer: None });
             return false;
         }
-        let is_expected = self.starts == 0 || self.is_restarting || self.dead.is_some();
+        let is_ordered = self.starts == 0 || self.is_restarting;
+        let is_expected = is_ordered || self.dead.is_some();
         self.starts = self.starts.saturating_add(1);
-        let is_up = self.take_early();
+        let is_up = match is_ordered {
+            true => self.settle(),
+            false => !self.is_settling && self.take_early(),
+        };
         if self.greeted < self.starts {
             self.config.state = State::Pending;
             // Stock's supervisor tells of no death.
@@ -424,6 +477,11 @@ impl LocalNode {
     /// The supervisor is asked to end it and start it again.
     pub(super) fn on_restart(&mut self) {
         self.config.state = State::Pending;
+        if self.starts > 0 {
+            let (pid, peer) = (self.pid, self.greeter());
+            self.former = Some(Former { pid, peer });
+        }
+        self.is_settling = false;
         self.is_restarting = true;
         self.restarts_asked = self.restarts_asked.saturating_add(1);
         self.is_early = false;
@@ -465,12 +523,12 @@ impl LocalNode {
             };
             return self.is_restarting && is_next && self.on_started(pid);
         }
-        if self.former == Some(pid) {
+        if self.former.as_ref().is_some_and(|former| former.pid == pid) {
             return false;
         }
         self.starts = 1;
         self.pid = pid;
-        self.take_early()
+        self.settle()
     }
 
     /// The supervisor still has it from a former life of the agent, as this process. Without one it

@@ -151,8 +151,11 @@ impl Agent {
         let local = self.nodes.get(node);
         match (local.and_then(LocalNode::ending), missed) {
             (Some(ending), _) => format!("cluster node {node} {ending}"),
-            (None, _) if local.is_some_and(LocalNode::is_doubtful) => {
+            (None, Missed::Start) if local.is_some_and(LocalNode::is_doubtful) => {
                 format!("cluster node {node} said hello, but its supervisor told of no start")
+            }
+            (None, Missed::Hello) if local.is_some_and(LocalNode::is_doubtful) => {
+                format!("cluster node {node} said hello, but that may have been a former process")
             }
             (None, Missed::Start) if self.supervisor.is_some() => {
                 format!("cluster node {node} was not started in time")

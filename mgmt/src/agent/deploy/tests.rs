@@ -202,6 +202,7 @@ fn a_later_deployment_takes_an_earlier_ones_place() {
     );
     assert_eq!(rig.pass(secs(4)), []);
     rig.started("w1");
+    rig.pass(SETTLING);
     assert_eq!(
         rig.node_hello("w1", peer(10)),
         [deployed("r2", vec![on("w1", ok("r2"))])]
@@ -266,6 +267,7 @@ fn standby_takes_an_open_deployments_place_and_the_next_deployment_is_not_distur
     for name in NAMES {
         rig.started(name);
     }
+    rig.pass(SETTLING);
     for (i, name) in (10..).zip(["logger-01", "manager", "worker-01", "proxy-01"]) {
         assert_eq!(rig.node_hello(name, peer(i)), []);
     }

@@ -1,5 +1,7 @@
 //! What is known of nodes, by the order in which the news come (API §12.2 D36, D37).
 
+mod settling;
+
 use broker_proto::zeek::ToData;
 use supervisor::api::{NodeConfig, NodeEnd, NodeStatus, SupervisorResponse};
 
@@ -215,7 +217,8 @@ fn a_hello_that_was_put_aside_counts_if_the_supervisor_lists_another_process() {
             results: vec![on("w1", ok("r1"))],
         });
         let is_up = state == State::Running;
-        assert_eq!(rig.supervisor(listed), Vec::from_iter(is_up.then_some(up)));
+        assert_eq!(rig.supervisor(listed), []);
+        assert_eq!(rig.pass(SETTLING), Vec::from_iter(is_up.then_some(up)));
         assert_eq!(rig.state("w1"), state);
     }
 }
@@ -268,7 +271,8 @@ fn a_hello_that_was_put_aside_counts_also_when_the_supervisor_answers_after_all(
     rig.node_hello("w1", peer(50));
     rig.pass(secs(5));
     assert_eq!(rig.state("w1"), State::Pending);
-    rig.started_again("w1");
+    rig.started("w1");
+    rig.pass(SETTLING);
     assert_eq!(rig.state("w1"), State::Running);
 }
 

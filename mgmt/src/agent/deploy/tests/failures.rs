@@ -141,6 +141,7 @@ fn nodes_that_never_say_hello_fail_at_their_deadline_with_what_they_wrote() {
     rig.exit("w3", "error in ./x.zeek, line 1: syntax error", None);
     rig.started("w1");
     rig.node_hello("w1", peer(10));
+    rig.pass(SETTLING);
     assert_eq!(rig.agent.poll_timeout(), Some(t0 + secs(5)));
     let silent = "cluster node w2 did not report in time";
     let dead = "cluster node w3 died";
