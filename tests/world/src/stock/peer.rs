@@ -284,19 +284,32 @@ impl Peer {
             }
             (State::AwaitAck(peer, filter), 12) => self.established(peer, filter),
             (State::Dialed | State::Accepted | State::AwaitVersion, 9) => {
-                let _: [u8; 16] = rest.array().unwrap();
-                let [code] = rest.array().unwrap();
-                let last = self.release.last_error;
-                assert!(
-                    code <= last,
-                    "Zeek {release} knows no error {code}: WIRE §4.5"
-                );
                 self.state = State::Off;
-                self.heard.push_back(Heard::Refused(code));
+                self.on_drop_conn(&mut rest);
+            }
+            // The responder has not noticed yet that a link before this one is lost (WIRE §4.4). So
+            // late it is no message that is expected, and the link is closed without a word (§4.5).
+            (State::AwaitSynAck(_), 9) => {
+                self.is_closed = true;
+                let code = self.on_drop_conn(&mut rest);
+                assert_eq!(code, 40, "of a responder: WIRE §4.4");
             }
             (state, tag) => panic!("Zeek {release} closes: message {tag} in {state:?}, WIRE §4.2"),
         }
         assert!(rest.0.is_empty() || *tag == 9, "surplus bytes: WIRE §2");
+    }
+
+    fn on_drop_conn(&mut self, rest: &mut Reader<'_>) -> u8 {
+        let release = self.release;
+        let _: [u8; 16] = rest.array().unwrap();
+        let [code] = rest.array().unwrap();
+        assert!(
+            code <= release.last_error,
+            "Zeek {} knows no error {code}: WIRE §4.5",
+            release.name
+        );
+        self.heard.push_back(Heard::Refused(code));
+        code
     }
 
     fn established(&mut self, peer: [u8; 16], filter: Vec<String>) {
@@ -474,4 +487,33 @@ fn event(value: Data) -> (String, Vec<Data>) {
 fn is_free_metadata(entry: &Data) -> bool {
     let key = super::items(entry).first();
     matches!(key, Some(Data::Count(200..)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::release::RELEASES;
+    use super::*;
+
+    #[test]
+    fn an_originator_whose_link_is_redundant_closes_it() {
+        let id = EndpointId::from_bytes([0x10; 16]);
+        let mut peer = Peer::new(RELEASES[0], Part::Agent, id, &["/a"]);
+        peer.open(Side::Acceptor);
+        peer.feed(&message_of(6, &[1, 1]));
+        assert_eq!(peer.state, State::AwaitSynAck([0x20; 16]));
+        assert_eq!(peer.take_out().0.len(), 3, "probe, version_select and syn");
+
+        // detected redundant connection at the responder, without the text
+        peer.feed(&message_of(9, &[40, 0]));
+
+        assert_eq!(peer.take_out(), (Vec::new(), true));
+        assert_eq!(Vec::from(peer.heard), [Heard::Refused(40)]);
+    }
+
+    /// A frame of the endpoint with the larger id (WIRE §4.1).
+    fn message_of(tag: u8, rest: &[u8]) -> Vec<u8> {
+        let size = u8::try_from(21 + rest.len()).unwrap();
+        let head = [0, 0, 0, size, tag, 0x5a, 0x45, 0x45, 0x4b];
+        [&head[..], &[0x20; 16], rest].concat()
+    }
 }
