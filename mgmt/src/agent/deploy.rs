@@ -391,6 +391,21 @@ impl Agent {
         ended
     }
 
+    /// Orders may be lost with the link to a supervisor that stays. What it lists of the nodes that were
+    /// to end is ended, unless there is one of that name again.
+    pub(super) fn end_leftovers(&mut self, now: Instant, status: &Status) {
+        let is_over =
+            |name: &&String| self.ended.contains_key(*name) && self.nodes.get(name).is_none();
+        let names = status.nodes.keys();
+        let kept = names.filter(|name| !is_over(name)).cloned().collect();
+        self.end_nodes(now, status, &kept);
+    }
+
+    /// Whether a supervisor that was away may have nodes that matter.
+    pub(super) fn may_have_left_nodes(&self) -> bool {
+        !self.ended.is_empty() || self.nodes.iter().next().is_some()
+    }
+
     /// A node's process may be there for a while, also when its supervisor lists it no more.
     fn note_ended(&mut self, name: &str, pid: Option<i64>) {
         if self.ended.len() >= MAX_ENDED && !self.ended.contains_key(name) {

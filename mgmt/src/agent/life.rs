@@ -163,7 +163,7 @@ impl Agent {
     /// Asks a supervisor that was away what has become of the nodes.
     pub(super) fn ask_what_is_left(&mut self, now: Instant, is_same: bool) {
         self.notify_log("", "agent has its supervisor again".to_owned());
-        if self.nodes.iter().next().is_none() || self.is_clearing() {
+        if !self.may_have_left_nodes() || self.is_clearing() {
             return;
         }
         let reqid = self.await_answer(now, Waiting::Return { is_same });
@@ -177,6 +177,7 @@ impl Agent {
         if self.is_clearing() {
             return;
         }
+        self.end_leftovers(now, status);
         for name in self.nodes.names() {
             if self.nodes.get(&name).is_some_and(LocalNode::is_refused) || self.is_queued(&name) {
                 continue;

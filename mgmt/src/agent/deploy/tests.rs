@@ -292,6 +292,36 @@ fn standby_is_carried_out_when_the_supervisor_comes_back() {
     assert_eq!(ordered.last(), Some(&stands_by(ok(""))));
 }
 
+/// Orders on their way are lost with a link, and the supervisor stays.
+#[test]
+fn what_was_to_end_is_ended_when_its_supervisor_returns_with_it() {
+    let mut rig = Rig::deployed();
+    let id = rig.id();
+    rig.ask(standby_request());
+    let result = status(NAMES);
+    rig.supervisor(SupervisorResponse::Status { reqid: id, result });
+    let left = status(["proxy-01", "stray", "worker-01"]);
+    let ordered = after_return(&mut rig, left);
+    let want = ordered.iter().zip(["proxy-01", "worker-01"]);
+    let want: Vec<_> = want.map(|(o, name)| destroy(o, name)).collect();
+    assert_eq!((ordered.len(), ordered), (2, want));
+    assert_eq!(after_return(&mut rig, status(["stray"])), []);
+}
+
+#[test]
+fn a_name_that_is_wanted_again_is_not_ended_when_its_supervisor_returns() {
+    let mut rig = Rig::deployed();
+    let nodes = vec![node("worker-01", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes), status(NAMES));
+    rig.started("worker-01");
+    rig.node_hello("worker-01", peer(20));
+    let ordered = after_return(&mut rig, status(["manager", "worker-01"]));
+    let [order] = ordered.as_slice() else {
+        panic!("not one order: {ordered:?}");
+    };
+    assert_eq!(*order, destroy(order, "manager"));
+}
+
 #[test]
 fn a_name_that_is_configured_twice_is_created_once() {
     let mut rig = Rig::new();
@@ -306,6 +336,16 @@ fn a_name_that_is_configured_twice_is_created_once() {
         rig.node_hello("same", peer(10)),
         [deployed("r1", vec![on("same", ok("r1"))])]
     );
+}
+
+/// The link to the supervisor is lost and made again, and it lists this.
+fn after_return(rig: &mut Rig, left: Status) -> Vec<Output> {
+    rig.peer_down(SUPERVISOR);
+    let asked = rig.peer_up(SUPERVISOR, Some(9999));
+    rig.supervisor(SupervisorResponse::Status {
+        reqid: order_id(&asked[0]),
+        result: left,
+    })
 }
 
 fn standby_request() -> AgentRequest {
