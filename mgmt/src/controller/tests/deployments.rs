@@ -397,6 +397,33 @@ fn what_an_agent_says_to_have_failed_is_told_whether_or_not_it_lists_the_others(
     }
 }
 
+#[test]
+fn of_nodes_that_have_all_failed_nothing_more_is_asked() {
+    let (mut rig, child) = joined();
+    let mut results = came_up("a", &["w-a"]);
+    results[0].success = false;
+    rig.agent("a", deployed(&child, results));
+    assert_eq!(rig.lines(), ["deploy d1: failed @a /w-a; ok = c0"]);
+}
+
+#[test]
+fn what_one_agent_is_asked_stays_open_when_another_one_leaves() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.request(deploy("d1"));
+    for name in ["a", "b"] {
+        let running = vec![ApiResult::ok("x").on_instance(name)];
+        rig.agent(name, deployed(&rig.last_id("deploy", name), running));
+    }
+    let reqid = rig.last_id("get_nodes", "b");
+    rig.peer_down("a");
+    let result = ApiResult::ok("x").with_data(Data::Vector(vec![row("w-b", "RUNNING")]));
+    rig.agent("b", AgentResponse::GetNodes { reqid, result });
+    rig.pass(secs(20));
+    let lines = rig.lines();
+    let answer = lines.last().unwrap();
+    assert!(answer.starts_with("deploy d1: ok @b /w-b; "), "{answer}");
+}
+
 /// Of links that are stuck nobody knows that they are dead.
 #[test]
 fn an_agent_without_its_supervisor_does_not_know_that_its_nodes_run() {
