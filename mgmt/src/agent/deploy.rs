@@ -521,7 +521,7 @@ impl Agent {
 
     /// One result per node in the order of creation, behind what there is to say about the instance
     /// (API §5.4 A13, A14).
-    fn answer(&mut self, starting: Starting) {
+    fn answer(&mut self, mut starting: Starting) {
         let reqid = &starting.reqid;
         let mut results = Vec::new();
         if !starting.late.is_empty() {
@@ -529,8 +529,9 @@ impl Agent {
             results.push(self.failed(reqid, TIMED_OUT));
         }
         // Of a node that failed, clients show what it wrote and no error text.
-        for (name, why) in &starting.failed {
+        for (name, why) in &mut starting.failed {
             let node = self.nodes.get(name);
+            *why = self.with_doubt(name, std::mem::take(why));
             if let Some(outputs) = node.and_then(LocalNode::outputs) {
                 let why = with_remedy(why, outputs);
                 results.push(self.failed(reqid, &why));

@@ -39,6 +39,8 @@ pub(super) struct LocalNode {
     /// It has started just now, and who says hello may still be that one: its end is told on another
     /// connection.
     is_settling: bool,
+    /// Somebody has said hello so soon after a start, and it did not count.
+    is_overheard: bool,
     /// The supervisor is asked whether it has started.
     is_asked: bool,
     /// The supervisor does not say so, so that a hello is all there is.
@@ -157,6 +159,7 @@ impl LocalNode {
             is_created: false,
             former: None,
             is_settling: false,
+            is_overheard: false,
             is_asked: false,
             is_unanswered: false,
             is_restarting: false,
@@ -256,20 +259,31 @@ impl LocalNode {
         self.former.is_some() && self.starts == 0
     }
 
-    /// It has started, and may not be the one who says hello under its name yet.
+    /// It has started just now, and may not be the one who says hello under its name.
     pub(super) fn is_settling(&self) -> bool {
         self.is_settling
     }
 
+    /// Somebody has said hello right after its start, or before, and may have been this node.
+    pub(super) fn is_overheard(&self) -> bool {
+        self.is_overheard
+    }
+
     /// By now the end of a former process has been told. `true` if it has said hello itself.
     pub(super) fn on_settled(&mut self) -> bool {
-        std::mem::take(&mut self.is_settling) && self.take_early()
+        let is_over = std::mem::take(&mut self.is_settling);
+        let is_up = is_over && std::mem::take(&mut self.is_early) && self.is_linked;
+        if is_up {
+            self.greet();
+        }
+        is_up
     }
 
     /// A start that was ordered has happened. `true` if it has said hello already, for sure.
     fn settle(&mut self) -> bool {
         let former = self.former.as_ref();
         self.is_settling = former.is_some_and(|former| former.peer.is_none());
+        self.is_overheard |= self.is_settling && self.is_early && self.is_linked;
         !self.is_settling && self.take_early()
     }
 
@@ -327,17 +341,27 @@ impl LocalNode {
             self.is_early = true;
             return false;
         }
+        // Also if it says hello again: links break.
         if self.is_settling {
             self.is_early = true;
+            self.is_overheard = true;
             return false;
         }
-        self.config.state = State::Running;
-        if !is_known {
-            self.ending = None;
-            let is_next = self.dead.is_some() || self.greeted >= self.starts;
-            self.greeted = self.starts.saturating_add(u32::from(is_next));
+        if is_known {
+            self.config.state = State::Running;
+        } else {
+            self.greet();
         }
         true
+    }
+
+    /// Its last life, or the next one if that is known to have ended, has said hello.
+    fn greet(&mut self) {
+        self.is_overheard = false;
+        self.config.state = State::Running;
+        self.ending = None;
+        let is_next = self.dead.is_some() || self.greeted >= self.starts;
+        self.greeted = self.starts.saturating_add(u32::from(is_next));
     }
 
     /// Whether to ask the supervisor if it has started: it has said hello before the news of that, or
@@ -358,13 +382,7 @@ impl LocalNode {
     /// Its peering ended. A supervisor of ours tells why soon; until then nobody knows.
     pub(super) fn on_lost(&mut self) {
         self.is_linked = false;
-        // That was the former process, of which nothing more will come.
-        if std::mem::take(&mut self.is_early)
-            && let Some(former) = &mut self.former
-        {
-            former.peer = former.peer.or(self.peer);
-            self.is_settling = false;
-        }
+        self.is_early = false;
         if self.state() == State::Running {
             self.config.state = self.dead.unwrap_or(State::Unknown);
         }

@@ -123,7 +123,7 @@ impl Agent {
         for (key, reqid, nodes) in late {
             self.log_timeout(&reqid);
             for (node, missed) in nodes {
-                let why = self.why_late(&node, missed);
+                let why = self.with_doubt(&node, self.why_late(&node, missed));
                 tracing::warn!(reqid, node, why, "restart timed out");
                 self.add_outcome(key, &node, Err(&why));
             }
@@ -154,9 +154,6 @@ impl Agent {
             (None, Missed::Start) if local.is_some_and(LocalNode::is_doubtful) => {
                 format!("cluster node {node} said hello, but its supervisor told of no start")
             }
-            (None, Missed::Hello) if local.is_some_and(LocalNode::is_doubtful) => {
-                format!("cluster node {node} said hello, but that may have been a former process")
-            }
             (None, Missed::Start) if self.supervisor.is_some() => {
                 format!("cluster node {node} was not started in time")
             }
@@ -164,6 +161,16 @@ impl Agent {
             (None, Missed::Start | Missed::Hello) => {
                 format!("cluster node {node} did not report in time")
             }
+        }
+    }
+
+    /// Why a node failed, also if it may have said hello all the same.
+    pub(super) fn with_doubt(&self, node: &str, why: String) -> String {
+        match self.nodes.get(node) {
+            Some(node) if node.is_overheard() => {
+                format!("{why}; a hello under its name may have been its own")
+            }
+            Some(_) | None => why,
         }
     }
 

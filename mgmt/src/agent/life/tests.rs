@@ -129,6 +129,7 @@ fn a_former_processs_late_hello_is_not_its_successors() {
     assert_eq!(rig.state("w1"), State::Pending);
     rig.peer_down(peer(50));
     rig.started("w1");
+    rig.pass(SETTLING);
     assert_eq!(rig.state("w1"), State::Pending);
     let up = respond(AgentResponse::Deploy {
         reqid: "r1".into(),

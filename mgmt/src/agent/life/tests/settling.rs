@@ -18,13 +18,46 @@ fn a_former_process_whose_end_is_told_behind_the_next_ones_start_is_not_that_one
 }
 
 #[test]
-fn once_the_end_of_the_former_process_is_told_hellos_count_at_once() {
+fn a_node_whose_first_link_breaks_says_hello_again() {
+    for is_early in [true, false] {
+        let mut rig = Rig::new();
+        ordered(&mut rig);
+        if !is_early {
+            rig.started("w1");
+        }
+        rig.node_hello("w1", peer(50));
+        rig.peer_down(peer(50));
+        if is_early {
+            rig.started("w1");
+        }
+        assert_eq!(rig.node_hello("w1", peer(50)), []);
+        assert_eq!(rig.pass(SETTLING), [up()]);
+    }
+}
+
+/// It is not waited for, but that it did not come up would not be true.
+#[test]
+fn a_node_that_was_given_up_and_has_started_since_may_be_up() {
     let mut rig = Rig::new();
-    ordered(&mut rig);
-    rig.node_hello("w1", peer(50));
+    let nodes = ["w1", "w2"].map(|name| node(name, ClusterRole::Worker, None));
+    rig.deploy("r1", config("c1", nodes.into()), status(["w1"]));
+    rig.created("w1");
+    rig.exit("w1", "no memory", None);
+    rig.started("w2");
     rig.started("w1");
-    rig.peer_down(peer(50));
-    assert_eq!(rig.node_hello("w1", peer(51)), [up()]);
+    assert_eq!(rig.node_hello("w1", peer(50)), []);
+    let said = rig.node_hello("w2", peer(51));
+    let why = "cluster node w1 did not start; a hello under its name may have been its own";
+    let [
+        Output::Respond {
+            response: AgentResponse::Deploy { results, .. },
+        },
+    ] = said.as_slice()
+    else {
+        panic!("not one answer: {said:?}");
+    };
+    let errors: Vec<_> = results.iter().map(|it| it.error.as_deref()).collect();
+    assert_eq!(errors, [Some(why), Some(why), None]);
 }
 
 #[test]
@@ -92,6 +125,7 @@ fn a_process_that_says_its_first_hello_when_it_is_restarted_is_not_the_next() {
     assert_eq!(rig.state("w1"), State::Pending);
     rig.peer_down(peer(50));
     rig.node_hello("w1", peer(51));
+    rig.pass(SETTLING);
     assert_eq!(rig.state("w1"), State::Running);
 }
 
@@ -102,8 +136,32 @@ fn a_node_that_has_no_more_time_to_settle_may_be_a_former_process() {
     rig.pass(millis(8400));
     rig.started("w1");
     rig.node_hello("w1", peer(50));
-    let why = "said hello, but that may have been a former process";
+    let why = "did not report in time; a hello under its name may have been its own";
     assert_eq!(rig.pass(millis(100)), [failed_alone("w1", why)]);
+}
+
+/// The deployment cannot tell whether it was up before.
+#[test]
+fn a_node_that_dies_or_is_restarted_right_after_its_hello_may_have_been_up() {
+    let mut rig = Rig::new();
+    ordered(&mut rig);
+    rig.started("w1");
+    rig.node_hello("w1", peer(50));
+    rig.died("w1", "", 1);
+    rig.peer_down(peer(50));
+    let why = "died with status 1 after 0.250 s; a hello under its name may have been its own";
+    assert_eq!(rig.pass(secs(5)), [failed_alone("w1", why)]);
+
+    let mut rig = Rig::new();
+    ordered(&mut rig);
+    rig.started("w1");
+    rig.node_hello("w1", peer(50));
+    rig.ask(AgentRequest::Restart {
+        reqid: "r2".into(),
+        nodes: names(["w1"]),
+    });
+    let why = "did not report in time; a hello under its name may have been its own";
+    assert_eq!(rig.pass(secs(5)), [failed_alone("w1", why)]);
 }
 
 /// A deployment whose one node waits for the end of a process that has not said hello.
