@@ -17,7 +17,7 @@ use supervisor::api::{MANAGEMENT_NODE_VARIABLE, NodeConfig, Status, SupervisorRe
 
 use self::plan::Plan;
 use super::life::SETTLING;
-use super::nodes::{LocalNode, Nodes};
+use super::nodes::{FormerProcess, LocalNode, Nodes};
 use super::watch::{Former, Watch};
 use super::{Agent, NO_SUPERVISOR, Output, TIMED_OUT, Waiting, options, remedy};
 use crate::api::ApiResult;
@@ -67,8 +67,8 @@ pub(super) enum Goal {
 pub(super) struct Ended {
     /// By the deployment, or standby, of this number.
     round: u64,
-    /// Its process, if that is known.
-    pid: Option<i64>,
+    /// Its process.
+    former: FormerProcess,
 }
 
 /// Nodes on their way.
@@ -384,9 +384,9 @@ impl Agent {
             let reqid = self.await_answer(now, waiting);
             let order = node.clone();
             self.ask_supervisor(SupervisorRequest::Destroy { reqid, node: order });
+            self.note_ended(node, running.pid);
             self.change(node, LocalNode::on_ended);
             ended.insert(node.clone());
-            self.note_ended(node, running.pid);
         }
         ended
     }
@@ -414,8 +414,14 @@ impl Agent {
                 self.ended.remove(&oldest);
             }
         }
-        let round = self.round;
-        self.ended.insert(name.to_owned(), Ended { round, pid });
+        let local = self.nodes.get(name).map(|node| node.as_former(pid));
+        // Of what was ended before, and is listed still, the agent may have no node any more.
+        let before = self.ended.get(name).map(|ended| &ended.former);
+        let before = before.filter(|before| pid.is_some() && before.pid == pid);
+        let peer = local.and_then(|local| local.peer);
+        let peer = peer.or_else(|| before?.peer);
+        let (round, former) = (self.round, FormerProcess { pid, peer });
+        self.ended.insert(name.to_owned(), Ended { round, former });
     }
 
     fn is_own(&self, name: &str, config: &NodeConfig) -> bool {
@@ -438,17 +444,14 @@ impl Agent {
         let mut nodes = Vec::new();
         for config in plan.local {
             let old = former.remove(&config.name);
-            let old = match old {
-                Some(node) if kept.contains(&config.name) => {
-                    tracing::info!(node = config.name, "unchanged; it runs on");
-                    nodes.push(node.kept(config));
-                    continue;
-                }
-                old => old,
-            };
+            if let Some(node) = old.filter(|_| kept.contains(&config.name)) {
+                tracing::info!(node = config.name, "unchanged; it runs on");
+                nodes.push(node.kept(config));
+                continue;
+            }
             let mut node = LocalNode::pending(config.clone());
             if let Some(ended) = self.ended.get(&config.name) {
-                node.on_former(ended.pid, old.as_ref());
+                node.on_former(ended.former.clone());
             }
             if let Some(why) = plan::refusal(&config) {
                 tracing::warn!(node = config.name, "{why}");

@@ -35,7 +35,7 @@ pub(super) struct LocalNode {
     /// node.
     is_created: bool,
     /// A process that was there before may still have its name, until it starts.
-    former: Option<Former>,
+    former: Option<FormerProcess>,
     /// It has started just now, and who says hello may still be that one: its end is told on another
     /// connection.
     is_settling: bool,
@@ -74,12 +74,12 @@ pub(super) struct LocalNode {
 }
 
 /// A process that was ordered to end.
-#[derive(Debug, Default)]
-struct Former {
+#[derive(Clone, Debug, Default)]
+pub(super) struct FormerProcess {
     /// Its number, if that is known.
-    pid: Option<i64>,
+    pub(super) pid: Option<i64>,
     /// Who has said hello as this process; `None` if it may still do so.
-    peer: Option<EndpointId>,
+    pub(super) peer: Option<EndpointId>,
 }
 
 impl Nodes {
@@ -177,11 +177,16 @@ impl LocalNode {
         }
     }
 
-    /// Another process was ordered to end under its name, perhaps that of this node.
-    pub(super) fn on_former(&mut self, pid: Option<i64>, old: Option<&Self>) {
-        let old = old.filter(|old| pid.is_some() && old.pid == pid);
-        let peer = old.and_then(Self::greeter);
-        self.former = Some(Former { pid, peer });
+    /// Another process was ordered to end under its name.
+    pub(super) fn on_former(&mut self, former: FormerProcess) {
+        self.former = Some(former);
+    }
+
+    /// Itself, if the process of this number is its own, as what its successor has to expect.
+    pub(super) fn as_former(&self, pid: Option<i64>) -> FormerProcess {
+        let is_own = pid.is_some() && self.pid == pid;
+        let peer = self.greeter().filter(|_| is_own);
+        FormerProcess { pid, peer }
     }
 
     /// Who has said hello as its last process.
@@ -403,7 +408,7 @@ impl LocalNode {
         // The life that the order ends, if it was told of only now.
         if self.is_restarting && self.restarts_asked > 0 {
             self.starts = self.starts.saturating_add(1);
-            self.former = Some(Former { pid, peer: None });
+            self.former = Some(FormerProcess { pid, peer: None });
             return false;
         }
         let is_ordered = self.starts == 0 || self.is_restarting;
@@ -497,7 +502,7 @@ impl LocalNode {
         self.config.state = State::Pending;
         if self.starts > 0 {
             let (pid, peer) = (self.pid, self.greeter());
-            self.former = Some(Former { pid, peer });
+            self.former = Some(FormerProcess { pid, peer });
         }
         self.is_settling = false;
         self.is_restarting = true;

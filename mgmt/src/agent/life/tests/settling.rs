@@ -102,6 +102,22 @@ fn of_a_former_process_that_has_said_hello_before_nothing_more_counts() {
     assert_eq!(rig.state("manager"), State::Running);
 }
 
+/// Nobody waits for what cannot come, also if the configuration between the two had no nodes.
+#[test]
+fn a_process_that_has_said_hello_is_known_after_its_node_has_gone() {
+    let mut rig = Rig::deployed();
+    // It ends slowly, and is listed twice.
+    rig.deploy("r1", config("c1", Vec::new()), status(["manager"]));
+    rig.deploy("r2", config("c2", Vec::new()), status(["manager"]));
+    let nodes = vec![node("manager", ClusterRole::Manager, None)];
+    rig.deploy("r3", config("c3", nodes), status([]));
+    rig.started("manager");
+    assert_eq!(rig.node_hello("manager", peer(11)), []);
+    assert_eq!(rig.state("manager"), State::Pending);
+    assert_eq!(rig.node_hello("manager", peer(50)).len(), 1);
+    assert_eq!(rig.state("manager"), State::Running);
+}
+
 #[test]
 fn a_process_that_says_its_first_hello_when_it_is_restarted_is_not_the_next() {
     let mut rig = Rig::new();
