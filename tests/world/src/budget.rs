@@ -114,6 +114,7 @@ impl Run {
             dials: true,
             remembers: false,
             is_stock: false,
+            supervisor: Maker::Ours,
         };
         let header = Header {
             sensors: vec![sensor],

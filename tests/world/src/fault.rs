@@ -76,6 +76,8 @@ pub enum Fault {
     StockIdLost,
     /// A stock agent loses a list of its nodes (API §12.2 D33).
     StockListLost,
+    /// A stock supervisor is told something while its stem waits for a node's end (API §12.3 D50).
+    StockStemBusy,
 }
 
 /// The kinds of faults under which the same is promised.
@@ -88,7 +90,7 @@ pub struct Promise {
 }
 
 /// All kinds of faults.
-pub const PROMISES: [Promise; 8] = [
+pub const PROMISES: [Promise; 9] = [
     Promise {
         text: "each request of a client that stays has one answer within 10 s, a deployment within \
                19 s; it holds at some moment between the two",
@@ -164,6 +166,10 @@ pub const PROMISES: [Promise; 8] = [
             Fault::StockListLost,
         ],
     },
+    Promise {
+        text: "all of the above",
+        faults: &[Fault::StockStemBusy],
+    },
 ];
 
 impl Fault {
@@ -206,6 +212,9 @@ impl Fault {
             Self::StockStandby => "a stock agent begins a deployment that nobody finishes (D30)",
             Self::StockIdLost => "its deployment loses its id (D32)",
             Self::StockListLost => "its list of nodes is lost (D33)",
+            Self::StockStemBusy => {
+                "a stock supervisor waits for a node's end, and does nothing else (D50)"
+            }
         }
     }
 }

@@ -23,6 +23,7 @@
 //! | [`fault`], [`tally`] | the kinds of that, and how often they hit something |
 //! | [`stock`], `stock_link` | simulated stock peers of every release, and how the world links them |
 //! | `stock_agent`, `stock_controller` | a stock agent on a host of its own; a stock controller beside our agent |
+//! | `stock_supervisor`, `stock_stem`, `world::stock_host` | a stock supervisor below our agent, and its nodes |
 
 #![allow(
     clippy::unwrap_used,
@@ -45,6 +46,8 @@ pub mod stock;
 mod stock_agent;
 mod stock_controller;
 mod stock_link;
+mod stock_stem;
+mod stock_supervisor;
 pub mod tally;
 mod world;
 

@@ -49,6 +49,8 @@ pub struct Model {
     traffic: Traffic,
     agents: BTreeMap<String, Presence>,
     stock: BTreeSet<String>,
+    /// Whose supervisors are stock's.
+    late: BTreeSet<String>,
     calm: Option<Duration>,
     /// When somebody last asked for a change.
     changed: Duration,
@@ -69,6 +71,14 @@ impl Model {
             stock,
             ..Self::default()
         }
+    }
+
+    /// The supervisors of these instances are stock's, whose stem may be behind with earlier orders:
+    /// nobody can tell whether the start of a node that it tells of is the one that was ordered last
+    /// (API §12.3 D50).
+    pub fn with_stock_supervisors(mut self, instances: BTreeSet<String>) -> Self {
+        self.late = instances;
+        self
     }
 
     /// Takes in what was seen at a time since the start, which never goes back.

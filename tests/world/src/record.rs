@@ -33,7 +33,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(telling: Telling, stock: BTreeSet<String>) -> Self {
+    pub(crate) fn new(telling: Telling, model: Model) -> Self {
         Self {
             seen: Vec::new(),
             text: match telling {
@@ -43,7 +43,7 @@ impl Record {
             violation: None,
             rule: None,
             tally: Tally::default(),
-            model: Model::new(stock),
+            model,
             is_unjudged: false,
         }
     }
@@ -78,7 +78,7 @@ impl Record {
     pub(crate) fn unjudged(telling: Telling) -> Self {
         Self {
             is_unjudged: true,
-            ..Self::new(telling, BTreeSet::new())
+            ..Self::new(telling, Model::default())
         }
     }
 

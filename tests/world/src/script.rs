@@ -40,6 +40,8 @@ pub(crate) struct SensorPlan {
     pub(crate) remembers: bool,
     /// The agent is a stock one, and its supervisor and nodes are in its imagination.
     pub(crate) is_stock: bool,
+    /// Whose supervisor an agent of ours has.
+    pub(crate) supervisor: Maker,
 }
 
 /// What may go wrong by chance.
@@ -75,6 +77,10 @@ pub(crate) fn read(script: &[u8]) -> (Header, Vec<Step>) {
         dials: !has(agents, n),
         remembers: has(agents, 4 + n),
         is_stock: count >= 192 && has(chances, 4 + n),
+        supervisor: match count {
+            128..192 if has(chances, 4 + n) => Maker::Stock,
+            _ => Maker::Ours,
+        },
     });
     let header = Header {
         sensors: sensors.collect(),

@@ -33,6 +33,7 @@ pub fn soak(agents: usize, hours: u32) -> Soak {
         dials: n % 2 == 0,
         remembers: n % 4 == 0,
         is_stock: false,
+        supervisor: Maker::Ours,
     });
     let header = Header {
         sensors: sensors.collect(),

@@ -97,6 +97,7 @@ fn two_dialed_agents() -> (Scenario, [Host; 2]) {
         dials: false,
         remembers: false,
         is_stock: false,
+        supervisor: Maker::Ours,
     };
     let header = Header {
         sensors: vec![sensor; 2],

@@ -6,6 +6,7 @@ pub(crate) mod faults;
 pub(crate) mod net;
 mod process;
 pub(crate) mod sensor;
+mod stock_host;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -185,7 +186,7 @@ impl World {
         let start = Instant::now();
         let sensors = header.sensors.iter().map(|_| Sensor::new());
         let record = match header.controller {
-            Maker::Ours => Record::new(telling, stock_of(&header)),
+            Maker::Ours => Record::new(telling, stock_host::model_of(&header)),
             Maker::Stock => Record::unjudged(telling),
         };
         let mut world = Self {
@@ -372,7 +373,9 @@ impl World {
             seat.stalled = Some(self.now + time);
             let fault = match seat.process {
                 Process::Agent(_) | Process::Stock(_) => Some(Fault::AgentStopped),
-                Process::Supervisor(_) => Some(Fault::SupervisorStopped),
+                Process::Supervisor(_) | Process::StockSupervisor(_) => {
+                    Some(Fault::SupervisorStopped)
+                }
                 Process::Node(_) => Some(Fault::NodeStopped),
                 Process::Controller(_) | Process::StockController(_) => None,
             };
@@ -411,15 +414,14 @@ impl World {
             Process::Node(it) => it.handle(self.now, input),
             Process::Stock(it) => it.handle(self.now, input),
             Process::StockController(it) => it.handle(self.now, input),
+            Process::StockSupervisor(it) => it.handle(self.now, input),
         }
         self.obey(who);
     }
 
     fn tell_system(&mut self, who: Who, input: HostInput) {
-        if let Some(seat) = self.processes.get_mut(&who)
-            && let Process::Supervisor(it) = &mut seat.process
-        {
-            it.handle(self.now, SupervisorInput::Host { input });
+        if let Some(seat) = self.processes.get_mut(&who) {
+            seat.process.handle_host(self.now, input);
             self.obey(who);
         }
     }
@@ -445,6 +447,7 @@ impl World {
             Process::Node(it) => it.handle_timeout(self.now),
             Process::Stock(it) => it.handle_timeout(self.now),
             Process::StockController(it) => it.handle_timeout(self.now),
+            Process::StockSupervisor(it) => it.handle_timeout(self.now),
         }
         let deadline = seat.process.deadline();
         if deadline.is_some_and(|at| at <= self.now) {
@@ -469,6 +472,7 @@ impl World {
                     self.later(self.now + wait, Event::Broker(who, input));
                 }
                 Want::Log(line) => self.tell_log(who, &line),
+                Want::Stock(want) => self.obey_stock_supervisor(who, want),
                 Want::Note(fault) => self.note(fault),
                 Want::Nothing => {}
             }
@@ -550,7 +554,10 @@ impl World {
                 Process::Controller(it) => size.controller = size.controller.max(len(it)),
                 Process::Agent(it) => size.agent = size.agent.max(len(it)),
                 Process::Supervisor(it) => size.supervisor = size.supervisor.max(len(it)),
-                Process::Node(_) | Process::Stock(_) | Process::StockController(_) => {}
+                Process::Node(_)
+                | Process::Stock(_)
+                | Process::StockController(_)
+                | Process::StockSupervisor(_) => {}
             }
         }
         size
@@ -563,13 +570,6 @@ impl World {
     pub(crate) fn client_gone(&mut self, client: Client) {
         self.see(Seen::ClientGone { client });
     }
-}
-
-/// The instances that have a stock agent.
-fn stock_of(header: &Header) -> BTreeSet<String> {
-    let sensors = (1..).map(Host).zip(&header.sensors);
-    let stock = sensors.filter(|(_, plan)| plan.is_stock);
-    stock.map(|(host, _)| host.instance()).collect()
 }
 
 /// What our programs do unless told otherwise.

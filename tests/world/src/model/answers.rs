@@ -202,7 +202,8 @@ impl Model {
             let mark = nodes.clone().find_map(mark_of);
             let is_up = |node: &str| named(answer, node).any(|result| result.success);
             let are_up = nodes.all(|node| is_up(&node.name));
-            let Some(mark) = mark.filter(|_| are_up && !self.stock.contains(name)) else {
+            let is_exempt = self.stock.contains(name) || self.late.contains(name);
+            let Some(mark) = mark.filter(|_| are_up && !is_exempt) else {
                 continue;
             };
             self.processes.take(answer.at, name, mark);
@@ -237,7 +238,8 @@ impl Model {
                 continue;
             }
             let mut own = config.nodes.iter().filter(|it| it.name == *node);
-            let mark = own.find_map(mark_of);
+            let is_late = instance.is_some_and(|name| self.late.contains(name));
+            let mark = own.find_map(mark_of).filter(|_| !is_late);
             let of = Of { instance, mark };
             if !self
                 .processes

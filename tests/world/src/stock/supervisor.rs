@@ -1,6 +1,6 @@
 //! A stock supervisor whose nodes always start (API §2.5, §9).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use broker_proto::{Data, Port};
@@ -11,19 +11,34 @@ use super::{Act, NodeOrder, Scripts, items, text};
 /// From an order to the start of a node.
 const START: Duration = Duration::from_millis(50);
 
+#[derive(Debug)]
 pub struct Supervisor {
     release: &'static Release,
+    stem: Stem,
     nodes: BTreeMap<String, Running>,
     last_pid: i64,
     /// Node configurations as they were ordered.
     pub ordered: Vec<Vec<Data>>,
     /// What was refused.
     pub refused: Vec<String>,
+    /// Nodes that have ever started, and so have written something (API §12.3 D64).
+    written: BTreeSet<String>,
 }
 
+/// Where its nodes' processes are.
+#[derive(Debug)]
+enum Stem {
+    /// Nowhere: they begin and end when that is ordered.
+    Imagined,
+    /// Below somebody who does what is ordered in his own time, and reports.
+    Apart,
+}
+
+#[derive(Debug)]
 struct Running {
     config: Vec<Data>,
-    pid: i64,
+    /// As reported last (API §12.3 D68).
+    pid: Option<i64>,
 }
 
 impl Supervisor {
@@ -32,11 +47,19 @@ impl Supervisor {
     pub fn new(release: &'static Release) -> Self {
         Self {
             release,
+            stem: Stem::Imagined,
             nodes: BTreeMap::new(),
             last_pid: 500,
             ordered: Vec::new(),
             refused: Vec::new(),
+            written: BTreeSet::new(),
         }
+    }
+
+    /// Its nodes start and end when somebody says so ([`Self::on_status`]).
+    pub fn with_stem(self) -> Self {
+        let stem = Stem::Apart;
+        Self { stem, ..self }
     }
 
     /// A field of a node's configuration by its name in this release.
@@ -73,12 +96,25 @@ impl Supervisor {
         let pid = self.last_pid;
         let kept = Running {
             config: self.kept(config),
-            pid,
+            pid: match self.stem {
+                Stem::Imagined => Some(pid),
+                Stem::Apart => None,
+            },
         };
         let order = self.order(&name, &kept.config);
         self.nodes.insert(name.clone(), kept);
         let answer = Self::respond("create", reqid, Data::string(""));
-        vec![answer, Act::Start(order), status(&name, pid)]
+        let acts = vec![answer, Act::Start(order)];
+        self.with_news(acts, vec![status(&name, pid)])
+    }
+
+    /// What comes of an order beside the answer, if there is nobody else to tell it.
+    fn with_news(&self, mut acts: Vec<Act>, news: Vec<Act>) -> Vec<Act> {
+        match self.stem {
+            Stem::Imagined => acts.extend(news),
+            Stem::Apart => {}
+        }
+        acts
     }
 
     fn order(&self, name: &str, config: &[Data]) -> NodeOrder {
@@ -117,22 +153,39 @@ impl Supervisor {
         let Some(node) = self.nodes.get_mut(name) else {
             return vec![Self::respond("restart", reqid, Data::Boolean(false))];
         };
-        node.pid = pid;
+        match self.stem {
+            Stem::Imagined => node.pid = Some(pid),
+            Stem::Apart => {}
+        }
         let config = node.config.clone();
         let order = self.order(name, &config);
-        let said = Data::Vector(vec![Data::string("out"), Data::string("last words")]);
-        let exit = Act::say(
-            "zeek/management/supervisor",
-            "Management::Supervisor::API::notify_node_exit",
-            vec![Data::string(name), said],
-        );
-        vec![
+        let acts = vec![
             Self::respond("restart", reqid, Data::Boolean(true)),
             Act::Stop(name.to_owned()),
             Act::Start(order),
-            status(name, pid),
-            exit.after(START),
-        ]
+        ];
+        self.with_news(acts, vec![status(name, pid), exit(name).after(START)])
+    }
+
+    /// Its stem has started a node, whether that is still listed or not (API §9.5 S13, S15).
+    pub fn on_status(&mut self, name: &str, pid: i64) -> Vec<Act> {
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.pid = Some(pid);
+        }
+        let mut acts = vec![status(name, pid).after(Duration::ZERO)];
+        if !self.written.insert(name.to_owned()) {
+            acts.push(exit(name));
+        }
+        acts
+    }
+
+    /// A variable in the environment of a node that is listed.
+    pub fn variable(&self, node: &str, variable: &str) -> String {
+        let Data::Table(env) = self.field(&self.nodes[node].config, "env") else {
+            panic!("no environment");
+        };
+        let value = env.get(&Data::string(variable));
+        value.map(text).unwrap_or_default().to_owned()
     }
 
     /// A node dies by itself, and is started again.
@@ -142,6 +195,16 @@ impl Supervisor {
             |act: &Act| !matches!(act, Act::Say { name, .. } if name.ends_with("restart_response"));
         acts.into_iter().filter(is_news).collect()
     }
+}
+
+/// What a node wrote in its former life (API §9.5 S15).
+fn exit(name: &str) -> Act {
+    let said = Data::Vector(vec![Data::string("out"), Data::string("last words")]);
+    Act::say(
+        "zeek/management/supervisor",
+        "Management::Supervisor::API::notify_node_exit",
+        vec![Data::string(name), said],
+    )
 }
 
 fn status(name: &str, pid: i64) -> Act {
@@ -170,7 +233,8 @@ impl Scripts for Supervisor {
                 let nodes = nodes.filter(|(name, _)| asked.is_empty() || *name == asked);
                 let rows = nodes.map(|(name, node)| {
                     let config = Data::Vector(node.config.clone());
-                    let status = vec![config, Data::Integer(node.pid)];
+                    let pid = node.pid.map_or(Data::None, Data::Integer);
+                    let status = vec![config, pid];
                     (Data::string(name.clone()), Data::Vector(status))
                 });
                 let rows = Data::Table(rows.collect());
@@ -181,7 +245,8 @@ impl Scripts for Supervisor {
                 let name = text(&args[1]).to_owned();
                 let is_known = self.nodes.remove(&name).is_some();
                 let answer = Self::respond("destroy", reqid, Data::Boolean(is_known));
-                vec![answer, Act::Stop(name)]
+                let stop = is_known.then_some(Act::Stop(name));
+                std::iter::once(answer).chain(stop).collect()
             }
             other => panic!("agents do not say {other}"),
         }

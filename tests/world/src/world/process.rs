@@ -5,14 +5,17 @@ use std::time::{Duration, Instant};
 use broker_proto::peering;
 use mgmt::agent::process::{AgentProcess, Output as AgentOutput};
 use mgmt::controller::process::{ControllerProcess, Output as ControllerOutput};
-use supervisor::host::HostOutput;
-use supervisor::process::{Output as SupervisorOutput, SupervisorProcess};
+use supervisor::host::{HostInput, HostOutput};
+use supervisor::process::{
+    Input as SupervisorInput, Output as SupervisorOutput, SupervisorProcess,
+};
 use zeek_client_compat::hub;
 
 use crate::fault::Fault;
 use crate::node::{Act, Node};
 use crate::stock_agent::StockAgent;
 use crate::stock_controller::StockController;
+use crate::stock_supervisor::{self, StockSupervisor};
 
 #[derive(Debug)]
 pub(crate) enum Process {
@@ -22,6 +25,7 @@ pub(crate) enum Process {
     Node(Box<Node>),
     Stock(Box<StockAgent>),
     StockController(Box<StockController>),
+    StockSupervisor(Box<StockSupervisor>),
 }
 
 /// What a process wants.
@@ -33,6 +37,7 @@ pub(super) enum Want {
     Keep(Option<mgmt::model::Configuration>),
     Later(Duration, peering::Input),
     Log(mgmt::log::Record),
+    Stock(stock_supervisor::Want),
     /// It is at fault itself.
     Note(Fault),
     /// Something that leaves no trace in the world.
@@ -73,7 +78,21 @@ impl Process {
                 None => Want::Broker(it.poll_output()?),
             },
             Self::StockController(it) => Want::Broker(it.poll_output()?),
+            Self::StockSupervisor(it) => Want::Stock(it.poll_output()?),
         })
+    }
+
+    /// Something happens to a supervisor's children.
+    pub(super) fn handle_host(&mut self, now: Instant, input: HostInput) {
+        match self {
+            Self::Supervisor(it) => it.handle(now, SupervisorInput::Host { input }),
+            Self::StockSupervisor(it) => it.handle_host(now, input),
+            Self::Controller(_)
+            | Self::Agent(_)
+            | Self::Node(_)
+            | Self::Stock(_)
+            | Self::StockController(_) => {}
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -84,6 +103,7 @@ impl Process {
             Self::Node(it) => it.poll_timeout(),
             Self::Stock(it) => it.poll_timeout(),
             Self::StockController(it) => it.poll_timeout(),
+            Self::StockSupervisor(it) => it.poll_timeout(),
         }
     }
 
@@ -95,6 +115,7 @@ impl Process {
             Self::Node(_) => "a node",
             Self::Stock(_) => "a stock agent",
             Self::StockController(_) => "a stock controller",
+            Self::StockSupervisor(_) => "a stock supervisor",
         }
     }
 }

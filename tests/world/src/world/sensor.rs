@@ -14,6 +14,7 @@ use super::net::Loss;
 use super::{Event, Host, Kind, Process, Who, World, settings};
 use crate::fault::Fault;
 use crate::node::{Manners, Node};
+use crate::script::Maker;
 use crate::seen::{CONFIG_VARIABLE, Pid, Program, Seen};
 use crate::stock_agent::StockAgent;
 
@@ -155,9 +156,12 @@ impl World {
     }
 
     pub(super) fn boot_supervisor(&mut self, host: Host) {
-        let is_stock = self.header.sensors[host.0 - 1].is_stock;
-        if is_stock || self.sensor(host).supervisor.is_some() {
+        let plan = self.header.sensors[host.0 - 1];
+        if plan.is_stock || self.sensor(host).supervisor.is_some() {
             return;
+        }
+        if plan.supervisor == Maker::Stock {
+            return self.boot_stock_supervisor(host);
         }
         let settings = supervisor::settings::Settings {
             listen: Some(settings("unused").agent.supervisor),
@@ -233,26 +237,30 @@ impl World {
             HostOutput::Spawn { child, .. } => self.spawn(host, child, is_bad),
             HostOutput::Tell { child, message } => self.create(host, child, &message),
             HostOutput::Signal {
-                child,
-                target,
-                signal,
+                target: Target::Group,
+                signal: Signal::Term,
                 ..
-            } => match (target, signal, self.sensor(host).stems.get_mut(&child)) {
-                (Target::Process, Signal::Term, Some(stem)) => {
-                    let fault = stem.resistance();
-                    stem.is_stopping = true;
-                    let (stops_in, pid) = (stem.stops_in, stem.pid);
-                    self.record.tally.note_all(fault);
-                    if let Some(wait) = stops_in {
-                        self.later(self.now + wait, Event::End(host, child, pid));
-                    }
-                }
-                (_, Signal::Kill, Some(_)) => self.end_stem(host, child),
-                (_, _, None) | (_, Signal::Hangup, _) | (Target::Group, Signal::Term, _) => {}
-            },
+            } => {}
+            HostOutput::Signal { child, signal, .. } => self.signal(host, child, signal),
             HostOutput::OpenFiles { .. }
             | HostOutput::WriteLine { .. }
             | HostOutput::CloseFiles { .. } => {}
+        }
+    }
+
+    pub(super) fn signal(&mut self, host: Host, child: ChildId, signal: Signal) {
+        match (signal, self.sensor(host).stems.get_mut(&child)) {
+            (Signal::Term, Some(stem)) => {
+                let fault = stem.resistance();
+                stem.is_stopping = true;
+                let (stops_in, pid) = (stem.stops_in, stem.pid);
+                self.record.tally.note_all(fault);
+                if let Some(wait) = stops_in {
+                    self.later(self.now + wait, Event::End(host, child, pid));
+                }
+            }
+            (Signal::Kill, Some(_)) => self.end_stem(host, child),
+            (_, None) | (Signal::Hangup, _) => {}
         }
     }
 
@@ -262,17 +270,28 @@ impl World {
             let reason = "cannot run zeek: no memory".to_owned();
             return self.report(host, HostInput::SpawnFailed { child, reason });
         }
+        let pid = self.add_child(host, child, None);
+        self.report(host, HostInput::Spawned { child, pid });
+    }
+
+    /// A supervisor has another child, which is told what its node is at once or later.
+    pub(super) fn add_child(
+        &mut self,
+        host: Host,
+        child: ChildId,
+        told: Option<(String, String)>,
+    ) -> u32 {
         let pid = self.sensor(host).next_number();
         let stops_in = self.stop_time();
         let stem = Stem {
             pid,
             stops_in,
-            told: None,
+            told,
             is_stopping: false,
             node: None,
         };
         self.sensor(host).stems.insert(child, stem);
-        self.report(host, HostInput::Spawned { child, pid });
+        pid
     }
 
     /// A stem starts its node.
@@ -288,7 +307,7 @@ impl World {
     }
 
     /// A node is forked, and gets as far as its network later.
-    fn start_node(&mut self, host: Host, child: ChildId) {
+    pub(super) fn start_node(&mut self, host: Host, child: ChildId) {
         let (number, pid) = (self.sensor(host).next_number(), self.next_pid());
         let stem = self.sensor(host).stems.get_mut(&child);
         let Some(stem) = stem.filter(|stem| !stem.is_stopping && stem.node.is_none()) else {
@@ -353,11 +372,16 @@ impl World {
 
     /// A node dies by itself; its stem tells, and starts it again.
     pub(crate) fn on_death(&mut self, host: Host, child: ChildId, pid: Pid) {
+        let is_stock = self.header.sensors[host.0 - 1].supervisor == Maker::Stock;
         let stem = self.sensor(host).stems.get_mut(&child);
         let Some(stem) = stem.filter(|stem| stem.node.as_ref().is_some_and(|it| it.pid == pid))
         else {
             return;
         };
+        if is_stock {
+            self.note(Fault::NodeDied);
+            return self.end_stem(host, child);
+        }
         let name = stem.told.clone().unwrap().0;
         let stem_pid = stem.pid;
         let node = stem.node.take().unwrap();
@@ -466,7 +490,7 @@ impl World {
         }
     }
 
-    fn report(&mut self, host: Host, input: HostInput) {
+    pub(super) fn report(&mut self, host: Host, input: HostInput) {
         let at = self.now + self.chance.micros(200..10_000);
         let sensor = self.sensor(host);
         let at = sensor.free.map_or(at, |free| free.max(at));

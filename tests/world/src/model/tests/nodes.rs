@@ -55,6 +55,34 @@ fn stocks_agents_may_take_the_dead_for_running() {
     assert_eq!(broken_with(stock(), &history), None);
 }
 
+/// Its stem does last what it was told last, and says not what it has done (API §12.3 D50).
+#[test]
+fn below_a_stock_supervisor_the_start_of_an_earlier_order_may_pass_for_the_last_ones() {
+    let stock = || Model::default().with_stock_supervisors(["i".to_owned()].into());
+    let b = config("b", &[("i", "w")]);
+    let late = taken("d2", 5000, &b, 2).map(|(at, seen)| {
+        let is_birth = matches!(seen, Seen::NodeBorn { .. });
+        let seen = if is_birth {
+            born(2, "i", "w", "a")
+        } else {
+            seen
+        };
+        (at, seen)
+    });
+    let gone = [(3900, died(1))];
+    let mut staged = staged("s2", 4000, &b);
+    let a = prepared(&config("a", &[("i", "w")]));
+    staged[1].1 = stored(Some(&b), Some(&a));
+    let history = history(&[&deployed(), &gone, &staged, &late]);
+    assert_eq!(broken(&history), Some(Rule::NotUp));
+    assert_eq!(broken_with(stock(), &history), None);
+    let silent: Vec<_> = history
+        .into_iter()
+        .filter(|(_, it)| *it != heard(2))
+        .collect();
+    assert_eq!(broken_with(stock(), &silent), Some(Rule::NotUp));
+}
+
 #[test]
 fn only_the_living_are_listed_as_running() {
     let list = |state| {
