@@ -16,8 +16,8 @@ use broker_proto::zeek::ToData;
 use supervisor::api::{MANAGEMENT_NODE_VARIABLE, NodeConfig, Status, SupervisorRequest};
 
 use self::plan::Plan;
-use super::life::SETTLING;
-use super::nodes::{FormerProcess, LocalNode, Nodes};
+use super::life::{FormerProcess, SETTLING};
+use super::nodes::{LocalNode, Nodes};
 use super::watch::{Former, Watch};
 use super::{Agent, NO_SUPERVISOR, Output, TIMED_OUT, Waiting, options, remedy};
 use crate::api::ApiResult;
@@ -380,15 +380,20 @@ impl Agent {
                 tracing::debug!(node, "left alone: it is not ours");
                 continue;
             }
-            let waiting = Waiting::Destroy { node: node.clone() };
-            let reqid = self.await_answer(now, waiting);
-            let order = node.clone();
-            self.ask_supervisor(SupervisorRequest::Destroy { reqid, node: order });
-            self.note_ended(node, running.pid);
+            self.end_node(now, node, running.pid);
             self.change(node, LocalNode::on_ended);
             ended.insert(node.clone());
         }
         ended
+    }
+
+    /// Orders the end of a node, which is this process.
+    pub(super) fn end_node(&mut self, now: Instant, name: &str, pid: Option<i64>) {
+        let node = name.to_owned();
+        let waiting = Waiting::Destroy { node: node.clone() };
+        let reqid = self.await_answer(now, waiting);
+        self.ask_supervisor(SupervisorRequest::Destroy { reqid, node });
+        self.note_ended(name, pid);
     }
 
     /// Orders may be lost with the link to a supervisor that stays. What it lists of the nodes that were

@@ -22,6 +22,15 @@ use crate::model::State;
 /// peering may take to be noticed. Both are on this host, and that process is gone.
 pub(super) const SETTLING: Duration = Duration::from_millis(500);
 
+/// A process that was ordered to end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FormerProcess {
+    /// Its number, if that is known.
+    pub(super) pid: Option<i64>,
+    /// Who has said hello as this process; `None` if it may still do so.
+    pub(super) peer: Option<EndpointId>,
+}
+
 impl Agent {
     pub(super) fn on_node_hello(&mut self, now: Instant, from: EndpointId, name: &str) {
         let Some(is_news) = self.change(name, |node| node.on_hello(from)) else {
@@ -182,7 +191,13 @@ impl Agent {
             if self.nodes.get(&name).is_some_and(LocalNode::is_refused) || self.is_queued(&name) {
                 continue;
             }
-            if let Some(found) = status.nodes.get(&name) {
+            let found = status.nodes.get(&name);
+            let node = self.nodes.get(&name);
+            if is_same && node.is_some_and(|node| node.is_order_lost(found.map(|it| it.pid))) {
+                self.order_again(now, &name, found.map(|it| it.pid));
+                continue;
+            }
+            if let Some(found) = found {
                 let found = self.change(&name, |node| {
                     let before = node.starts();
                     let is_up = node.on_found(found.pid);
@@ -200,6 +215,31 @@ impl Agent {
                 self.create_again(now, &name);
             }
         }
+    }
+
+    /// What was ordered got lost on the way: a node of that name may have had to end for it.
+    fn order_again(&mut self, now: Instant, name: &str, former: Option<Option<i64>>) {
+        tracing::warn!(name, "supervisor has not heard of the node; ordered again");
+        self.drop_order(name);
+        if let Some(pid) = former {
+            self.end_node(now, name, pid);
+        }
+        self.change(name, LocalNode::on_ordered_again);
+        if let Some(node) = self.nodes.get(name).map(|node| node.config().clone()) {
+            self.create(now, &node);
+        }
+    }
+
+    /// Nobody will answer the order for a node.
+    fn drop_order(&mut self, name: &str) {
+        let is_it =
+            |waiting: &Waiting| matches!(waiting, Waiting::Create { node, .. } if node == name);
+        let orders = self.waiting.iter_mut().filter(|(_, it)| is_it(it));
+        let orders: Vec<String> = orders.map(|(id, _)| id.to_owned()).collect();
+        for id in orders {
+            self.waiting.finish(&id);
+        }
+        self.late_orders.retain(|_, node| node != name);
     }
 
     fn create_again(&mut self, now: Instant, name: &str) {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use broker_proto::EndpointId;
 use supervisor::api::{Cluster, NodeEnd, NodeExit};
 
+use super::life::FormerProcess;
 use crate::model::{Node, NodeOutputs, State};
 
 /// A node that died so often since it was ordered will not come up in time.
@@ -71,15 +72,6 @@ pub(super) struct LocalNode {
     /// That one's hello came when a start was still to be told. Was it of a former process of this
     /// name, it ends before.
     is_early: bool,
-}
-
-/// A process that was ordered to end.
-#[derive(Clone, Debug, Default)]
-pub(super) struct FormerProcess {
-    /// Its number, if that is known.
-    pub(super) pid: Option<i64>,
-    /// Who has said hello as this process; `None` if it may still do so.
-    pub(super) peer: Option<EndpointId>,
 }
 
 impl Nodes {
@@ -257,6 +249,20 @@ impl LocalNode {
     /// Somebody has said hello under its name, and whether it is a former process is not known.
     pub(super) fn is_doubtful(&self) -> bool {
         self.is_early && self.is_linked
+    }
+
+    /// Whether a supervisor that has read all orders, and lists the node with this process, or does
+    /// not, never had the one for it.
+    pub(super) fn is_order_lost(&self, found: Option<Option<i64>>) -> bool {
+        let former = self.former.as_ref().and_then(|former| former.pid);
+        let is_former = found.is_none_or(|pid| pid.is_some() && former == pid);
+        !self.is_created && self.starts == 0 && is_former
+    }
+
+    pub(super) fn on_ordered_again(&mut self) {
+        self.config.state = State::Pending;
+        self.is_asked = false;
+        self.is_unanswered = false;
     }
 
     /// Whether a process that was there before may still have its name.

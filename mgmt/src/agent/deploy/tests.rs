@@ -323,6 +323,35 @@ fn a_name_that_is_wanted_again_is_not_ended_when_its_supervisor_returns() {
 }
 
 #[test]
+fn an_order_that_its_supervisor_has_not_heard_is_repeated() {
+    let mut rig = Rig::new();
+    let nodes = vec![node("w1", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes), status([]));
+    let ordered = after_return(&mut rig, status([]));
+    assert_eq!(created_nodes(&ordered), ["w1"]);
+    rig.started("w1");
+    let done = deployed("r1", vec![on("w1", ok("r1"))]);
+    assert_eq!(rig.node_hello("w1", peer(10)), [done]);
+    assert_eq!(rig.agent.poll_timeout(), None);
+}
+
+#[test]
+fn an_order_is_repeated_with_the_end_of_the_node_that_has_its_name_still() {
+    let mut rig = Rig::new();
+    let nodes = vec![node("w1", ClusterRole::Worker, None)];
+    rig.deploy("r1", config("c1", nodes), status(["w1"]));
+    let ordered = after_return(&mut rig, status(["w1"]));
+    let [end, create] = ordered.as_slice() else {
+        panic!("not two orders: {ordered:?}");
+    };
+    assert_eq!(*end, destroy(end, "w1"));
+    assert_eq!(created_nodes(std::slice::from_ref(create)), ["w1"]);
+    let mut taken = status(["w1"]);
+    taken.nodes.get_mut("w1").unwrap().pid = None;
+    assert_eq!(after_return(&mut rig, taken), []);
+}
+
+#[test]
 fn a_name_that_is_configured_twice_is_created_once() {
     let mut rig = Rig::new();
     let nodes = vec![
