@@ -31,6 +31,7 @@ pub(crate) struct StockStem {
     /// When it looks for nodes to start again.
     look: Option<Instant>,
     forks: u64,
+    is_calm: bool,
     chance: Chance,
     deeds: VecDeque<Deed>,
 }
@@ -94,9 +95,15 @@ impl StockStem {
             killing: None,
             look: None,
             forks: 0,
+            is_calm: false,
             chance,
             deeds: VecDeque::new(),
         }
+    }
+
+    /// From now on no signal is missed: with those after it, five seconds would be too short.
+    pub(crate) fn calm(&mut self) {
+        self.is_calm = true;
     }
 
     /// Its supervisor orders something.
@@ -117,7 +124,8 @@ impl StockStem {
         node.process = State::Zombie;
         match &mut self.killing {
             // The sleep may begin behind the signal that it waits for.
-            Some(killing) if killing.node == *name && self.chance.is_one_in(MISSED) => {}
+            Some(killing)
+                if killing.node == *name && !self.is_calm && self.chance.is_one_in(MISSED) => {}
             // Any other child's end cuts the sleep short as well.
             Some(killing) => {
                 killing.next = now;

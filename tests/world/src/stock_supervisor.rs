@@ -59,6 +59,11 @@ impl StockSupervisor {
         }
     }
 
+    /// Nothing goes wrong from now on.
+    pub(crate) fn calm(&mut self) {
+        self.stem.calm();
+    }
+
     pub(crate) fn handle(&mut self, now: Instant, input: Input) {
         self.link.handle(input);
         while let Some(heard) = self.link.hear() {

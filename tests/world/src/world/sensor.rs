@@ -464,6 +464,8 @@ impl World {
         match self.chance.below(20) {
             0 | 1 if is_bad => Some(self.chance.millis(4000..24_000)),
             2 if is_bad => None,
+            // A stock stem ends one after the other, in all in less than a node's time to start.
+            _ if self.is_calm => Some(self.chance.millis(10..400)),
             _ => Some(self.chance.millis(10..1000)),
         }
     }
@@ -474,6 +476,11 @@ impl World {
             let agent = self.sensor(host).agent;
             if let Some(Process::Stock(agent)) = agent.and_then(|it| self.process_mut(it)) {
                 agent.set_stuck(false);
+            }
+            let supervisor = self.sensor(host).supervisor;
+            let supervisor = supervisor.and_then(|it| self.process_mut(it));
+            if let Some(Process::StockSupervisor(supervisor)) = supervisor {
+                supervisor.calm();
             }
             for who in self.sensor(host).nodes() {
                 if let Some(Process::Node(node)) = self.process_mut(who) {

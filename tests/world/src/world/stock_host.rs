@@ -26,7 +26,10 @@ impl World {
     pub(super) fn boot_stock_supervisor(&mut self, host: Host) {
         let (release, seed) = (self.chance.next(), self.chance.next());
         let id = self.chance.endpoint_id();
-        let process = StockSupervisor::new(release, id, Chance::new(seed));
+        let mut process = StockSupervisor::new(release, id, Chance::new(seed));
+        if self.is_calm {
+            process.calm();
+        }
         let program = self.program(host, Kind::Supervisor);
         self.see(Seen::Started { program });
         let who = self.start(host, Process::StockSupervisor(Box::new(process)));
