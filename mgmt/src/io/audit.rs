@@ -2,6 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::mem;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -110,6 +111,8 @@ impl AuditWriter {
 struct LogFile {
     path: PathBuf,
     file: Option<File>,
+    /// Lines to be written at once, and how many.
+    pending: (String, u64),
     hush: Hush,
     /// Lines that nobody will read, and that no line has told of.
     lost: u64,
@@ -128,6 +131,7 @@ impl LogFile {
         Self {
             path,
             file,
+            pending: (String::new(), 0),
             hush: Hush::default(),
             lost: 0,
             trouble: None,
@@ -136,24 +140,29 @@ impl LogFile {
 
     fn keep(mut self, queue: &Queue<Order>) {
         loop {
-            match queue.next(QUIET) {
+            let next = queue.ready().map(Next::Item).unwrap_or_else(|| {
+                self.flush();
+                queue.next(QUIET)
+            });
+            match next {
                 Next::Item(Order::Write(at, entry)) => {
-                    self.lost += queue.lost();
+                    self.count_lost(queue);
                     self.add(at, &entry);
                 }
                 Next::Item(Order::Reopen) => {
+                    self.flush();
                     self.file = None;
                     self.trouble = None;
                     info!(path = %self.path.display(), "the audit log is opened anew");
                     // It shall be there at once, for whoever waits for it.
-                    self.append("");
+                    self.append("", 0);
                 }
                 Next::Due => {
                     let quiet = self.hush.quiet(Instant::now());
                     self.add_left_out(quiet);
                 }
                 Next::Item(Order::End) | Next::End => {
-                    self.lost += queue.lost();
+                    self.count_lost(queue);
                     let all = self.hush.all();
                     return self.end(all);
                 }
@@ -167,20 +176,47 @@ impl LogFile {
             None => Verdict::Write(0),
         };
         if let Verdict::Write(left_out) = verdict {
-            self.append(&entry.line(at, left_out));
+            self.push(&entry.line(at, left_out));
+        }
+    }
+
+    /// A line is written with those that are there behind it, or soon if there are none.
+    fn push(&mut self, line: &str) {
+        let (text, lines) = &mut self.pending;
+        text.push_str(line);
+        *lines += 1;
+        if text.len() >= BATCH {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let (text, lines) = mem::take(&mut self.pending);
+        if lines > 0 {
+            self.append(&text, lines);
+        }
+    }
+
+    /// What was lost in the queue was lost behind what is pending.
+    fn count_lost(&mut self, queue: &Queue<Order>) {
+        let lost = queue.lost();
+        if lost > 0 {
+            self.flush();
+            self.lost += lost;
         }
     }
 
     fn add_left_out(&mut self, sources: Vec<(String, u64)>) {
         for (source, count) in sources {
-            self.append(&audit::left_out_line(now(), &source, count));
+            self.push(&audit::left_out_line(now(), &source, count));
         }
+        self.flush();
     }
 
     fn end(mut self, sources: Vec<(String, u64)>) {
         self.trouble = None;
         self.add_left_out(sources);
-        self.append("");
+        self.append("", 0);
         if let Some(file) = &self.file {
             let _ = file.sync_all();
         }
@@ -189,14 +225,13 @@ impl LogFile {
         }
     }
 
-    /// Adds a line, and one before it if others were lost. While the disk refuses, lines are lost and
-    /// counted; it is asked again every second.
-    fn append(&mut self, line: &str) {
-        let is_line = u64::from(!line.is_empty());
+    /// Adds so many lines, and one before them if others were lost. While the disk refuses, lines are
+    /// lost and counted; it is asked again every second.
+    fn append(&mut self, added: &str, lines: u64) {
         if let Some(trouble) = &self.trouble
             && trouble.tried.elapsed() < RETRY
         {
-            self.lost += is_line;
+            self.lost += lines;
             return;
         }
         let mut text = String::new();
@@ -207,14 +242,14 @@ impl LogFile {
             };
             text = audit::lost_line(now(), self.lost, reason);
         }
-        text.push_str(line);
+        text.push_str(added);
         match self.put(text.as_bytes()) {
             Ok(()) => {
                 self.lost = 0;
                 self.trouble = None;
             }
             Err(error) => {
-                self.lost += is_line;
+                self.lost += lines;
                 if self.trouble.is_none() {
                     warn!(path = %self.path.display(), %error, "cannot write the audit log");
                 }
@@ -261,6 +296,9 @@ const ENTRY_SIZE: usize = 1024;
 
 /// How often addresses are looked for that have fallen silent.
 const QUIET: Duration = Duration::from_secs(30);
+
+/// How much is written at once, about, in bytes.
+const BATCH: usize = 64 << 10;
 
 /// Between attempts to write where it failed.
 const RETRY: Duration = Duration::from_secs(1);

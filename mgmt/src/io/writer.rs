@@ -119,13 +119,21 @@ impl<T> Queue<T> {
     /// Waits for the next thing for so long.
     pub(super) fn next(&self, wait: Duration) -> Next<T> {
         match self.items.recv_timeout(wait) {
-            Ok((size, item)) => {
-                self.shared.queued.fetch_sub(size, Ordering::Relaxed);
-                Next::Item(item)
-            }
+            Ok(queued) => Next::Item(self.take(queued)),
             Err(RecvTimeoutError::Timeout) => Next::Due,
             Err(RecvTimeoutError::Disconnected) => Next::End,
         }
+    }
+
+    /// The next thing, if it is there already.
+    pub(super) fn ready(&self) -> Option<T> {
+        let queued = self.items.try_recv().ok()?;
+        Some(self.take(queued))
+    }
+
+    fn take(&self, (size, item): (usize, T)) -> T {
+        self.shared.queued.fetch_sub(size, Ordering::Relaxed);
+        item
     }
 
     /// How many things were lost since this was asked last.

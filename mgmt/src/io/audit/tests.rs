@@ -68,6 +68,7 @@ fn what_could_not_be_written_is_told() {
     let mut log = LogFile::new(path, Some(file));
     log.add(now(), &answered(0));
     log.add(now(), &answered(1));
+    log.flush();
     assert_eq!(log.lost, 2);
     let dir = Dir::new("told");
     log.path = dir.0.join("audit.log");
@@ -77,6 +78,7 @@ fn what_could_not_be_written_is_told() {
         ..trouble
     });
     log.add(now(), &answered(2));
+    log.flush();
     let lines = lines(&log.path);
     assert_eq!(lines[0]["kind"], "lost");
     assert_eq!(lines[0]["lost"], 2);
