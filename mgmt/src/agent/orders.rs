@@ -4,7 +4,7 @@
 //! of Zeek 5.1 or 5.2, takes one of 6.1 or later for something else. So the layout is learned before
 //! the first node is ordered: from what the supervisor says by itself, if that shows it, and else by
 //! asking for a node without name in each of the layouts. No release creates such a node, but the
-//! one that can read the order says so. Orders wait for that; status is asked for all the same.
+//! one that can read the order says so. Orders wait for that, and with them what is asked after them.
 
 #[cfg(test)]
 mod tests;
@@ -87,15 +87,14 @@ impl Orders {
         match &mut self.layout {
             Known::Layout(layout, metadata) => vec![asked(request, *layout, *metadata)],
             Known::Assumed { .. } => vec![event(request, Layout::default())],
-            // What follows an order must not overtake it.
-            Known::Asked { waiting, .. }
-                if !matches!(request, SupervisorRequest::Status { .. }) =>
-            {
+            // What follows an order must not overtake it: a list without its node would say that
+            // there is nothing to end.
+            Known::Asked { waiting, .. } => {
                 waiting.push_back(request);
                 Vec::new()
             }
             Known::Nothing if is_order => self.probe(now, request),
-            Known::Nothing | Known::Asked { .. } => vec![request.into()],
+            Known::Nothing => vec![request.into()],
         }
     }
 
