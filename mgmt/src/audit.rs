@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use broker_proto::Timestamp;
 use broker_proto::source::Source;
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::api::controller::ControllerResponse;
 use crate::log::ascii::utc;
@@ -145,7 +145,7 @@ impl Entry {
     }
 
     /// The line, with its end; `left_out` lines about the same address were not written.
-    pub fn line(&self, at: Timestamp, left_out: u64) -> String {
+    pub fn line(&self, at: Timestamp, left_out: u64) -> Vec<u8> {
         let mut line = begun(at);
         match self {
             Self::Request {
@@ -193,7 +193,7 @@ impl Entry {
 }
 
 /// A line for so many lines about one address that were left out, and that no line followed.
-pub fn left_out_line(at: Timestamp, source: &str, count: u64) -> String {
+pub fn left_out_line(at: Timestamp, source: &str, count: u64) -> Vec<u8> {
     let mut line = begun(at);
     put(&mut line, "kind", "left_out");
     put(&mut line, "address", source);
@@ -202,7 +202,7 @@ pub fn left_out_line(at: Timestamp, source: &str, count: u64) -> String {
 }
 
 /// A line for so many lines that could not be written.
-pub fn lost_line(at: Timestamp, count: u64, reason: &str) -> String {
+pub fn lost_line(at: Timestamp, count: u64, reason: &str) -> Vec<u8> {
     let mut line = begun(at);
     put(&mut line, "kind", "lost");
     put(&mut line, "lost", count);
@@ -219,27 +219,40 @@ const MAX_TEXT: usize = 512;
 /// Over an hour.
 const MAX_MICROS: u128 = 0xffff_ffff;
 
-fn begun(at: Timestamp) -> String {
-    format!("{{\"time\":\"{}\"", utc(at))
-}
+/// What a request's line takes, about, in bytes.
+const LINE_SIZE: usize = 512;
 
-fn ended(mut line: String) -> String {
-    line.push_str("}\n");
+fn begun(at: Timestamp) -> Vec<u8> {
+    let mut line = Vec::with_capacity(LINE_SIZE);
+    line.extend_from_slice(b"{\"time\":");
+    put_value(&mut line, utc(at));
     line
 }
 
-fn put(line: &mut String, name: &str, value: impl Into<Value>) {
-    let value: Value = value.into();
-    line.push_str(&format!(",\"{name}\":{value}"));
+fn ended(mut line: Vec<u8>) -> Vec<u8> {
+    line.extend_from_slice(b"}\n");
+    line
 }
 
-fn put_some(line: &mut String, name: &str, value: Option<impl Into<Value>>) {
+fn put(line: &mut Vec<u8>, name: &str, value: impl Serialize) {
+    line.push(b',');
+    put_value(line, name);
+    line.push(b':');
+    put_value(line, value);
+}
+
+fn put_value(line: &mut Vec<u8>, value: impl Serialize) {
+    // Texts and numbers have a form in JSON, and there is room for it.
+    let _ = serde_json::to_writer(line, &value);
+}
+
+fn put_some(line: &mut Vec<u8>, name: &str, value: Option<impl Serialize>) {
     if let Some(value) = value {
         put(line, name, value);
     }
 }
 
-fn put_who(line: &mut String, who: &Who) {
+fn put_who(line: &mut Vec<u8>, who: &Who) {
     put(line, "peer", who.id.as_str());
     put(line, "listener", who.listener.as_str());
     let address = who.address.map(|address| address.to_string());
@@ -252,7 +265,7 @@ fn put_who(line: &mut String, who: &Who) {
     }
 }
 
-fn put_outcome(line: &mut String, outcome: &Outcome) {
+fn put_outcome(line: &mut Vec<u8>, outcome: &Outcome) {
     match outcome {
         Outcome::Done => put(line, "outcome", "ok"),
         Outcome::Failed {

@@ -112,7 +112,7 @@ struct LogFile {
     path: PathBuf,
     file: Option<File>,
     /// Lines to be written at once, and how many.
-    pending: (String, u64),
+    pending: (Vec<u8>, u64),
     hush: Hush,
     /// Lines that nobody will read, and that no line has told of.
     lost: u64,
@@ -131,7 +131,7 @@ impl LogFile {
         Self {
             path,
             file,
-            pending: (String::new(), 0),
+            pending: (Vec::new(), 0),
             hush: Hush::default(),
             lost: 0,
             trouble: None,
@@ -155,7 +155,7 @@ impl LogFile {
                     self.trouble = None;
                     info!(path = %self.path.display(), "the audit log is opened anew");
                     // It shall be there at once, for whoever waits for it.
-                    self.append("", 0);
+                    self.append(&[], 0);
                 }
                 Next::Due => {
                     let quiet = self.hush.quiet(Instant::now());
@@ -181,9 +181,9 @@ impl LogFile {
     }
 
     /// A line is written with those that are there behind it, or soon if there are none.
-    fn push(&mut self, line: &str) {
+    fn push(&mut self, line: &[u8]) {
         let (text, lines) = &mut self.pending;
-        text.push_str(line);
+        text.extend_from_slice(line);
         *lines += 1;
         if text.len() >= BATCH {
             self.flush();
@@ -216,7 +216,7 @@ impl LogFile {
     fn end(mut self, sources: Vec<(String, u64)>) {
         self.trouble = None;
         self.add_left_out(sources);
-        self.append("", 0);
+        self.append(&[], 0);
         if let Some(file) = &self.file {
             let _ = file.sync_all();
         }
@@ -227,14 +227,14 @@ impl LogFile {
 
     /// Adds so many lines, and one before them if others were lost. While the disk refuses, lines are
     /// lost and counted; it is asked again every second.
-    fn append(&mut self, added: &str, lines: u64) {
+    fn append(&mut self, added: &[u8], lines: u64) {
         if let Some(trouble) = &self.trouble
             && trouble.tried.elapsed() < RETRY
         {
             self.lost += lines;
             return;
         }
-        let mut text = String::new();
+        let mut text = Vec::new();
         if self.lost > 0 {
             let reason = match &self.trouble {
                 Some(trouble) => &trouble.reason,
@@ -242,8 +242,8 @@ impl LogFile {
             };
             text = audit::lost_line(now(), self.lost, reason);
         }
-        text.push_str(added);
-        match self.put(text.as_bytes()) {
+        text.extend_from_slice(added);
+        match self.put(&text) {
             Ok(()) => {
                 self.lost = 0;
                 self.trouble = None;

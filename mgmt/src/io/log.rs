@@ -60,9 +60,12 @@ impl Log {
 /// Writes and rotates until nobody has records any more.
 fn keep(mut file: LogFile, queue: &Queue<(Timestamp, Record)>) {
     loop {
-        let next = file.next_rotation();
-        let wait = next.map_or(IDLE, |at| duration(at.0.saturating_sub(now().0)));
-        match queue.next(wait) {
+        let next = queue.ready().map(Next::Item).unwrap_or_else(|| {
+            let next = file.next_rotation();
+            let wait = next.map_or(IDLE, |at| duration(at.0.saturating_sub(now().0)));
+            queue.next(wait)
+        });
+        match next {
             Next::Item((at, record)) => {
                 file.rotate_if_due(at);
                 file.add_lost(queue.lost());
