@@ -256,7 +256,7 @@ impl LocalNode {
     pub(super) fn is_order_lost(&self, found: Option<Option<i64>>) -> bool {
         let former = self.former.as_ref().and_then(|former| former.pid);
         let is_former = found.is_none_or(|pid| pid.is_some() && former == pid);
-        !self.is_created && self.starts == 0 && is_former
+        !self.is_created && is_former
     }
 
     pub(super) fn on_ordered_again(&mut self) {

@@ -336,6 +336,20 @@ fn an_order_that_its_supervisor_has_not_heard_is_repeated() {
 }
 
 #[test]
+fn only_the_orders_that_its_supervisor_has_not_heard_are_repeated() {
+    let mut rig = Rig::new();
+    let nodes = ["w1", "w2"].map(|name| node(name, ClusterRole::Worker, None));
+    rig.deploy("r1", config("c1", nodes.into()), status([]));
+    let ordered = after_return(&mut rig, status(["w2"]));
+    assert_eq!(created_nodes(&ordered), ["w1"]);
+    rig.started("w1");
+    rig.node_hello("w2", peer(10));
+    let both = ["w1", "w2"].map(|name| on(name, ok("r1")));
+    let done = deployed("r1", both.into());
+    assert_eq!(rig.node_hello("w1", peer(11)), [done]);
+}
+
+#[test]
 fn an_order_is_repeated_with_the_end_of_the_node_that_has_its_name_still() {
     let mut rig = Rig::new();
     let nodes = vec![node("w1", ClusterRole::Worker, None)];

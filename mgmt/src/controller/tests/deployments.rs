@@ -424,6 +424,24 @@ fn what_one_agent_is_asked_stays_open_when_another_one_leaves() {
     assert!(answer.starts_with("deploy d1: ok @b /w-b; "), "{answer}");
 }
 
+#[test]
+fn what_one_agent_is_asked_no_other_one_answers() {
+    let mut rig = Rig::deployed(&["a", "b"]);
+    rig.request(deploy("d1"));
+    for name in ["a", "b"] {
+        let running = vec![ApiResult::ok("x").on_instance(name)];
+        rig.agent(name, deployed(&rig.last_id("deploy", name), running));
+    }
+    let asked = ["a", "b"].map(|name| rig.last_id("get_nodes", name));
+    rig.lines();
+    for (from, about, reqid) in [("b", "w-a", 0), ("a", "w-a", 0), ("b", "w-b", 1)] {
+        let rows = Data::Vector(vec![row(about, "RUNNING")]);
+        let (reqid, result) = (asked[reqid].clone(), ApiResult::ok("x").with_data(rows));
+        rig.agent(from, AgentResponse::GetNodes { reqid, result });
+    }
+    assert_eq!(rig.lines(), ["deploy d1: ok @a /w-a; ok @b /w-b; ok = c0"]);
+}
+
 /// Of links that are stuck nobody knows that they are dead.
 #[test]
 fn an_agent_without_its_supervisor_does_not_know_that_its_nodes_run() {

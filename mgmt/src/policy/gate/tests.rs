@@ -134,6 +134,20 @@ fn an_agent_whose_name_was_taken_by_right_has_it_again_when_it_is_free() {
 }
 
 #[test]
+fn a_name_that_is_free_again_is_no_longer_its_former_agents_if_the_rules_have_changed() {
+    let mut gate = Gate::new(named("a"), Station::Controller, None);
+    for n in [1, 2] {
+        gate.arrive(peer(n), &network(n)).unwrap();
+        gate.greet(peer(n), "a").unwrap();
+    }
+    gate.replace(named("b"));
+    assert_eq!(gate.leave(peer(2)), []);
+    gate.greet(peer(1), "b").unwrap();
+    assert!(gate.speak(peer(1), "a").is_err());
+    assert_eq!(gate.speak(peer(1), "b"), Ok(()));
+}
+
+#[test]
 fn an_agent_whose_rule_has_its_name_speaks_in_no_other() {
     let mut gate = Gate::new(named("a"), Station::Controller, None);
     gate.arrive(peer(1), &network(1)).unwrap();

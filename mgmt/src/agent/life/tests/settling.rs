@@ -71,6 +71,18 @@ fn last_words_that_come_behind_the_start_do_not_count() {
     assert_eq!(rig.state("w1"), State::Pending);
 }
 
+/// Stock's supervisor revives a node without a word of its death.
+#[test]
+fn a_node_that_starts_twice_is_the_one_that_is_peered_once_it_has_settled() {
+    let mut rig = Rig::new();
+    ordered(&mut rig);
+    rig.started("w1");
+    assert_eq!(rig.node_hello("w1", peer(50)), []);
+    rig.started("w1");
+    assert_eq!(rig.state("w1"), State::Pending);
+    assert_eq!(rig.pass(SETTLING), [up()]);
+}
+
 #[test]
 fn who_is_still_peered_a_while_after_the_start_is_the_node() {
     for is_early in [true, false] {
