@@ -93,6 +93,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }],
     },
     Mutant {
+        name: "what a stock agent has overheard is forgotten",
+        rule: "NotSettled",
+        seed: 824,
+        edits: &[Edit {
+            file: "mgmt/src/controller/rollout.rs",
+            old: "shorter.filter(|name| stages.contains_key(*name));",
+            new: "shorter.filter(|name| !MUTATED && stages.contains_key(*name));",
+        }],
+    },
+    Mutant {
         name: "a second deployment takes the first one's place",
         rule: "Unanswered",
         seed: 2,
@@ -128,7 +138,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a node's death is lost",
         rule: "NotUp",
-        seed: 11,
+        seed: 263,
         edits: &[
             Edit {
                 file: "mgmt/src/agent/nodes.rs",
@@ -145,7 +155,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a former process's hello is its successor's",
         rule: "NotUp",
-        seed: 7,
+        seed: 26,
         edits: &[Edit {
             file: "mgmt/src/agent/nodes.rs",
             old: "        if self.is_restarting || !is_expected {",
@@ -166,7 +176,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "an old node is not stopped",
         rule: "Outdated",
-        seed: 2,
+        seed: 1,
         edits: &[Edit {
             file: "mgmt/src/agent/deploy.rs",
             old: "            if kept.contains(node) {\n                continue;",

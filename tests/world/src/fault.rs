@@ -70,6 +70,8 @@ pub enum Fault {
     Rubbish,
     /// A client asks for something while it waits for something else.
     AskedMeanwhile,
+    /// A stock agent does what another one is asked, whose name begins with its own (API §12.1 D01).
+    StockOverheard,
     /// A stock agent begins a deployment of nothing that nobody finishes (API §12.2 D30).
     StockStandby,
     /// A stock agent's deployment loses its id to the expiry of another (API §12.2 D32).
@@ -161,6 +163,7 @@ pub const PROMISES: [Promise; 9] = [
     Promise {
         text: "all of the above, but for what such agents tell of their own nodes",
         faults: &[
+            Fault::StockOverheard,
             Fault::StockStandby,
             Fault::StockIdLost,
             Fault::StockListLost,
@@ -209,7 +212,8 @@ impl Fault {
             Self::WaitingClientGone => "a client vanishes that waits for an answer",
             Self::Rubbish => "a client talks rubbish",
             Self::AskedMeanwhile => "a client asks while it waits for another answer",
-            Self::StockStandby => "a stock agent begins a deployment that nobody finishes (D30)",
+            Self::StockOverheard => "a stock agent does what another one is asked, too (D01)",
+            Self::StockStandby => "it begins a deployment that nobody finishes (D30)",
             Self::StockIdLost => "its deployment loses its id (D32)",
             Self::StockListLost => "its list of nodes is lost (D33)",
             Self::StockStemBusy => {

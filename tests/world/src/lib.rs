@@ -74,7 +74,7 @@ pub struct Outcome {
     pub text: Option<String>,
     /// What was wrong first; nothing happens after it.
     pub violation: Option<String>,
-    /// If it is the model that objects: to what.
+    /// The rule that is broken, if it is one of the model.
     pub rule: Option<Rule>,
     /// How often what went wrong, and what became of requests.
     pub tally: Tally,

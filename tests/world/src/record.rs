@@ -102,7 +102,8 @@ impl Record {
         }
     }
 
-    fn object(&mut self, at: Duration, violation: &Violation) {
+    /// A rule is broken.
+    pub(crate) fn object(&mut self, at: Duration, violation: &Violation) {
         self.rule = Some(violation.rule);
         self.violate(at, format!("{violation}"));
     }

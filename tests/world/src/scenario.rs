@@ -8,6 +8,7 @@ use broker_proto::{Address, Port};
 use mgmt::api::controller::ControllerRequest;
 use mgmt::model::{ClusterRole, Configuration, Instance, Node};
 
+use crate::model::Rule;
 use crate::script::Step;
 use crate::seen::{CONFIG_VARIABLE, Client};
 use crate::world::net::Loss;
@@ -328,6 +329,7 @@ impl Scenario {
     pub(crate) fn finish(&mut self) {
         self.world.calm_down();
         self.settle();
+        self.check_stock();
         let Some(client) = self.client(0) else {
             return self.world.violate("there is no controller".to_owned());
         };
@@ -420,21 +422,33 @@ impl Scenario {
 
     /// What is deployed runs, and nothing else.
     pub(crate) fn check_running(&mut self) {
-        let deployed = self.world.disk.stored.deployed.clone();
-        let nodes = deployed.map(|config| config.nodes).unwrap_or_default();
         for host in self.world.sensor_hosts() {
-            if self.world.header.sensors[host.0 - 1].is_stock {
-                continue;
+            self.check_nodes(host);
+        }
+    }
+
+    /// Stock's agents have what is deployed, too, whatever they have overheard. Of the others the
+    /// model says that.
+    fn check_stock(&mut self) {
+        for host in self.world.sensor_hosts() {
+            let is_stock = self.world.header.sensors[host.0 - 1].is_stock;
+            if is_stock && !self.world.excused.contains_key(&host) {
+                self.check_nodes(host);
             }
-            let own = nodes.iter().filter(|node| node.instance == host.instance());
-            let wanted: Vec<_> = own
-                .map(|node| (node.name.clone(), node.env[CONFIG_VARIABLE].clone()))
-                .collect();
-            let living = self.world.sensor(host).living();
-            if living != wanted {
-                let what = format!("in calm, {host} runs {living:?} and not {wanted:?}");
-                self.world.violate(what);
-            }
+        }
+    }
+
+    fn check_nodes(&mut self, host: Host) {
+        let deployed = self.world.disk.stored.deployed.as_ref();
+        let nodes = deployed.map(|config| &config.nodes).into_iter().flatten();
+        let own = nodes.filter(|node| node.instance == host.instance());
+        let wanted: Vec<_> = own
+            .map(|node| (node.name.clone(), node.env[CONFIG_VARIABLE].clone()))
+            .collect();
+        let living = self.world.living(host);
+        if living != wanted {
+            let text = format!("{host} runs {living:?} and not {wanted:?}");
+            self.world.object(Rule::NotSettled, text);
         }
     }
 
@@ -444,7 +458,7 @@ impl Scenario {
         let listed = data.and_then(|data| Vec::<Instance>::from_data(data).ok());
         let listed: BTreeSet<String> = listed.into_iter().flatten().map(|it| it.name).collect();
         let hosts = self.world.sensor_hosts();
-        if !hosts.map(Host::instance).eq(listed.iter().cloned()) {
+        if hosts.map(Host::instance).collect::<BTreeSet<_>>() != listed {
             let what = format!("in calm, the instances are {listed:?}");
             self.world.violate(what);
         }

@@ -7,6 +7,7 @@ use broker_proto::peering::{Input, Output, PeerAddr};
 use broker_proto::{Data, EndpointId};
 
 use crate::fault::Fault;
+use crate::seen::CONFIG_VARIABLE;
 use crate::stock::agent::Agent;
 use crate::stock::peer::{Heard, Peer};
 use crate::stock::release::RELEASES;
@@ -16,6 +17,9 @@ use crate::stock_link::StockLink;
 
 /// Between two dials.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Before an agent's name, its topic.
+const AGENTS: &str = "zeek/management/agent/";
 
 /// When stock's agent gives up on a request (API §3 R5).
 const EXPIRY: Duration = Duration::from_millis(4700);
@@ -68,6 +72,11 @@ impl StockAgent {
     /// Whether nodes that are silent hold up what is asked of it (API §12.2 D33).
     pub(crate) fn set_stuck(&mut self, is_stuck: bool) {
         self.agent.stuck = is_stuck.then_some(None);
+    }
+
+    /// The nodes it would run, with the configuration they are of, sorted.
+    pub(crate) fn nodes(&self) -> Vec<(String, String)> {
+        self.agent.nodes_with(CONFIG_VARIABLE)
     }
 
     pub(crate) fn handle(&mut self, now: Instant, input: Input) {
@@ -125,6 +134,9 @@ impl StockAgent {
     }
 
     fn hear(&mut self, now: Instant, topic: &str, name: &str, args: &[Data]) {
+        if topic.starts_with(AGENTS) && topic != self.topic() {
+            self.faults.push_back(Fault::StockOverheard);
+        }
         let is_confused = self.confused.is_some_and(|until| now < until);
         if name.ends_with("agent_standby_request") {
             // A deployment of nothing under no id, which nobody finishes (API §12.2 D30).
@@ -150,9 +162,16 @@ impl StockAgent {
     fn timed_out(&self, reqid: &str) -> Act {
         let result = crate::stock::Outcome::of(reqid, Some(&self.name)).failed("request timed out");
         let results = Data::Vector(vec![result.record()]);
-        let topic = format!("zeek/management/agent/{}", self.name);
         let args = vec![Data::string(reqid), results];
-        Act::say(topic, "Management::Agent::API::deploy_response", args)
+        Act::say(
+            self.topic(),
+            "Management::Agent::API::deploy_response",
+            args,
+        )
+    }
+
+    fn topic(&self) -> String {
+        format!("{AGENTS}{}", self.name)
     }
 
     fn act(&mut self, now: Instant, act: Act) {

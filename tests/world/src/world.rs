@@ -23,6 +23,7 @@ use supervisor::process::Input as SupervisorInput;
 
 use crate::chance::Chance;
 use crate::fault::Fault;
+use crate::model::{Rule, Violation};
 use crate::record::{Record, Telling};
 use crate::script::{Header, Maker};
 use crate::seen::{Client, Pid, Program, Seen};
@@ -60,9 +61,13 @@ impl Host {
         IpAddr::from([10, 0, 0, u8::try_from(self.0 + 1).unwrap()])
     }
 
-    /// The instance whose agent runs there.
+    /// The instance whose agent runs there. From the third one on, another one's name is the start of
+    /// its name (API §12.1 D01).
     pub(crate) fn instance(self) -> String {
-        format!("instance-{}", self.0)
+        match self.0.checked_sub(2) {
+            None | Some(0) => format!("instance-{}", self.0),
+            Some(other) => format!("instance-{other}0"),
+        }
     }
 }
 
@@ -241,6 +246,12 @@ impl World {
     pub(crate) fn violate(&mut self, what: String) {
         let at = self.since_start();
         self.record.violate(at, what);
+    }
+
+    /// A rule of the model is broken that it does not look after by itself.
+    pub(crate) fn object(&mut self, rule: Rule, text: String) {
+        let at = self.since_start();
+        self.record.object(at, &Violation::new(rule, at, text));
     }
 
     /// A fault has hit something.

@@ -105,7 +105,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    pub(super) fn new(rule: Rule, at: Duration, text: impl Into<String>) -> Self {
+    pub(crate) fn new(rule: Rule, at: Duration, text: impl Into<String>) -> Self {
         Self {
             rule,
             at,

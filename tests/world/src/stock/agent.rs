@@ -178,6 +178,22 @@ impl Agent {
         Data::Vector(all.collect())
     }
 
+    /// Local nodes, each with what this variable is in its environment, sorted.
+    pub fn nodes_with(&self, variable: &str) -> Vec<(String, String)> {
+        let value = |node: &[Data]| {
+            let Data::Table(env) = &node[9] else {
+                return None;
+            };
+            let value = env.get(&Data::string(variable))?;
+            Some(text(value).to_owned())
+        };
+        let nodes = self.nodes.iter();
+        let nodes = nodes.map(|node| (text(&node[0]).to_owned(), value(node).unwrap_or_default()));
+        let mut nodes: Vec<_> = nodes.collect();
+        nodes.sort();
+        nodes
+    }
+
     /// Local nodes that are meant.
     fn targets(&self, asked: &Data) -> Vec<String> {
         let asked = names(asked);
@@ -238,7 +254,8 @@ impl Scripts for Agent {
         let Some(request) = name.strip_prefix("Management::Agent::API::") else {
             return vec![];
         };
-        assert_eq!(topic, format!("zeek/management/agent/{}", self.name));
+        // Also what another one is asked whose name begins with its own (D01).
+        assert!(topic.starts_with(&format!("zeek/management/agent/{}", self.name)));
         let reqid = text(&args[0]);
         match request {
             "agent_welcome_request" => {

@@ -23,6 +23,17 @@ pub(super) fn model_of(header: &Header) -> Model {
 }
 
 impl World {
+    /// The nodes that run on a host, with the configuration they are of, sorted. Those of a stock agent
+    /// are as true as what it was told.
+    pub(crate) fn living(&mut self, host: Host) -> Vec<(String, String)> {
+        if let Some(who) = self.sensor(host).agent
+            && let Some(Process::Stock(agent)) = self.process_mut(who)
+        {
+            return agent.nodes();
+        }
+        self.sensor(host).living()
+    }
+
     pub(super) fn boot_stock_supervisor(&mut self, host: Host) {
         let (release, seed) = (self.chance.next(), self.chance.next());
         let id = self.chance.endpoint_id();
