@@ -22,11 +22,6 @@ use crate::log::Record;
 use crate::model::diff::InstanceDiff;
 use crate::model::{Configuration, NodeOutputs};
 
-/// How long a deployment waits for a standby to have its effect at an agent that it was not meant
-/// for: a stock agent acts on it if its name is a prefix, after a deployment that came right behind
-/// it (API §12.1 D01, §13.1).
-pub(super) const STANDBY_PAUSE: Duration = Duration::from_secs(1);
-
 /// What an agent has to take the configuration, at least: a stock agent gives up on its nodes after
 /// up to 7 s (API §3), ours after 8.5 s. With the request timeout of 10 s to wait for agents, an
 /// answer comes within the 20 s of zeek-client (API §12.1 D13).
@@ -66,11 +61,6 @@ enum Phase {
     Storing { until: Instant },
     /// It is stored.
     Stored,
-    /// A standby has its effect first.
-    Pausing {
-        until: Instant,
-        awaited: BTreeSet<String>,
-    },
     /// It is out, and these have to answer until then.
     Launching { awaited: Deadlines },
 }
@@ -79,9 +69,7 @@ impl Deployment {
     /// When something is due.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Gathering { until }
-            | Phase::Storing { until }
-            | Phase::Pausing { until, .. } => Some(*until),
+            Phase::Gathering { until } | Phase::Storing { until } => Some(*until),
             Phase::Stored => None,
             Phase::Launching { awaited } => awaited.next(),
         }
@@ -111,10 +99,7 @@ impl Deployment {
     pub(super) fn is_awaited(&self, name: &str) -> bool {
         match &self.phase {
             Phase::Launching { awaited } => awaited.contains(name),
-            Phase::Gathering { .. }
-            | Phase::Storing { .. }
-            | Phase::Stored
-            | Phase::Pausing { .. } => false,
+            Phase::Gathering { .. } | Phase::Storing { .. } | Phase::Stored => false,
         }
     }
 
@@ -274,11 +259,6 @@ impl Controller {
             }
             Phase::Storing { .. } => {}
             Phase::Stored => return self.rearrange(now, deployment),
-            Phase::Pausing { until, awaited } if *until <= now => {
-                let awaited = awaited.clone();
-                return self.launch(now, deployment, awaited);
-            }
-            Phase::Pausing { .. } => {}
             Phase::Launching { .. } => {
                 self.deployment = Some(deployment);
                 self.deliver_due(now);
@@ -371,31 +351,16 @@ impl Controller {
 
     /// Makes the configuration's instances the wanted ones (API §4.4 C13).
     fn rearrange(&mut self, now: Instant, mut deployment: Deployment) {
-        let config = &deployment.config;
+        let config = deployment.config.clone();
         let diff = InstanceDiff::new(self.instances.wanted(), &config.instances);
-        let moved: BTreeSet<String> = diff.reconnect.iter().map(|r| r.to.name.clone()).collect();
-        let stopped = diff.drop.iter().map(|i| &i.name).chain(&moved);
-        let names: BTreeSet<&str> = config.instances.iter().map(|i| i.name.as_str()).collect();
-        let is_overheard = stopped.into_iter().any(|name| {
-            let mut shorter = (0..name.len()).filter_map(|len| name.get(..len));
-            shorter.any(|shorter| names.contains(shorter))
-        });
+        let moved: BTreeSet<&String> = diff.reconnect.iter().map(|r| &r.to.name).collect();
         let awaited = &deployment.awaited;
-        let is_missing = |name: &&String| !self.instances.is_ready(name) && !moved.contains(*name);
+        let is_missing = |name: &&String| !self.instances.is_ready(name) && !moved.contains(name);
         let missing: BTreeSet<String> = awaited.iter().filter(is_missing).cloned().collect();
         let awaited = awaited.difference(&missing).cloned().collect();
         self.report_silent(&mut deployment, &Vec::from_iter(missing));
-
-        let config = deployment.config.clone();
-        self.want(now, &diff, &config);
-        self.begin_rollout(now, config);
-        if is_overheard {
-            let until = now + STANDBY_PAUSE;
-            deployment.phase = Phase::Pausing { until, awaited };
-            self.deployment = Some(deployment);
-        } else {
-            self.launch(now, deployment, awaited);
-        }
+        self.put_in_force(now, &diff, config);
+        self.launch(now, deployment, awaited);
     }
 
     fn launch(&mut self, now: Instant, mut deployment: Deployment, awaited: BTreeSet<String>) {

@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::configs::Change;
 use super::deadlines::Deadlines;
-use super::deploy::{LAUNCH, STANDBY_PAUSE};
+use super::deploy::LAUNCH;
 use super::fanout::in_own_name;
 use super::{Controller, Output, Sender, TIMED_OUT};
 use crate::api::ApiResult;
@@ -63,6 +63,11 @@ enum Stage {
     /// again after a while.
     Refused { force: bool },
 }
+
+/// How long after a standby an agent is sent the configuration that it may have been meant for by
+/// mistake: a stock agent acts on it if its name is a prefix, after a deployment that came right
+/// behind it (API §12.1 D01, §13.1).
+const STANDBY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Before an agent that has refused is asked again: the first time, and at most.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -239,17 +244,23 @@ impl Controller {
         }
         let config = config.clone();
         let diff = InstanceDiff::new(self.instances.wanted(), &config.instances);
-        self.want(now, &diff, &config);
-        self.begin_rollout(now, config);
+        self.put_in_force(now, &diff, config);
+    }
+
+    /// Makes a configuration the one that agents have to have, and its instances the wanted ones,
+    /// which differ so from those before.
+    pub(super) fn put_in_force(
+        &mut self,
+        now: Instant,
+        diff: &InstanceDiff,
+        config: Configuration,
+    ) {
+        self.want(now, diff, &config);
+        self.rollout = self.rollout.successor(now, config);
         let moved = diff.reconnect.iter().map(|moved| &moved.to);
         for instance in diff.drop.iter().chain(moved) {
             self.rollout.on_standby(&instance.name);
         }
-    }
-
-    /// Puts a configuration in force.
-    pub(super) fn begin_rollout(&mut self, now: Instant, config: Configuration) {
-        self.rollout = self.rollout.successor(now, config);
     }
 
     /// Sends the configuration in force to agents that are ready and lack it, unless a deployment is

@@ -179,19 +179,16 @@ fn a_client_that_asks_for_nodes_meanwhile_gets_its_own_answer() {
 }
 
 #[test]
-fn a_pause_for_a_standby_is_not_cut_short_by_another_agent() {
+fn a_pause_for_a_standby_holds_up_no_other_agent() {
     let mut rig = Rig::deployed(&["b", "sensor-1", "sensor-10"]);
     rig.stage(config("c1", &["b", "sensor-1"], &["b", "sensor-1"]));
     rig.request(deploy("d1"));
-    rig.peer_down("b");
-    rig.join("b");
-    rig.agent("b", welcomed(&rig.last_id("welcome", "b")));
-    assert_eq!(rig.lines(), ["sensor-10 <- standby -", "b <- welcome #1"]);
+    assert_eq!(rig.lines(), ["sensor-10 <- standby -", "b <- deploy #1 c1"]);
+    rig.agent("b", deployed(&rig.id(1), came_up("b", &["w-b"])));
     rig.pass(secs(1));
-    assert_eq!(
-        rig.lines(),
-        ["b <- deploy #2 c1", "sensor-1 <- deploy #3 c1"]
-    );
+    assert_eq!(rig.lines(), ["sensor-1 <- deploy #2 c1"]);
+    rig.agent("sensor-1", deployed(&rig.id(2), vec![]));
+    assert_eq!(rig.lines(), ["deploy d1: ok @b /w-b; ok = c1"]);
 }
 
 #[test]

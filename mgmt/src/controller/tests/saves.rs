@@ -450,6 +450,32 @@ fn what_is_learned_of_a_host_meanwhile_does_not_undo_what_the_disk_takes_late() 
     assert_eq!(rig.lines().len(), 2);
 }
 
+/// World 31343: both have had all of the time that they may.
+#[test]
+fn who_may_have_overheard_a_standby_does_not_hold_up_the_answer() {
+    let mut rig = Rig::deployed(&["b", "sensor-1", "sensor-10"]);
+    rig.peer_down("b");
+    rig.stage(config("c1", &["b", "sensor-1"], &["b", "sensor-1"]));
+    rig.hold_disk();
+    rig.request(deploy("d1"));
+    rig.pass(secs(10));
+    assert_eq!(rig.orders(), ["c1 c1 c1"]);
+    rig.pass(Duration::from_millis(8500));
+    rig.saved(Ok(()));
+    assert_eq!(rig.lines(), ["sensor-10 <- standby -"]);
+    rig.pass(Duration::from_millis(500));
+    let [away, silent] = ["b is not connected", "sensor-1 did not answer"];
+    let answer = format!(
+        "deploy d1: failed @b (instance {away}); failed @b /w-b = 2 items (instance {away}); \
+         failed @sensor-1 (instance {silent}); \
+         failed @sensor-1 /w-sensor-1 = 2 items (instance {silent}); \
+         failed (request timed out); ok = c1"
+    );
+    assert_eq!(rig.lines(), [answer]);
+    rig.pass(Duration::from_millis(500));
+    assert_eq!(rig.lines(), ["sensor-1 <- deploy #1 c1"]);
+}
+
 #[test]
 fn what_is_learned_of_a_host_and_cannot_be_stored_is_not_told_to_be_deployed_there() {
     let mut rig = Rig::new();
