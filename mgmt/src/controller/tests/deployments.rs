@@ -406,14 +406,20 @@ fn of_nodes_that_have_all_failed_nothing_more_is_asked() {
     assert_eq!(rig.lines(), ["deploy d1: failed @a /w-a; ok = c0"]);
 }
 
-#[test]
-fn what_one_agent_is_asked_stays_open_when_another_one_leaves() {
+/// Two agents run the configuration already, and are asked how its nodes are.
+fn asked() -> Rig {
     let mut rig = Rig::deployed(&["a", "b"]);
     rig.request(deploy("d1"));
     for name in ["a", "b"] {
         let running = vec![ApiResult::ok("x").on_instance(name)];
         rig.agent(name, deployed(&rig.last_id("deploy", name), running));
     }
+    rig
+}
+
+#[test]
+fn what_one_agent_is_asked_stays_open_when_another_one_leaves() {
+    let mut rig = asked();
     let reqid = rig.last_id("get_nodes", "b");
     rig.peer_down("a");
     let result = ApiResult::ok("x").with_data(Data::Vector(vec![row("w-b", "RUNNING")]));
@@ -426,12 +432,7 @@ fn what_one_agent_is_asked_stays_open_when_another_one_leaves() {
 
 #[test]
 fn what_one_agent_is_asked_no_other_one_answers() {
-    let mut rig = Rig::deployed(&["a", "b"]);
-    rig.request(deploy("d1"));
-    for name in ["a", "b"] {
-        let running = vec![ApiResult::ok("x").on_instance(name)];
-        rig.agent(name, deployed(&rig.last_id("deploy", name), running));
-    }
+    let mut rig = asked();
     let asked = ["a", "b"].map(|name| rig.last_id("get_nodes", name));
     rig.lines();
     for (from, about, reqid) in [("b", "w-a", 0), ("a", "w-a", 0), ("b", "w-b", 1)] {
