@@ -64,9 +64,9 @@ enum Stage {
     Refused { force: bool },
 }
 
-/// How long after a standby an agent is sent the configuration that it may have been meant for by
-/// mistake: a stock agent acts on it if its name is a prefix, after a deployment that came right
-/// behind it (API §12.1 D01, §13.1).
+/// How long behind a standby an agent is sent the configuration that may have overheard it: a stock
+/// agent whose name is a prefix acts on it, after a deployment that came right behind it (API §12.1
+/// D01, §13.1).
 const STANDBY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Before an agent that has refused is asked again: the first time, and at most.
