@@ -18,9 +18,6 @@ use crate::stock_link::StockLink;
 /// Between two dials.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Before an agent's name, its topic.
-const AGENTS: &str = "zeek/management/agent/";
-
 /// When stock's agent gives up on a request (API §3 R5).
 const EXPIRY: Duration = Duration::from_millis(4700);
 
@@ -134,9 +131,13 @@ impl StockAgent {
     }
 
     fn hear(&mut self, now: Instant, topic: &str, name: &str, args: &[Data]) {
-        if topic.starts_with(AGENTS) && topic != self.topic() {
+        // It does not look at what lies behind its own name.
+        let own = self.topic();
+        let is_overheard = topic != own && topic.starts_with(&own);
+        if is_overheard {
             self.faults.push_back(Fault::StockOverheard);
         }
+        let topic = if is_overheard { &own } else { topic };
         let is_confused = self.confused.is_some_and(|until| now < until);
         if name.ends_with("agent_standby_request") {
             // A deployment of nothing under no id, which nobody finishes (API §12.2 D30).
@@ -171,7 +172,7 @@ impl StockAgent {
     }
 
     fn topic(&self) -> String {
-        format!("{AGENTS}{}", self.name)
+        format!("zeek/management/agent/{}", self.name)
     }
 
     fn act(&mut self, now: Instant, act: Act) {

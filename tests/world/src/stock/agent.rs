@@ -254,8 +254,7 @@ impl Scripts for Agent {
         let Some(request) = name.strip_prefix("Management::Agent::API::") else {
             return vec![];
         };
-        // Also what another one is asked whose name begins with its own (D01).
-        assert!(topic.starts_with(&format!("zeek/management/agent/{}", self.name)));
+        assert_eq!(topic, format!("zeek/management/agent/{}", self.name));
         let reqid = text(&args[0]);
         match request {
             "agent_welcome_request" => {
