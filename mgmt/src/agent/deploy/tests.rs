@@ -339,14 +339,26 @@ fn an_order_that_its_supervisor_has_not_heard_is_repeated() {
 fn only_the_orders_that_its_supervisor_has_not_heard_are_repeated() {
     let mut rig = Rig::new();
     let nodes = ["w1", "w2"].map(|name| node(name, ClusterRole::Worker, None));
-    rig.deploy("r1", config("c1", nodes.into()), status([]));
-    let ordered = after_return(&mut rig, status(["w2"]));
+    let (_, orders) = rig.deploy("r1", config("c1", nodes.into()), status([]));
+    assert_eq!(created_nodes(&orders), ["w1", "w2"]);
+    let mut listed = status(["w2"]);
+    listed.nodes.get_mut("w2").unwrap().pid = None;
+    let ordered = after_return(&mut rig, listed);
     assert_eq!(created_nodes(&ordered), ["w1"]);
     rig.started("w1");
-    rig.node_hello("w2", peer(10));
-    let both = ["w1", "w2"].map(|name| on(name, ok("r1")));
-    let done = deployed("r1", both.into());
-    assert_eq!(rig.node_hello("w1", peer(11)), [done]);
+    assert_eq!(rig.node_hello("w1", peer(10)), []);
+    let said = created(&mut rig, &order_id(&orders[1]), "no memory");
+    let [
+        _,
+        Output::Respond {
+            response: AgentResponse::Deploy { results, .. },
+        },
+    ] = said.as_slice()
+    else {
+        panic!("no answer: {said:?}");
+    };
+    let errors: Vec<_> = results.iter().map(|it| it.error.as_deref()).collect();
+    assert_eq!(errors, [None, Some("no memory")]);
 }
 
 #[test]

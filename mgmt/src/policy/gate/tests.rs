@@ -142,6 +142,7 @@ fn a_name_that_is_free_again_is_no_longer_its_former_agents_if_the_rules_have_ch
     }
     gate.replace(named("b"));
     assert_eq!(gate.leave(peer(2)), []);
+    assert_eq!(gate.names.holder("a"), None);
     gate.greet(peer(1), "b").unwrap();
     assert!(gate.speak(peer(1), "a").is_err());
     assert_eq!(gate.speak(peer(1), "b"), Ok(()));
