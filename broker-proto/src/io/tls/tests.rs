@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use openssl::ssl::{Ssl, SslContext, SslMethod, SslVerifyMode, SslVersion};
+use rustix::net::sockopt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
@@ -39,6 +40,31 @@ async fn cleartext_and_tls_are_accepted_on_one_port() {
         assert_eq!(read_4(&mut accepted).await, *b"ping");
         assert_eq!(read_4(&mut dialed).await, *b"pong");
     }
+}
+
+// API §12.2 D73: stock has Nagle's algorithm on and waits for that.
+#[tokio::test]
+async fn what_came_is_acknowledged_at_once_also_on_a_link_that_answers() {
+    let (listener, addr) = listener().await;
+    for connector in [Connector::cleartext(), Connector::anonymous()] {
+        let (mut accepted, mut dialed) = open(&listener, &connector, &addr).await;
+        // A read that is filled leaves it to the system, which puts it off for a link that answers.
+        for _ in 0..5 {
+            send_4(&mut accepted).await;
+            read_4(&mut dialed).await;
+            send_4(&mut dialed).await;
+            read_4(&mut accepted).await;
+        }
+        assert!(!sockopt::tcp_quickack(dialed.inner.tcp()).unwrap());
+        send_4(&mut accepted).await;
+        assert_eq!(dialed.read(&mut [0; 64]).await.unwrap(), 4);
+        assert!(sockopt::tcp_quickack(dialed.inner.tcp()).unwrap());
+    }
+}
+
+async fn send_4(stream: &mut Stream) {
+    stream.write_all(b"ping").await.unwrap();
+    stream.flush().await.unwrap();
 }
 
 #[tokio::test]
