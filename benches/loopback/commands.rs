@@ -2,7 +2,8 @@
 //! `benches/README.md` says more.
 //!
 //! `zeek-mgmt run` starts controller, agent and supervisor as in production, with the stand-in in
-//! the place of `zeek`. The client is this process, over WebSocket.
+//! the place of `zeek`. The client is this process, over WebSocket. If `ZEEK_BIN` names a Zeek, its
+//! nodes take the place of the stand-in's, and then the same is asked of its own `zeek -j`.
 
 #![allow(
     missing_docs,
@@ -12,18 +13,23 @@
     reason = "a benchmark's inputs are its own, and it reads the clock"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use broker_proto::Data;
+use broker_proto::zeek::FromData;
 use cluster::{assert_success, configuration, resident};
 use figures::{millis, percentiles};
 use harness::binaries;
 use harness::ports;
 use harness::processes::processor_time;
-use harness::tree::{Options, Tree};
+use harness::tree::{Management, Options, Tree};
+use harness::wait_until;
 use harness::websocket::WebSocket;
+use mgmt::api::ApiResult;
 use mgmt::api::controller::{ControllerRequest, ControllerResponse};
-use mgmt::model::Configuration;
+use mgmt::model::{Configuration, NodeStatus, Role, State};
 
 mod cluster;
 mod figures;
@@ -39,6 +45,12 @@ const MEASURE: Counts = Counts {
     queries: 500,
 };
 
+/// With nodes of a real Zeek, of which each takes half a second to start.
+const MEASURE_LIVE: Counts = Counts {
+    deployments: 5,
+    queries: 100,
+};
+
 /// Only to see that it works, as `cargo test --benches` does.
 const TRY: Counts = Counts {
     deployments: 1,
@@ -47,46 +59,52 @@ const TRY: Counts = Counts {
 
 const SIZES: [u16; 2] = [4, 8];
 
+/// With nodes of a real Zeek, from a deployment without nodes to the next one: until then a stock
+/// agent takes that amiss (API §12.2, D31 and D32).
+const REST: Duration = Duration::from_secs(8);
+
 fn main() {
     let measures = std::env::args().any(|arg| arg == "--bench");
-    let counts = if measures { MEASURE } else { TRY };
+    let zeek = binaries::live_zeek();
+    let counts = match (measures, &zeek) {
+        (true, None) => MEASURE,
+        (true, Some(_)) => MEASURE_LIVE,
+        (false, _) => TRY,
+    };
+    run(Management::Ours, zeek.clone(), &counts);
+    if zeek.is_some() {
+        println!("a controller, agent and supervisor of stock");
+        run(Management::Stock, zeek, &counts);
+    }
+}
+
+fn run(management: Management, zeek: Option<PathBuf>, counts: &Counts) {
+    let rest = zeek.as_ref().map_or(Duration::ZERO, |_| REST);
     let tree = Tree::start(&Options {
         programs: Some(binaries::up_to_date().unwrap()),
+        zeek,
+        management,
         ..Options::default()
     })
     .unwrap();
     let mut client = Client {
         socket: WebSocket::subscribed(tree.ports.websocket).unwrap(),
         asked: 0,
+        rest,
     };
     for nodes in SIZES {
         println!("{nodes} nodes");
-        measure(&tree, &mut client, nodes, &counts);
-        println!("resident: {}", resident(&tree));
+        measure(&tree, &mut client, nodes, counts);
+        if management == Management::Ours {
+            println!("resident: {}", resident(&tree));
+        }
     }
     tree.stop().unwrap();
 }
 
 fn measure(tree: &Tree, client: &mut Client, nodes: u16, counts: &Counts) {
+    deployments(tree, client, nodes, counts.deployments);
     let first_port = ports::free(nodes);
-    let (mut fresh, mut again, mut stop) = (Vec::new(), Vec::new(), Vec::new());
-    let mut share = Duration::ZERO;
-    for round in 0..counts.deployments {
-        client.stage(configuration(2 * round, nodes, first_port));
-        let before = own_time(tree);
-        fresh.push(client.deploy());
-        share += own_time(tree) - before;
-        client.stage(configuration(2 * round + 1, nodes, first_port));
-        again.push(client.deploy());
-        client.stage(configuration(2 * round, 0, first_port));
-        stop.push(client.deploy());
-    }
-    tell("deploy, no nodes before", fresh);
-    let share = millis(share) / counts.deployments as f64;
-    println!("processor time of agent and supervisor for that: {share:.1} ms");
-    tell("deploy, as many nodes before", again);
-    tell("deploy of no nodes", stop);
-
     client.stage(configuration(2 * counts.deployments, nodes, first_port));
     client.deploy();
     for (what, request) in queries() {
@@ -95,25 +113,44 @@ fn measure(tree: &Tree, client: &mut Client, nodes: u16, counts: &Counts) {
     }
     let stage = (0..counts.queries).map(|n| client.stage(configuration(n, nodes, first_port)));
     tell("stage-config", stage.collect());
-    for (what, nodes) in [
-        ("restart of one", vec!["node-00"]),
-        ("restart of all", vec![]),
-    ] {
-        let nodes: BTreeSet<String> = nodes.into_iter().map(str::to_owned).collect();
-        let times = (0..counts.deployments).map(|_| {
-            client.ask(|reqid| ControllerRequest::Restart {
-                reqid,
-                nodes: nodes.clone(),
-            })
-        });
-        tell(what, times.collect());
+    let all: BTreeSet<String> = client.nodes().into_keys().collect();
+    for (what, nodes) in [("one", all.iter().take(1).cloned().collect()), ("all", all)] {
+        let rounds = (0..counts.deployments).map(|_| client.restart(&nodes));
+        let (answered, back): (Vec<_>, Vec<_>) = rounds.unzip();
+        tell(&format!("restart of {what}"), answered);
+        tell(&format!("restart of {what}, until they run again"), back);
     }
+}
+
+fn deployments(tree: &Tree, client: &mut Client, nodes: u16, rounds: usize) {
+    let first_port = ports::free(nodes);
+    let (mut fresh, mut again, mut stop) = (Vec::new(), Vec::new(), Vec::new());
+    let mut share = Duration::ZERO;
+    for round in 0..rounds {
+        client.stage(configuration(2 * round, nodes, first_port));
+        let before = own_time(tree);
+        fresh.push(client.deploy());
+        share += own_time(tree) - before;
+        client.stage(configuration(2 * round + 1, nodes, first_port));
+        again.push(client.deploy());
+        client.stage(configuration(2 * round, 0, first_port));
+        stop.push(client.deploy());
+        client.rest();
+    }
+    tell("deploy, no nodes before", fresh);
+    // Stock's agent is a `zeek` like its nodes.
+    if tree.agent_pid().is_some() {
+        let share = millis(share) / rounds as f64;
+        println!("processor time of agent and supervisor for that: {share:.1} ms");
+    }
+    tell("deploy, as many nodes before", again);
+    tell("deploy of no nodes", stop);
 }
 
 /// What agent and supervisor have used of all cores.
 fn own_time(tree: &Tree) -> Duration {
-    let pids = [tree.agent_pid().unwrap(), tree.pid()];
-    let times = pids.into_iter().map(processor_time);
+    let pids = tree.agent_pid().into_iter().chain([tree.pid()]);
+    let times = pids.map(processor_time);
     times.map(Option::unwrap).sum()
 }
 
@@ -140,6 +177,7 @@ fn queries() -> [(&'static str, Request); 4] {
 struct Client {
     socket: WebSocket,
     asked: usize,
+    rest: Duration,
 }
 
 impl Client {
@@ -151,25 +189,79 @@ impl Client {
         self.ask(|reqid| ControllerRequest::Deploy { reqid })
     }
 
-    /// From the write of a request to the read of its answer, which is of success.
+    /// Lets the agent have its peace. Stock closes a connection that does not answer pings.
+    fn rest(&mut self) {
+        let rest = self.rest;
+        wait_until::<()>(rest, || {
+            self.ask(|reqid| ControllerRequest::GetInstances { reqid });
+            None
+        });
+    }
+
+    /// Until the answer, and until `get-nodes` tells that all of them run as other processes.
+    fn restart(&mut self, nodes: &BTreeSet<String>) -> (Duration, Duration) {
+        let before = self.nodes();
+        let start = Instant::now();
+        let answered = self.ask(|reqid| ControllerRequest::Restart {
+            reqid,
+            nodes: nodes.clone(),
+        });
+        while !runs_anew(&before, &self.nodes(), nodes) {}
+        (answered, start.elapsed())
+    }
+
+    fn nodes(&mut self) -> BTreeMap<String, NodeStatus> {
+        let (_, results) = self.timed(|reqid| ControllerRequest::GetNodes { reqid });
+        let rows = results.into_iter().flat_map(|result| match result.data {
+            Some(Data::Vector(rows)) => rows,
+            other => panic!("no list of nodes: {other:?}"),
+        });
+        let status = rows.map(|row| NodeStatus::from_data(row).unwrap());
+        let nodes = status.filter(|status| status.mgmt_role == Role::None);
+        nodes.map(|status| (status.node.clone(), status)).collect()
+    }
+
     fn ask(&mut self, request: impl FnOnce(String) -> ControllerRequest) -> Duration {
+        self.timed(request).0
+    }
+
+    /// From the write of a request to the read of its answer, which is of success.
+    fn timed(
+        &mut self,
+        request: impl FnOnce(String) -> ControllerRequest,
+    ) -> (Duration, Vec<ApiResult>) {
         self.asked += 1;
         let request = request(format!("ask-{}", self.asked));
         let start = Instant::now();
         let answer = self.socket.answer(&request).unwrap();
         let time = start.elapsed();
-        match answer {
+        let results = match answer {
             ControllerResponse::GetConfiguration { result, .. }
-            | ControllerResponse::GetInstances { result, .. } => assert_success(&[result]),
+            | ControllerResponse::GetInstances { result, .. } => vec![result],
             ControllerResponse::StageConfiguration { results, .. }
             | ControllerResponse::Deploy { results, .. }
             | ControllerResponse::GetNodes { results, .. }
             | ControllerResponse::GetIdValue { results, .. }
-            | ControllerResponse::Restart { results, .. } => assert_success(&results),
+            | ControllerResponse::Restart { results, .. } => results,
             ControllerResponse::TestTimeout { .. } => panic!("nobody asked for that"),
-        }
-        time
+        };
+        assert_success(&results);
+        (time, results)
     }
+}
+
+/// Whether all of these run, and none as the process that it was.
+fn runs_anew(
+    before: &BTreeMap<String, NodeStatus>,
+    now: &BTreeMap<String, NodeStatus>,
+    nodes: &BTreeSet<String>,
+) -> bool {
+    nodes.iter().all(|node| {
+        let (Some(before), Some(now)) = (before.get(node), now.get(node)) else {
+            return false;
+        };
+        now.state == State::Running && now.pid != before.pid
+    })
 }
 
 fn tell(what: &str, times: Vec<Duration>) {

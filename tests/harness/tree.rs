@@ -29,6 +29,12 @@ pub const INSTANCE: &str = "instance-1";
 /// The controller's name, as in the recordings.
 pub const CONTROLLER: &str = "controller";
 
+/// What makes a `zeek -j` controller and agent (API §13).
+const STOCK_SCRIPTS: [&str; 2] = [
+    "policy/frameworks/management/controller",
+    "policy/frameworks/management/agent",
+];
+
 /// From start to a listening port, and from there to a connected agent.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// From an event to its line in a log.
@@ -43,6 +49,8 @@ pub struct Options {
     pub programs: Option<Binaries>,
     /// The program in the place of `zeek`; the stand-in if `None`.
     pub zeek: Option<PathBuf>,
+    /// Whose controller, agent and supervisor they are.
+    pub management: Management,
     /// How peers talk.
     pub transport: Transport,
     /// Options of `zeek-mgmt run` itself.
@@ -53,6 +61,16 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// What an earlier controller kept; `None` if there was none.
     pub kept: Option<Vec<u8>>,
+}
+
+/// Who manages the nodes of a tree.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Management {
+    /// `zeek-mgmt run`.
+    #[default]
+    Ours,
+    /// The same `zeek` as the nodes', with `-j` and stock's scripts.
+    Stock,
 }
 
 /// How peers of a tree talk.
@@ -82,7 +100,7 @@ pub struct Ports {
     pub explicit_node: u16,
 }
 
-/// A running `zeek-mgmt run`.
+/// A running `zeek-mgmt run`, or what stands in its place.
 #[derive(Debug)]
 pub struct Tree {
     /// Where it listens.
@@ -111,6 +129,21 @@ impl std::fmt::Display for StopError {
 }
 
 impl std::error::Error for StopError {}
+
+impl Management {
+    fn command(self, mgmt: &Path, zeek: &Path) -> Command {
+        let program = match self {
+            Self::Ours => mgmt,
+            Self::Stock => zeek,
+        };
+        let mut command = Command::new(program);
+        match self {
+            Self::Ours => command.args(["run", "--zeek"]).arg(zeek),
+            Self::Stock => command.arg("-j").args(STOCK_SCRIPTS),
+        };
+        command
+    }
+}
 
 impl Ports {
     /// Ports that are free.
@@ -161,8 +194,7 @@ impl Tree {
             lone::keep(&folder.join("state"), kept)?;
         }
         let zeek = options.zeek.clone().unwrap_or(programs.standin);
-        let mut command = Command::new(&programs.mgmt);
-        command.args(["run", "--zeek"]).arg(&zeek);
+        let mut command = options.management.command(&programs.mgmt, &zeek);
         command
             .args(&options.flags)
             .args(arguments(&ports, options.transport))
