@@ -1,7 +1,7 @@
 //! The same on a real Zeek, if `ZEEK_BIN` names one: what needs no misbehaving node. Without it the
 //! tests say that they did not run.
 
-use std::env;
+use harness::binaries::live_zeek;
 
 use crate::agent::Agent;
 use crate::{bad_input, deaths, kills, many, order};
@@ -49,9 +49,5 @@ async fn refused_nodes_leave_a_live_zeek_alone() {
 }
 
 async fn agent() -> Option<Agent> {
-    let Some(zeek) = env::var_os("ZEEK_BIN") else {
-        println!("did not run: ZEEK_BIN names no zeek");
-        return None;
-    };
-    Some(Agent::start_on(zeek.into(), &[]).await)
+    Some(Agent::start_on(live_zeek()?, &[]).await)
 }

@@ -2,8 +2,10 @@
 //! the tests say that they did not run.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+
+use harness::binaries::live_zeek;
 
 use super::cell::through_ours;
 use super::ours::Programs;
@@ -28,7 +30,7 @@ redef Broker::default_listen_address = "127.0.0.1";
 
 #[test]
 fn our_controller_commands_a_live_zeek() {
-    let Some(zeek) = zeek() else { return };
+    let Some(zeek) = live_zeek() else { return };
     let mut programs = Programs::new();
     programs.protection = cleartext();
     programs.controller();
@@ -44,7 +46,7 @@ fn our_controller_commands_a_live_zeek() {
 
 #[test]
 fn our_agent_has_a_live_zeek_for_its_supervisor() {
-    let Some(zeek) = zeek() else { return };
+    let Some(zeek) = live_zeek() else { return };
     let mut programs = Programs::new();
     programs.protection = cleartext();
     programs.controller();
@@ -59,7 +61,7 @@ fn our_agent_has_a_live_zeek_for_its_supervisor() {
 
 #[test]
 fn a_live_controller_commands_our_agent() {
-    let Some(zeek) = zeek() else { return };
+    let Some(zeek) = live_zeek() else { return };
     let mut programs = Programs::new();
     programs.protection = cleartext();
     programs.agent(Some(programs.ports.controller));
@@ -73,14 +75,6 @@ fn a_live_controller_commands_our_agent() {
         &[CONTROLLER.to_owned(), port],
     );
     ask(&programs, Kind::Ours, Kind::Ours);
-}
-
-fn zeek() -> Option<PathBuf> {
-    let zeek = std::env::var_os("ZEEK_BIN").map(PathBuf::from);
-    if zeek.is_none() {
-        eprintln!("did not run: ZEEK_BIN names no zeek");
-    }
-    zeek
 }
 
 fn cleartext() -> Vec<String> {
