@@ -214,7 +214,7 @@ impl AgentProcess {
     }
 
     fn publish(&mut self, now: Instant, topic: Topic, event: Event) {
-        info!(event = %event.name, %topic, "tx");
+        trace!(event = %event.name, %topic, "tx");
         self.endpoint.handle(
             now,
             peering::Input::Publish {
@@ -351,7 +351,7 @@ impl AgentProcess {
     ) -> Result<AgentInput, EventError> {
         if *topic == self.topic {
             let request = AgentRequest::try_from(event)?;
-            info!(event = request.event_name(), peer = %from, "rx");
+            trace!(event = request.event_name(), peer = %from, "rx");
             return Ok(AgentInput::Request { request });
         }
         if *topic == NODE_TOPIC {

@@ -8,7 +8,7 @@ use broker_proto::peering::{self, Endpoint};
 use broker_proto::zeek::{Event, EventError};
 use broker_proto::{Data, EndpointId, Filter, IdGen, Topic};
 use bytes::Bytes;
-use tracing::{debug, info, warn};
+use tracing::{debug, info, trace, warn};
 use zeek_client_compat::hub::{self, ClientId, Hub};
 
 use deploying::Encoded;
@@ -230,7 +230,7 @@ impl ControllerProcess {
                 self.respond(now, response);
             }
             ControllerOutput::ToAgent { instance, request } => {
-                info!(event = request.event_name(), instance, "tx");
+                trace!(event = request.event_name(), instance, "tx");
                 self.log(Record::info(message::to_agent(&instance, &request)));
                 match agent_topic(&instance) {
                     Ok(topic) => self.publish(now, topic, request.into()),
@@ -264,7 +264,7 @@ impl ControllerProcess {
     fn respond(&mut self, now: Instant, response: ControllerResponse) {
         self.log(Record::info(message::to_client(&response)));
         let event = Event::from(response);
-        info!(event = %event.name, "tx");
+        trace!(event = %event.name, "tx");
         let (topic, origin) = (CONTROLLER_TOPIC, None);
         // Agents do not subscribe to it, so mostly nobody would read what is written here.
         if self.endpoint.is_wanted(&topic) {
@@ -404,7 +404,7 @@ impl ControllerProcess {
             Ok(request) => request,
             Err(error) => return self.refuse(now, &event, client, &error.to_string()),
         };
-        info!(event = request.event_name(), client = client.0, "rx");
+        trace!(event = request.event_name(), client = client.0, "rx");
         if let ControllerRequest::GetInstances { .. } = request
             && !self.ending.is_empty()
         {
@@ -453,7 +453,7 @@ fn read_message(
 ) -> Result<ControllerInput, EventError> {
     if CONTROLLER_TOPIC.is_prefix_of(topic) {
         let request = ControllerRequest::try_from(event)?;
-        info!(event = request.event_name(), peer = %from, "rx");
+        trace!(event = request.event_name(), peer = %from, "rx");
         return Ok(ControllerInput::Request { request });
     }
     let Some(topic_instance) = instance_of(topic) else {

@@ -4,7 +4,6 @@
 use std::future;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use broker_proto::IdGen;
@@ -15,7 +14,6 @@ use broker_proto::io::transport::Transport;
 use broker_proto::peering::{self, PeerAddr};
 use supervisor::api::MANAGEMENT_NODE_VARIABLE;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
 use tracing::{info, warn};
 use zeek_client_compat::hub;
 use zeek_client_compat::io::server::Server;
@@ -30,10 +28,10 @@ use super::log::Log;
 use super::node_script;
 use super::options;
 use super::rules::Rules;
+use super::store::saving::Saving;
 use super::store::{OpenError, Store};
 use crate::agent::node_script::NodeScript;
 use crate::agent::process::{AgentProcess, Output as AgentOutput};
-use crate::controller::configs::Saved;
 use crate::controller::process::{ControllerProcess, Input, Output};
 use crate::limits::Limits;
 use crate::log::LogRole;
@@ -141,29 +139,6 @@ fn name_process(name: &str) {
     }
 }
 
-/// The save under way, on a thread of its own: a disk may take its time.
-struct Saving {
-    store: Arc<Store>,
-    task: Option<JoinHandle<Result<(), String>>>,
-}
-
-impl Saving {
-    fn start(&mut self, state: Saved) {
-        let store = Arc::clone(&self.store);
-        let save = move || store.save(&state).map_err(|error| error.to_string());
-        self.task = Some(tokio::task::spawn_blocking(save));
-    }
-
-    async fn end(&mut self) -> Result<(), String> {
-        let Some(task) = &mut self.task else {
-            return future::pending().await;
-        };
-        let result = task.await;
-        self.task = None;
-        result.unwrap_or_else(|error| Err(error.to_string()))
-    }
-}
-
 /// A size limit of the system makes a write fail; without this it would end the program.
 fn outlive_size_limits() -> Result<(), RunError> {
     let number = rustix::process::Signal::XFSZ.as_raw();
@@ -214,10 +189,7 @@ pub async fn controller(
     let version = concat!("zeek-mgmt-", env!("CARGO_PKG_VERSION"));
     let id = ids.endpoint_id();
     let (store, saved) = Store::open(store_dir)?;
-    let mut saving = Saving {
-        store: Arc::new(store),
-        task: None,
-    };
+    let mut saving = Saving::new(store);
     let now = Instant::now();
     let mut process = ControllerProcess::within(&limits, settings, version, id, ids, saved, now)
         .with_policy(rules.policy(protection));

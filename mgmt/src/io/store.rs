@@ -1,21 +1,23 @@
 //! The file in which a controller keeps its configurations: the one that a stock controller has
 //! (API §4.9), so that state moves from there to here and back.
 //!
-//! The file is opened for each save and left alone between saves, as the tools of an operator
-//! expect; the directory is locked as long as the controller runs. What is damaged or belongs to
+//! Between saves the file is whole, as the tools of an operator expect, and when the controller ends
+//! it is alone. The directory is locked as long as the controller runs. What is damaged or belongs to
 //! something else is set aside under a new name at start, never overwritten. What cannot be read
 //! for another reason keeps the controller from starting: it must not forget a deployment because of
 //! a permission. A directory that cannot be written keeps nobody from starting, but from staging.
 
 mod database;
 pub mod look;
+pub(super) mod saving;
+mod writing;
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::fs::{Access, FlockOperation, access, flock};
 use rustix::io::Errno;
@@ -26,6 +28,7 @@ use crate::controller::configs::rows::{Layout, TooLarge};
 use crate::model::Configuration;
 pub use database::Flaw;
 use database::LoadError;
+use writing::Writing;
 
 /// The file's name: Broker's for the store of Zeek's table of configurations.
 pub const FILE_NAME: &str = "___sync_store_Management::Controller::Runtime::g_configs.sqlite";
@@ -38,7 +41,29 @@ const COMPANIONS: [&str; 3] = ["-journal", "-wal", "-shm"];
 pub struct Store {
     dir: PathBuf,
     path: PathBuf,
+    /// From the first save on. Closed before the lock is given back.
+    writing: Mutex<Option<Writing>>,
     lock: OnceLock<File>,
+}
+
+/// What another file, or the same after a write, has differently.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Trace {
+    inode: u64,
+    device: u64,
+    len: u64,
+    mtime: (i64, i64),
+}
+
+impl Trace {
+    fn of(file: &fs::Metadata) -> Self {
+        Self {
+            inode: file.ino(),
+            device: file.dev(),
+            len: file.len(),
+            mtime: (file.mtime(), file.mtime_nsec()),
+        }
+    }
 }
 
 /// Why a controller does not start.
@@ -112,8 +137,12 @@ impl Store {
     /// aside.
     pub fn open(dir: PathBuf) -> Result<(Self, Saved), OpenError> {
         let path = dir.join(FILE_NAME);
-        let lock = OnceLock::new();
-        let store = Self { dir, path, lock };
+        let store = Self {
+            dir,
+            path,
+            writing: Mutex::default(),
+            lock: OnceLock::new(),
+        };
         match store.prepare() {
             Ok(()) => {}
             Err(SaveError::InUse(dir)) => return Err(OpenError::InUse(dir)),
@@ -139,10 +168,38 @@ impl Store {
     pub fn save(&self, state: &Saved) -> Result<(), SaveError> {
         let rows = state.to_rows()?;
         self.prepare()?;
-        database::save(&self.path, &rows).map_err(|reason| SaveError::Database {
+        let mut writing = self.writing();
+        // What is not used again is closed before the file is opened anew.
+        let open = writing.take().filter(Writing::is_current);
+        let open = open.map_or_else(|| Writing::open(&self.path), Ok);
+        let saved = open.and_then(|mut open| {
+            open.save(&rows)?;
+            *writing = Some(open);
+            Ok(())
+        });
+        saved.map_err(|reason| SaveError::Database {
             path: self.path.clone(),
             reason,
         })
+    }
+
+    /// Makes the file whole by itself: until then, what was saved may be in SQLite's log beside it.
+    /// Tells whether that is done; it is not as long as somebody reads the file. Blocks for the disk.
+    ///
+    /// # Errors
+    /// If that was not possible. What was saved stays in the log.
+    pub fn settle(&self) -> Result<bool, SaveError> {
+        let mut writing = self.writing();
+        let open = writing.as_mut().filter(|open| open.is_current());
+        let settled = open.map_or(Ok(true), Writing::settle);
+        settled.map_err(|reason| SaveError::Database {
+            path: self.path.clone(),
+            reason,
+        })
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Option<Writing>> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The directory is there and locked.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use broker_proto::Data;
 use broker_proto::peering;
 use broker_proto::zeek::Event;
-use tracing::{info, warn};
+use tracing::{trace, warn};
 use zeek_client_compat::hub::{self, ClientId};
 
 use super::{ControllerInput, ControllerProcess, Output, refusal};
@@ -60,7 +60,7 @@ impl ControllerProcess {
         let response = refusal(event, &reason);
         if let Some(response) = &response {
             self.log(Record::info(message::to_client(response)));
-            info!(event = response.event_name(), "tx");
+            trace!(event = response.event_name(), "tx");
         }
         self.answer_only(now, asker, response, reason);
     }

@@ -8,7 +8,7 @@ use broker_proto::codec::data;
 use broker_proto::peering;
 use broker_proto::zeek::{Event, ToData};
 use bytes::Bytes;
-use tracing::{info, warn};
+use tracing::{trace, warn};
 
 use super::ControllerProcess;
 use crate::api::agent::DEPLOY_REQUEST;
@@ -55,7 +55,7 @@ impl ControllerProcess {
         config: Arc<Configuration>,
         force: bool,
     ) {
-        info!(event = DEPLOY_REQUEST, instance, "tx");
+        trace!(event = DEPLOY_REQUEST, instance, "tx");
         self.log(Record::info(message::deploy_to_agent(instance, reqid)));
         let topic = match agent_topic(instance) {
             Ok(topic) => topic,

@@ -1,5 +1,4 @@
-//! The state file as SQLite sees it: Broker's layout, read with suspicion, written in one durable
-//! transaction (API §4.9 P2).
+//! The state file as SQLite sees it: Broker's layout, read with suspicion (API §4.9 P2).
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -9,13 +8,13 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::controller::configs::Saved;
-use crate::controller::configs::rows::{Layout, MAX_VALUE, Row, RowError, Slot};
+use crate::controller::configs::rows::{Layout, MAX_VALUE, Row, RowError};
 
 /// Longest wait for another program that writes the file.
-const BUSY_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const BUSY_LIMIT: Duration = Duration::from_secs(2);
 
 /// Largest file that is looked into: three configurations of [`MAX_VALUE`] and free pages.
 const MAX_FILE: u64 = 512 << 20;
@@ -26,15 +25,6 @@ const _: () = assert!(MAX_VALUE < (64 << 20) + 4096);
 
 /// Most rows of a controller, one for each of the three configurations.
 const MAX_ROWS: usize = 3;
-
-/// What Broker's SQLite backend creates, letter by letter.
-const SCHEMA: [&str; 2] = [
-    "CREATE TABLE meta(key text primary key, value text)",
-    "CREATE TABLE store(key blob primary key, value blob, expiry integer)",
-];
-
-/// The Broker whose layout this is; each writes its own version when it opens the file.
-const BROKER_VERSION: &str = "2.8.0";
 
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +52,7 @@ pub(super) enum LoadError {
 }
 
 /// Whose tables a file has.
-enum Tables {
+pub(super) enum Tables {
     /// None, or only the one that Broker creates first.
     None,
     /// Broker's.
@@ -138,54 +128,8 @@ pub(super) fn too_large(size: u64) -> Option<Flaw> {
     (size > MAX_FILE).then(|| Flaw::Foreign(text()))
 }
 
-/// Makes these the rows of the file, and creates it if need be.
-///
-/// # Errors
-/// A text for people. Then the file holds what it held before.
-pub(super) fn save(path: &Path, rows: &[Slot]) -> Result<(), String> {
-    let saved = try_save(path, rows).map_err(|error| text(&error))?;
-    saved.map_err(|text| format!("it is not a controller's: {text}"))
-}
-
-fn try_save(path: &Path, rows: &[Slot]) -> rusqlite::Result<Result<(), String>> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    let mut db = open(path, flags)?;
-    // Files are synced before and after each step of the commit, and the directory when the journal
-    // comes and goes: that is what decides which state counts.
-    db.pragma_update(None, "synchronous", "EXTRA")?;
-    db.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
-    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    match tables(&tx)? {
-        Ok(Tables::Ours) => {}
-        Ok(Tables::None) => {
-            for table in SCHEMA {
-                let sql = table.replacen("TABLE", "TABLE IF NOT EXISTS", 1);
-                tx.execute(&sql, [])?;
-            }
-            tx.execute(
-                "INSERT OR REPLACE INTO meta(key, value) VALUES('broker_version', ?1)",
-                [BROKER_VERSION],
-            )?;
-        }
-        Err(text) => return Ok(Err(text)),
-    }
-    for Slot { key, value } in rows {
-        let Some(value) = value else {
-            tx.execute("DELETE FROM store WHERE key = ?1", [key])?;
-            continue;
-        };
-        tx.execute(
-            "INSERT INTO store(key, value) VALUES(?1, ?2) ON CONFLICT(key) \
-             DO UPDATE SET value = excluded.value, expiry = NULL WHERE value IS NOT excluded.value",
-            [key, value],
-        )?;
-    }
-    tx.commit()?;
-    Ok(Ok(()))
-}
-
 /// A connection for which what the file holds is only data.
-fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(BUSY_LIMIT)?;
@@ -198,7 +142,7 @@ fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 }
 
 /// Whose tables there are, or why they are not Broker's. Tables beside Broker's disturb nobody.
-fn tables(db: &Connection) -> rusqlite::Result<Result<Tables, String>> {
+pub(super) fn tables(db: &Connection) -> rusqlite::Result<Result<Tables, String>> {
     let sql = "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
                AND name <> 'meta' LIMIT 1";
     let meta = columns(db, "meta")?;
@@ -246,7 +190,7 @@ fn rows(db: &Connection) -> rusqlite::Result<Result<Vec<Row>, Flaw>> {
 }
 
 /// SQLite's words, without rusqlite's around them.
-fn text(error: &Error) -> String {
+pub(super) fn text(error: &Error) -> String {
     if let Error::SqliteFailure(code, Some(text)) = error {
         return format!("{text} (SQLite {})", code.extended_code);
     }

@@ -3,12 +3,11 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::database::{self, LoadError};
-use super::{COMPANIONS, Flaw, is_missing, with_suffix};
+use super::{COMPANIONS, Flaw, Trace, is_missing, with_suffix};
 use crate::controller::configs::Saved;
 use crate::controller::configs::rows::Layout;
 
@@ -93,7 +92,7 @@ fn glance(path: &Path) -> Result<Seen, LookError> {
     }
     let loaded = database::look(path);
     let after = fs::metadata(path).map_err(LookError::Unreadable)?;
-    if trace(&before) != trace(&after) {
+    if Trace::of(&before) != Trace::of(&after) {
         return Err(LookError::Changing);
     }
     match loaded {
@@ -102,12 +101,6 @@ fn glance(path: &Path) -> Result<Seen, LookError> {
         Err(LoadError::Locked) => Err(LookError::Changing),
         Err(LoadError::Unreadable(error)) => Err(LookError::Database(error.to_string())),
     }
-}
-
-/// What another file, or the same after a write, has differently.
-fn trace(file: &fs::Metadata) -> (u64, u64, u64, i64, i64) {
-    let (inode, device) = (file.ino(), file.dev());
-    (inode, device, file.len(), file.mtime(), file.mtime_nsec())
 }
 
 #[cfg(test)]

@@ -93,6 +93,7 @@ fn a_file_of_ours_is_field_by_field_what_stock_recorded() {
         let (store, nothing) = ours.open();
         assert_eq!(nothing, Saved::default());
         store.save(&saved).unwrap();
+        drop(store);
         for what in [
             "SELECT type, name, tbl_name, rootpage, sql FROM sqlite_schema ORDER BY rootpage",
             "SELECT key, typeof(key), value, typeof(value) FROM meta",
