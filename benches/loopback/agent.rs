@@ -60,6 +60,9 @@ const TRY: Counts = Counts {
     transports: &[Transport::Cleartext],
 };
 
+/// What is told on stderr: what the agent sends, too.
+const TELLING: &str = "info,mgmt::agent::process=trace";
+
 /// In the line of the agent's log about its answer to a deployment.
 const ANSWERED: &str = "::deploy_response";
 
@@ -84,6 +87,7 @@ fn measure(runtime: &Runtime, transport: Transport, counts: &Counts) {
     let tree = Tree::start(&Options {
         programs: Some(binaries::up_to_date().unwrap()),
         transport,
+        env: vec![("RUST_LOG".to_owned(), TELLING.to_owned())],
         ..Options::default()
     })
     .unwrap();

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use crate::command::{self, Finished};
 use crate::tree::{CONTROLLER, Log};
@@ -141,6 +141,20 @@ impl Lone {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// Ends it with SIGTERM.
+    ///
+    /// # Errors
+    /// If it cannot be told or waited for, or does not end well.
+    pub fn stop(mut self) -> io::Result<()> {
+        let pid = Pid::from_raw(self.pid()).ok_or(io::ErrorKind::InvalidInput)?;
+        kill_process(pid, Signal::TERM)?;
+        let ending = self.child.wait()?;
+        if ending.success() {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("{ending}:\n{}", self.log.text())))
     }
 
     fn await_port(&mut self) -> io::Result<()> {

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use broker_proto::IdGen;
 use broker_proto::zeek::FromData;
 use harness::lone::{Lone, STATE_FILE, State};
+use harness::wait_until;
 use harness::websocket::WebSocket;
 use mgmt::api::ApiResult;
 use mgmt::api::controller::{ControllerRequest, ControllerResponse};
@@ -57,6 +59,34 @@ fn nothing_answered_with_success_is_lost_when_the_controller_is_killed() {
     assert_eq!(aside.count(), 0, "{names:?}");
     // Otherwise nothing was shown.
     assert!(model.rounds >= kills / 2, "{} rounds", model.rounds);
+}
+
+#[test]
+fn the_state_file_is_whole_between_changes_and_alone_at_the_end() {
+    let state = State::empty().unwrap();
+    let lone = Lone::start(&state).unwrap();
+    let mut socket = WebSocket::subscribed(lone.websocket).unwrap();
+    assert!(stage(&mut socket, "new").unwrap().success);
+    let path = state.file().display().to_string();
+    let [log, index, journal] = ["-wal", "-shm", "-journal"].map(|end| format!("{path}{end}"));
+    let size = || fs::metadata(&log).unwrap().len();
+    let whole = wait_until(Duration::from_secs(60), || (size() == 0).then_some(()));
+    whole.expect("the log is empty soon");
+    let copy = State::with(&fs::read(state.file()).unwrap()).unwrap();
+    let other = Lone::start(&copy).unwrap();
+    let mut there = WebSocket::subscribed(other.websocket).unwrap();
+    assert_eq!(get(&mut there, false).unwrap().id, "new");
+    // In the middle of a change, as far as the file goes.
+    assert!(stage(&mut socket, "newer").unwrap().success);
+    lone.stop().unwrap();
+    for companion in [log, index, journal] {
+        assert!(!Path::new(&companion).exists(), "{companion}");
+    }
+    // SQLite's mark of a file with a rollback journal.
+    assert_eq!(fs::read(state.file()).unwrap()[18..20], [1, 1]);
+    let again = Lone::start(&state).unwrap();
+    let mut socket = WebSocket::subscribed(again.websocket).unwrap();
+    assert_eq!(get(&mut socket, false).unwrap().id, "newer");
 }
 
 #[test]
