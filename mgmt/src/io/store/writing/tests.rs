@@ -152,16 +152,3 @@ fn without_a_log_the_rollback_journal_does() {
         assert_eq!(copy.open().1, state(id));
     }
 }
-
-#[test]
-fn a_foreign_file_is_not_even_given_a_log() {
-    let folder = Folder::new();
-    let (store, _) = folder.open();
-    folder
-        .connect()
-        .execute_batch("CREATE TABLE cookies(name, value);")
-        .unwrap();
-    let before = fs::read(folder.file()).unwrap();
-    store.save(&state("c1")).unwrap_err();
-    assert_eq!(fs::read(folder.file()).unwrap(), before);
-}
