@@ -1,8 +1,8 @@
 //! The state file while it is written: open from the first save on, with SQLite's write-ahead log
 //! beside it.
 //!
-//! A commit is then one synced write to the log. A rollback journal takes five syncs one after the
-//! other, and a client waits for all of them. When nothing is to be saved, what is in the log is
+//! A commit is then one synced write to the log, two if that was empty. A rollback journal takes five
+//! syncs one after the other, and a client waits for all of them. When nothing is to be saved, what is in the log is
 //! brought into the file ([`Writing::settle`]) and the log is empty, so that a copy of the file is
 //! whole. When the controller ends, the file is alone again and looks as stock left it. After a crash
 //! the log belongs to the file; whoever opens it next with SQLite, stock too, finds everything.
