@@ -175,6 +175,16 @@ impl From<Vec<u8>> for ByteString {
     }
 }
 
+impl From<ByteString> for Vec<u8> {
+    /// Takes the memory that a long string has.
+    fn from(text: ByteString) -> Self {
+        match text.0 {
+            Repr::Heap(bytes) => bytes.into(),
+            Repr::Inline { .. } => text.as_bytes().to_vec(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,6 +195,7 @@ mod tests {
         for (at, text) in texts.iter().enumerate() {
             let string = ByteString::from(text.as_slice());
             assert_eq!(string.as_bytes(), text.as_slice());
+            assert_eq!(Vec::from(string.clone()), *text);
             assert_eq!(string, ByteString::from(text.clone()));
             assert_eq!((string.len(), string.is_empty()), (at, at == 0));
             for (other_at, other) in texts.iter().enumerate() {

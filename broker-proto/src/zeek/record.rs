@@ -108,10 +108,8 @@ scalar!(ByteString, String, "string");
 impl FromData for String {
     fn from_data(data: Data) -> Result<Self, ConvertError> {
         let text = ByteString::from_data(data)?;
-        let text = text
-            .to_str()
-            .ok_or_else(|| ConvertError::other("string is not UTF-8"))?;
-        Ok(text.to_owned())
+        let text = Self::from_utf8(text.into());
+        text.map_err(|_| ConvertError::other("string is not UTF-8"))
     }
 }
 
