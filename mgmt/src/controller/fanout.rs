@@ -26,15 +26,10 @@ const TOO_MANY: &str = "too many open requests";
 
 /// Requests that are not answered. Clients choose their ids freely, so requests go by ids of the
 /// controller's own here: two clients with one id are both answered.
-#[derive(Debug, Default)]
-pub(super) struct Fanouts {
-    open: Requests<Open>,
-    /// Which request each question to an agent belongs to.
-    pub(super) parents: BTreeMap<String, String>,
-}
+pub(super) type Fanouts = Requests<Open>;
 
 #[derive(Debug)]
-enum Open {
+pub(super) enum Open {
     /// Agents were asked.
     Fanout(Fanout),
     /// Nobody was; it shall expire.
@@ -42,11 +37,13 @@ enum Open {
 }
 
 #[derive(Debug)]
-struct Fanout {
+pub(super) struct Fanout {
     query: Query,
     reqid: String,
-    /// Whose answers are missing, by the id of the question.
-    awaited: BTreeMap<String, Asked>,
+    /// Whose answers are missing, by the question's number.
+    asked: Vec<Option<Asked>>,
+    /// How many these are.
+    missing: usize,
     results: Vec<ApiResult>,
     /// For the results of agents.
     allowance: Allowance,
@@ -59,7 +56,28 @@ struct Asked {
     nodes: BTreeSet<String>,
 }
 
+/// The id of one of the questions that a request consists of: its number behind the request's id.
+fn question(key: &str, number: usize) -> String {
+    format!("{key}-{number}")
+}
+
+/// The request and the number that are in such an id.
+fn parts(question: &str) -> Option<(&str, usize)> {
+    let (key, number) = question.rsplit_once('-')?;
+    Some((key, number.parse().ok()?))
+}
+
 impl Fanout {
+    /// What a question was, if this instance has it still to answer.
+    fn close(&mut self, number: usize, query: Query, instance: &str) -> Option<Asked> {
+        let asked = self.asked.get_mut(number)?;
+        asked
+            .as_ref()
+            .filter(|it| it.instance == instance && self.query == query)?;
+        self.missing -= 1;
+        asked.take()
+    }
+
     /// An agent's answer.
     fn take(&mut self, mut asked: Asked, results: Vec<ApiResult>) {
         let query = self.query;
@@ -156,12 +174,6 @@ impl Query {
     }
 }
 
-impl Fanouts {
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.open.next_deadline()
-    }
-}
-
 impl Controller {
     pub(super) fn on_get_nodes(&mut self, now: Instant, reqid: String) {
         let query = Query::GetNodes;
@@ -241,7 +253,7 @@ impl Controller {
         if !with_state {
             return;
         }
-        if self.fanouts.open.len() >= MAX_OPEN {
+        if self.fanouts.len() >= MAX_OPEN {
             let result = ApiResult::failed(&reqid, TOO_MANY);
             self.respond(ControllerResponse::TestTimeout { reqid, result });
             return;
@@ -249,7 +261,6 @@ impl Controller {
         let (key, deadline) = (self.ids.unique_id(), now + self.settings.request_timeout);
         if let Err(open) = self
             .fanouts
-            .open
             .open(&key, deadline, Open::TestTimeout { reqid })
         {
             warn!(?open, "own request id came twice");
@@ -265,23 +276,18 @@ impl Controller {
         results: Vec<ApiResult>,
     ) {
         let instance = sender.instance.as_str();
-        let is_genuine = self.instances.is_genuine(sender);
-        let parent = self.fanouts.parents.get(child).filter(|_| is_genuine);
-        let Some(parent) = parent.cloned() else {
+        let genuine = parts(child).filter(|_| self.instances.is_genuine(sender));
+        let open = genuine.and_then(|(key, number)| {
+            let Open::Fanout(fanout) = self.fanouts.get_mut(key)? else {
+                return None;
+            };
+            let asked = fanout.close(number, query, instance)?;
+            Some((key, fanout, asked))
+        });
+        let Some((key, fanout, asked)) = open else {
             debug!(instance, reqid = child, "ignored an answer");
             return;
         };
-        let Some(Open::Fanout(fanout)) = self.fanouts.open.get_mut(&parent) else {
-            return;
-        };
-        let asked = fanout.awaited.get(child).cloned();
-        let asked = asked.filter(|it| fanout.query == query && it.instance == instance);
-        let Some(asked) = asked else {
-            debug!(instance, reqid = child, "ignored an answer");
-            return;
-        };
-        self.fanouts.parents.remove(child);
-        fanout.awaited.remove(child);
         match fanout.allowance.admit(instance, results) {
             Ok(results) => fanout.take(asked, results),
             Err(problem) => {
@@ -289,8 +295,8 @@ impl Controller {
                 fanout.results.extend(failures);
             }
         }
-        if fanout.awaited.is_empty()
-            && let Some(Open::Fanout(fanout)) = self.fanouts.open.finish(&parent)
+        if fanout.missing == 0
+            && let Some(Open::Fanout(fanout)) = self.fanouts.finish(key)
         {
             self.respond(query.response(fanout.reqid, fanout.results));
         }
@@ -298,7 +304,7 @@ impl Controller {
 
     /// Answers what ran out of time, with the results that came and the names of the silent.
     pub(super) fn expire_fanouts(&mut self, now: Instant) {
-        while let Some((_, open)) = self.fanouts.open.pop_expired(now) {
+        while let Some((_, open)) = self.fanouts.pop_expired(now) {
             let mut fanout = match open {
                 Open::Fanout(fanout) => fanout,
                 Open::TestTimeout { reqid } => {
@@ -308,7 +314,7 @@ impl Controller {
                     continue;
                 }
             };
-            let silent = fanout.awaited.values();
+            let silent = fanout.asked.iter().flatten();
             let instances: Vec<&String> = silent.clone().map(|asked| &asked.instance).collect();
             warn!(reqid = %fanout.reqid, query = ?fanout.query, silent = ?instances, "request timed out");
             self.log(Record::info(format!("request {} timed out", fanout.reqid)));
@@ -325,9 +331,6 @@ impl Controller {
                 unknown.remove(&asked.instance).into_iter().chain(failures)
             });
             fanout.results.extend(silent);
-            for child in fanout.awaited.keys() {
-                self.fanouts.parents.remove(child);
-            }
             let timeout = ApiResult::failed(&fanout.reqid, TIMED_OUT);
             fanout.results.push(timeout);
             self.respond(fanout.query.response(fanout.reqid, fanout.results));
@@ -416,36 +419,36 @@ impl Controller {
 
     /// An agent has gone, and with it what it was asked.
     pub(super) fn give_up_on(&mut self, name: &str) {
-        if self.fanouts.open.is_empty() {
+        if self.fanouts.is_empty() {
             return;
         }
         let unknown = self.unknown_nodes("", &[name].into()).remove(name);
         let mut done = Vec::new();
-        for (key, open) in self.fanouts.open.iter_mut() {
+        for (key, open) in self.fanouts.iter_mut() {
             let Open::Fanout(fanout) = open else { continue };
-            let lost = fanout.awaited.iter().filter(|(_, a)| a.instance == name);
-            let lost: Vec<String> = lost.map(|(child, _)| child.clone()).collect();
-            for child in lost {
-                self.fanouts.parents.remove(&child);
-                if let Some(asked) = fanout.awaited.remove(&child) {
-                    let problem = "left before it answered";
-                    if fanout.query == Query::GetNodes {
-                        let unknown = unknown.clone();
-                        fanout.results.extend(unknown.map(|result| ApiResult {
-                            reqid: fanout.reqid.clone(),
-                            ..result
-                        }));
-                    }
-                    let failures = fanout.query.failures(&fanout.reqid, &asked, problem);
-                    fanout.results.extend(failures);
-                    if fanout.awaited.is_empty() {
-                        done.push(key.to_owned());
-                    }
-                }
+            let lost = fanout.asked.iter().position(|asked| {
+                let asked = asked.as_ref();
+                asked.is_some_and(|asked| asked.instance == name)
+            });
+            let Some(asked) = lost.and_then(|n| fanout.close(n, fanout.query, name)) else {
+                continue;
+            };
+            if fanout.query == Query::GetNodes {
+                let unknown = unknown.clone();
+                fanout.results.extend(unknown.map(|result| ApiResult {
+                    reqid: fanout.reqid.clone(),
+                    ..result
+                }));
+            }
+            let problem = "left before it answered";
+            let failures = fanout.query.failures(&fanout.reqid, &asked, problem);
+            fanout.results.extend(failures);
+            if fanout.missing == 0 {
+                done.push(key.to_owned());
             }
         }
         for key in done {
-            if let Some(Open::Fanout(fanout)) = self.fanouts.open.finish(&key) {
+            if let Some(Open::Fanout(fanout)) = self.fanouts.finish(&key) {
                 self.respond(fanout.query.response(fanout.reqid, fanout.results));
             }
         }
@@ -460,27 +463,24 @@ impl Controller {
         targets: Vec<Asked>,
         request: impl Fn(String, &Asked) -> AgentRequest,
     ) {
-        if self.fanouts.open.len() >= MAX_OPEN {
+        if self.fanouts.len() >= MAX_OPEN {
             self.refuse(query, reqid, TOO_MANY);
             return;
         }
         let (key, deadline) = (self.ids.unique_id(), now + self.settings.request_timeout);
-        let mut awaited = BTreeMap::new();
-        for asked in targets {
-            let child = self.ids.unique_id();
-            let order = request(child.clone(), &asked);
+        for (number, asked) in targets.iter().enumerate() {
+            let order = request(question(&key, number), asked);
             self.tell(asked.instance.as_str(), order);
-            self.fanouts.parents.insert(child.clone(), key.clone());
-            awaited.insert(child, asked);
         }
         let fanout = Open::Fanout(Fanout {
             query,
             reqid,
-            awaited,
+            missing: targets.len(),
+            asked: targets.into_iter().map(Some).collect(),
             results,
             allowance: Allowance::default(),
         });
-        if let Err(open) = self.fanouts.open.open(&key, deadline, fanout) {
+        if let Err(open) = self.fanouts.open(&key, deadline, fanout) {
             warn!(?open, "own request id came twice");
         }
     }
@@ -527,9 +527,8 @@ fn with_its_list(result: ApiResult) -> Vec<ApiResult> {
 
 /// Reads the list, so that what is passed on is one that clients can read. Stock's handler aborts if there is none
 /// (API §12.1 D18).
-fn with_status_list(result: ApiResult, instance: &str) -> ApiResult {
-    let data = result.data.clone();
-    match data.map(Vec::<NodeStatus>::from_data) {
+fn with_status_list(mut result: ApiResult, instance: &str) -> ApiResult {
+    match result.data.take().map(Vec::<NodeStatus>::from_data) {
         Some(Ok(list)) => {
             let list = list.into_iter().map(NodeStatus::without_null_ports);
             result.with_data(Vec::from_iter(list).into_data())

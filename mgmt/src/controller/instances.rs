@@ -136,8 +136,8 @@ impl Instances {
     }
 
     pub(super) fn endpoint_of(&self, name: &str) -> Option<EndpointId> {
-        let known = self.known.get(name).map(|known| known.id);
-        self.ready.get(name).copied().or(known)
+        let known = || self.known.get(name).map(|known| known.id);
+        self.ready.get(name).copied().or_else(known)
     }
 
     /// When to repeat the next welcome.

@@ -35,7 +35,7 @@ pub struct ControllerProcess {
     controller: Controller,
     gate: Gate,
     /// Hellos of agents whose name is another's, who may turn out to be gone.
-    put_off: BTreeMap<EndpointId, (Topic, Event)>,
+    put_off: BTreeMap<EndpointId, (Topic, Bytes)>,
     ledger: Ledger,
     ending: Vec<String>,
     /// What agents were sent last.
@@ -336,27 +336,60 @@ impl ControllerProcess {
         if let Err(refusal) = self.gate.check(from, &topic.to_string(), &event.name) {
             return self.turn_down(now, from, topic, &event, refusal);
         }
-        let error = match read_message(topic, event.clone(), from) {
-            Ok(ControllerInput::Request { request }) => {
+        if CONTROLLER_TOPIC.is_prefix_of(topic) {
+            self.on_peer_request(now, topic, event, from);
+        } else {
+            self.on_agent(now, topic, payload, event, from);
+        }
+    }
+
+    fn on_peer_request(&mut self, now: Instant, topic: &Topic, event: Event, from: EndpointId) {
+        match ControllerRequest::try_from(event.clone()) {
+            Ok(request) => {
+                trace!(event = request.event_name(), peer = %from, "rx");
                 self.log(Record::info(message::from_client(&request)));
-                return self.ask(now, Asker::Peer(from), request);
-            }
-            Ok(input) => {
-                if let Err(refusal) = self.identify(now, &input) {
-                    return self.turn_down(now, from, topic, &event, refusal);
-                }
-                self.outputs.extend(received(&input).map(Output::Log));
-                return self.controller.handle(now, input);
+                self.ask(now, Asker::Peer(from), request);
             }
             // So do our own answers.
-            Err(EventError::UnknownName(_)) => return,
-            Err(error) => error,
-        };
-        warn!(peer = %from, %topic, %error, "message dropped");
-        if CONTROLLER_TOPIC.is_prefix_of(topic) && refusal(&event, "").is_some() {
-            self.refused_request(Asker::Peer(from), &event, error.to_string());
-            self.decline(now, Asker::Peer(from), &event, error.to_string());
+            Err(EventError::UnknownName(_)) => {}
+            Err(error) => {
+                warn!(peer = %from, %topic, %error, "message dropped");
+                if refusal(&event, "").is_some() {
+                    self.refused_request(Asker::Peer(from), &event, error.to_string());
+                    self.decline(now, Asker::Peer(from), &event, error.to_string());
+                }
+            }
         }
+    }
+
+    fn on_agent(
+        &mut self,
+        now: Instant,
+        topic: &Topic,
+        payload: &Bytes,
+        event: Event,
+        from: EndpointId,
+    ) {
+        let Some(topic_instance) = instance_of(topic) else {
+            return;
+        };
+        let message = match AgentResponse::try_from(event) {
+            Ok(message) => message,
+            Err(EventError::UnknownName(_)) => return,
+            Err(error) => return warn!(peer = %from, %topic, %error, "message dropped"),
+        };
+        let event = message.event_name();
+        debug!(event, instance = topic_instance, "rx");
+        if let Err(refusal) = self.identify(now, from, &topic_instance, &message) {
+            return self.silence(now, from, topic, event, payload, refusal);
+        }
+        self.log(message::from_agent(&message));
+        let input = ControllerInput::Agent {
+            from,
+            topic_instance,
+            message,
+        };
+        self.controller.handle(now, input);
     }
 
     fn on_hub(&mut self, now: Instant, output: hub::Output) {
@@ -444,44 +477,6 @@ fn refusal(event: &Event, error: &str) -> Option<ControllerResponse> {
         return None;
     };
     ControllerResponse::refusal(&event.name, reqid.to_str()?, error)
-}
-
-fn read_message(
-    topic: &Topic,
-    event: Event,
-    from: EndpointId,
-) -> Result<ControllerInput, EventError> {
-    if CONTROLLER_TOPIC.is_prefix_of(topic) {
-        let request = ControllerRequest::try_from(event)?;
-        trace!(event = request.event_name(), peer = %from, "rx");
-        return Ok(ControllerInput::Request { request });
-    }
-    let Some(topic_instance) = instance_of(topic) else {
-        return Err(EventError::UnknownName(event.name));
-    };
-    let message = AgentResponse::try_from(event)?;
-    debug!(
-        event = message.event_name(),
-        instance = topic_instance,
-        "rx"
-    );
-    Ok(ControllerInput::Agent {
-        from,
-        topic_instance,
-        message,
-    })
-}
-
-/// What the log says of an agent's message; clients' requests have their lines elsewhere.
-fn received(input: &ControllerInput) -> Option<Record> {
-    match input {
-        ControllerInput::Agent { message, .. } => Some(message::from_agent(message)),
-        ControllerInput::Request { .. }
-        | ControllerInput::PeerUp { .. }
-        | ControllerInput::PeerDown { .. }
-        | ControllerInput::PeerUnreachable { .. }
-        | ControllerInput::Saved { .. } => None,
-    }
 }
 
 /// The agent whose topic this is.

@@ -260,6 +260,22 @@ impl From<&BTreeSet<String>> for Asked {
 
 /// `Management::result_to_string`.
 pub fn one(result: &ApiResult) -> String {
+    let mut text = String::new();
+    put_one(result, &mut text);
+    text
+}
+
+/// `Management::result_vec_to_string`.
+fn all(results: &[ApiResult]) -> String {
+    let mut text = String::new();
+    for (at, result) in results.iter().enumerate() {
+        text.push_str(if at > 0 { ", " } else { "" });
+        put_one(result, &mut text);
+    }
+    text
+}
+
+fn put_one(result: &ApiResult, text: &mut String) {
     let ApiResult {
         reqid,
         success,
@@ -268,29 +284,26 @@ pub fn one(result: &ApiResult) -> String {
         node,
         data: _,
     } = result;
-    let outcome = match (success, error) {
-        (true, _) => "success".to_owned(),
-        (false, Some(error)) => format!("error ({error})"),
-        (false, None) => "error".to_owned(),
-    };
+    match (success, error) {
+        (true, _) => text.push_str("success"),
+        (false, Some(error)) => text.extend(["error (", error, ")"]),
+        (false, None) => text.push_str("error"),
+    }
     let details = [
         ("reqid", Some(reqid).filter(|reqid| !reqid.is_empty())),
         ("instance", instance.as_ref()),
         ("node", node.as_ref().filter(|node| !node.is_empty())),
     ];
     let details = details.into_iter();
-    let details = details.filter_map(|(name, value)| Some(format!("{name} {}", value?)));
-    let details: Vec<String> = details.collect();
-    if details.is_empty() {
-        return outcome;
+    let mut details = details.filter_map(|(name, value)| Some((name, value?)));
+    let Some((name, value)) = details.next() else {
+        return;
+    };
+    text.extend([" (", name, " ", value]);
+    for (name, value) in details {
+        text.extend([", ", name, " ", value]);
     }
-    format!("{outcome} ({})", details.join(", "))
-}
-
-/// `Management::result_vec_to_string`.
-fn all(results: &[ApiResult]) -> String {
-    let results: Vec<String> = results.iter().map(one).collect();
-    results.join(", ")
+    text.push(')');
 }
 
 /// `Management::Request::to_string`, of a request without a parent.

@@ -27,10 +27,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         rule: "Unanswered",
         seed: 1,
         edits: &[Edit {
-            file: "mgmt/src/controller/fanout.rs",
-            old: "    pub(super) fn next_deadline(&self) -> Option<Instant> {\n",
-            new: "    pub(super) fn next_deadline(&self) -> Option<Instant> {\n\
-                  if MUTATED { return None; }\n",
+            file: "mgmt/src/controller.rs",
+            old: "            self.fanouts.next_deadline(),\n",
+            new: "            if MUTATED { None } else { self.fanouts.next_deadline() },\n",
         }],
     },
     Mutant {
@@ -48,14 +47,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }],
     },
     Mutant {
-        name: "questions to agents all have one id",
+        name: "what the last agent answers is lost",
         rule: "OtherResults",
-        seed: 10,
+        seed: 1,
         edits: &[Edit {
             file: "mgmt/src/controller/fanout.rs",
-            old: "            let child = self.ids.unique_id();\n",
-            new: "            let mut child = self.ids.unique_id();\n\
-                  if MUTATED { child = \"again\".to_owned(); }\n",
+            old: "            Ok(results) => fanout.take(asked, results),",
+            new: "Ok(_) if MUTATED && fanout.missing == 0 => {}\n\
+                  Ok(results) => fanout.take(asked, results),",
         }],
     },
     Mutant {
@@ -95,7 +94,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "what a stock agent has overheard is forgotten",
         rule: "NotSettled",
-        seed: 824,
+        seed: 354,
         edits: &[Edit {
             file: "mgmt/src/controller/rollout.rs",
             old: "shorter.filter(|name| stages.contains_key(*name));",
@@ -254,9 +253,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         seed: 1,
         edits: &[Edit {
             file: "mgmt/src/controller/fanout.rs",
-            old: "self.settings.request_timeout);\n        let mut awaited = BTreeMap::new();",
+            old: "self.settings.request_timeout);\n        for (number, asked)",
             new: "self.settings.request_timeout / if MUTATED { 2 } else { 1 });\n\
-                  let mut awaited = BTreeMap::new();",
+                  for (number, asked)",
         }],
     },
     Mutant {

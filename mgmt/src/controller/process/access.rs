@@ -5,6 +5,7 @@ use std::time::Instant;
 use broker_proto::peering::{self, PeerNetwork};
 use broker_proto::zeek::Event;
 use broker_proto::{EndpointId, Topic};
+use bytes::Bytes;
 use tracing::{debug, info};
 use zeek_client_compat::hub::{self, ClientId};
 
@@ -40,9 +41,9 @@ impl ControllerProcess {
         let input = ControllerInput::PeerDown { id, reason };
         self.controller.handle(now, input);
         for rival in rivals {
-            if let Some((topic, event)) = self.put_off.remove(&rival) {
+            if let Some((topic, payload)) = self.put_off.remove(&rival) {
                 debug!(peer = %rival, %topic, "the name is free, its hello counts after all");
-                self.on_message(now, &topic, &event.encode(), rival);
+                self.on_message(now, &topic, &payload, rival);
             }
         }
     }
@@ -51,25 +52,44 @@ impl ControllerProcess {
     pub(super) fn identify(
         &mut self,
         now: Instant,
-        input: &ControllerInput,
+        from: EndpointId,
+        instance: &str,
+        message: &AgentResponse,
     ) -> Result<(), Refusal> {
-        let ControllerInput::Agent {
-            from,
-            topic_instance,
-            message,
-        } = input
-        else {
-            return Ok(());
-        };
         let AgentResponse::Hello { .. } = message else {
-            return self.gate.speak(*from, topic_instance);
+            return self.gate.speak(from, instance);
         };
-        let to = self.gate.greet(*from, topic_instance)?;
+        let to = self.gate.greet(from, instance)?;
         if to.is_some() {
-            let restrict = peering::Input::Restrict { peer: *from, to };
+            let restrict = peering::Input::Restrict { peer: from, to };
             self.endpoint.handle(now, restrict);
         }
         Ok(())
+    }
+
+    /// A message in another's name comes to nothing; a hello may count later.
+    pub(super) fn silence(
+        &mut self,
+        now: Instant,
+        from: EndpointId,
+        topic: &Topic,
+        event: &str,
+        payload: &[u8],
+        refusal: Refusal,
+    ) {
+        if let Refusal::Name {
+            holder: Some(holder),
+            ..
+        } = &refusal
+        {
+            let peer = *holder;
+            let payload = Bytes::copy_from_slice(payload);
+            self.put_off.insert(from, (topic.clone(), payload));
+            self.endpoint
+                .handle(now, peering::Input::CheckAlive { peer });
+        }
+        let who = self.gate.who(from);
+        self.refused(now, who, published(topic, event), refusal);
     }
 
     /// A peer's message comes to nothing; a request is answered.
@@ -79,20 +99,10 @@ impl ControllerProcess {
         from: EndpointId,
         topic: &Topic,
         event: &Event,
-        refusal_: Refusal,
+        refusal: Refusal,
     ) {
-        if let Refusal::Name {
-            holder: Some(holder),
-            ..
-        } = &refusal_
-        {
-            let peer = *holder;
-            self.put_off.insert(from, (topic.clone(), event.clone()));
-            self.endpoint
-                .handle(now, peering::Input::CheckAlive { peer });
-        }
         let who = self.gate.who(from);
-        let reason = self.refused(now, who, published(topic, event), refusal_);
+        let reason = self.refused(now, who, published(topic, &event.name), refusal);
         if CONTROLLER_TOPIC.is_prefix_of(topic) {
             self.decline(now, Asker::Peer(from), event, reason);
         }
@@ -108,7 +118,7 @@ impl ControllerProcess {
         event: &Event,
         why: Refusal,
     ) {
-        let reason = self.refused(now, who, published(topic, event), why);
+        let reason = self.refused(now, who, published(topic, &event.name), why);
         self.decline(now, Asker::Client(client), event, reason);
     }
 
@@ -202,10 +212,10 @@ impl ControllerProcess {
     }
 }
 
-fn published(topic: &Topic, event: &Event) -> What {
+fn published(topic: &Topic, event: &str) -> What {
     What::Publish {
         topic: cut(&topic.to_string()).to_owned(),
-        event: cut(&event.name).to_owned(),
+        event: cut(event).to_owned(),
     }
 }
 
