@@ -477,7 +477,7 @@ fn text(topic: &Topic, event: Event) -> Text {
         metadata: None,
         ..event
     };
-    message::data(topic, &event.into_data()).into()
+    message::data(topic, event.into_data()).into()
 }
 
 impl Client {

@@ -18,7 +18,7 @@ pub use decode::{JsonError, JsonErrorKind, decode};
 pub use encode::{encode, encode_into};
 
 pub(crate) use decode::{decode_members, excerpt};
-pub(crate) use encode::{estimate, put_members, put_text};
+pub(crate) use encode::{estimate, put_members_of, put_text};
 pub(crate) use quick::{message as quick_message, opening};
 
 /// The most objects, arrays and separators one message may have; the limit `message_values`.

@@ -55,12 +55,12 @@ pub fn error(code: ErrorCode, context: &str) -> String {
 
 /// A value on a topic, members in stock's order. Bytes of the topic that are not UTF-8 become
 /// U+FFFD.
-pub fn data(topic: &Topic, data: &Data) -> String {
-    let mut out = String::with_capacity(json::estimate(data) + topic.as_bytes().len() + 64);
+pub fn data(topic: &Topic, data: Data) -> String {
+    let mut out = String::with_capacity(json::estimate(&data) + topic.as_bytes().len() + 64);
     out.push_str("{\"type\":\"data-message\",\"topic\":");
     json::put_text(&String::from_utf8_lossy(topic.as_bytes()), &mut out);
     out.push(',');
-    json::put_members(data, &mut out);
+    json::put_members_of(data, &mut out);
     out.push('}');
     out
 }
@@ -208,7 +208,7 @@ mod tests {
             r#"{"type":"error","code":"deserialization_failed","context":"a \"b\""}"#
         );
         assert_eq!(
-            data(&Topic::from_static("/t"), &Data::Count(1)),
+            data(&Topic::from_static("/t"), Data::Count(1)),
             r#"{"type":"data-message","topic":"/t","@data-type":"count","data":1}"#
         );
     }

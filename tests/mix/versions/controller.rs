@@ -336,7 +336,7 @@ impl OurController {
     fn ask(&mut self, now: Instant, request: &ControllerRequest) {
         let event = Event::from(request.clone());
         let topic = mgmt::api::CONTROLLER_TOPIC;
-        let text = message::data(&topic, &event.into_data());
+        let text = message::data(&topic, event.into_data());
         let client = CLIENT;
         self.client(now, hub::Input::Text { client, text });
     }

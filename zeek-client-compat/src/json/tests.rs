@@ -1,5 +1,7 @@
 //! Every type both ways, then whole messages of the stock software.
 
+use std::iter;
+
 use broker_proto::zeek::Event;
 use broker_proto::{ByteString, Data, Port, Protocol, Set, Subnet, Table, Timespan, Timestamp};
 use serde_json::Value;
@@ -516,7 +518,7 @@ fn check_frame(order: Order, text: &str) {
     let event = Event::from_data(data.clone()).unwrap();
     assert_eq!(event.metadata, None);
     assert_eq!(event.into_data(), data);
-    let written = message::data(&topic, &data);
+    let written = message::data(&topic, data.clone());
     match order {
         Order::Same => assert_eq!(written, text),
         Order::OfSetsMayDiffer => {
@@ -558,12 +560,27 @@ fn a_long_answer_is_about_as_long_as_it_is_estimated() {
         Data::None,
         Data::Port(Port::tcp(9000)),
     ]);
-    let value = Data::Vector(vec![node; 100]);
-    let (len, estimated) = (encode(&value).len(), estimate(&value));
-    assert!(
-        (len..len + len / 8).contains(&estimated),
-        "{estimated} for {len}"
-    );
+    for count in [1, 64, 65, 1000] {
+        let value = Data::Vector(vec![node.clone(); count]);
+        let (len, estimated) = (encode(&value).len(), estimate(&value));
+        assert!(
+            (len..len + len / 8 + 64).contains(&estimated),
+            "{estimated} for {len}"
+        );
+    }
+}
+
+/// Whoever knows which items are looked at cannot have more than that set aside, however often one
+/// list is in the other.
+#[test]
+fn an_estimate_is_bounded() {
+    let list = |first: Data| {
+        let rest = iter::repeat_n(Data::None, 6400);
+        Data::Vector(iter::once(first).chain(rest).collect())
+    };
+    let long = Data::string("x".repeat(1 << 16));
+    let value = (0..20).fold(long, |value, _| list(value));
+    assert_eq!(estimate(&value), 16 << 20);
 }
 
 #[test]
