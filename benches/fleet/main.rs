@@ -50,6 +50,14 @@ enum Task {
     Run(Size),
     /// One size, while one agent reads nothing or answers late
     Isolation(Size),
+    /// `get-nodes` of 100 and of 1,000 agents in turns, and how it grows
+    Growth {
+        /// How many nodes each of them has
+        #[arg(long, default_value_t = 8)]
+        nodes: usize,
+        #[command(flatten)]
+        common: Common,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -158,6 +166,9 @@ const MOST_NODES: usize = 25_000;
 const SIZES: [usize; 3] = [10, 100, 1000];
 const NODES: [usize; 3] = [1, 16, 64];
 
+/// The numbers of agents between which growth is measured.
+const GROWTH: [usize; 2] = [100, 1000];
+
 /// The lines of the plot.
 const PLOTTED: [&str; 2] = ["get-nodes", "deploy"];
 
@@ -205,6 +216,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             let program = common.program(agents, nodes)?;
             let shape = common.shape(agents, nodes);
             measure::isolation(shape, common.counts(), &program, &mut tell)?;
+            common
+        }
+        Task::Growth { nodes, common } => {
+            descriptors(GROWTH.into_iter().sum())?;
+            let fleets = GROWTH.map(|agents| {
+                let program = common.program(agents, nodes)?;
+                Ok((common.shape(agents, nodes), program))
+            });
+            let fleets: io::Result<Vec<_>> = fleets.into_iter().collect();
+            measure::growth(&fleets?, common.counts(), &mut tell)?;
             common
         }
     };

@@ -278,7 +278,35 @@ pub(crate) fn isolation(
     rig.controller.end()
 }
 
-/// How often each way has its turn.
+/// The answers of several fleets in turns, so that their sizes are all that differs: a machine may be
+/// half as fast an hour later.
+pub(crate) fn growth(
+    fleets: &[(Shape, Program)],
+    counts: Counts,
+    mut tell: impl FnMut(Figure),
+) -> io::Result<()> {
+    let rigs = fleets.iter().map(|(shape, program)| {
+        let mut rig = Rig::start(*shape, program)?;
+        rig.stage()?;
+        rig.deploy()?;
+        Ok((rig, Vec::new(), Duration::ZERO))
+    });
+    let mut rigs: Vec<_> = rigs.collect::<io::Result<_>>()?;
+    for _ in 0..ROUNDS {
+        for (rig, taken, processor) in &mut rigs {
+            let (times, used) = rig.timed(&Ask::Nodes, counts.requests)?;
+            taken.extend(times);
+            *processor += used;
+        }
+    }
+    for (mut rig, taken, processor) in rigs {
+        tell(rig.figure("get-nodes", taken, processor));
+        rig.controller.end()?;
+    }
+    Ok(())
+}
+
+/// How often each way, or fleet, has its turn.
 const ROUNDS: usize = 5;
 
 /// Just within the controller's request timeout.
