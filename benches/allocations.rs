@@ -151,7 +151,7 @@ impl World {
     /// What a request costs, how long it is, and how long its answer.
     fn ask(&mut self, request: ControllerRequest) -> (AllocationInfo, usize, usize) {
         let event = Event::from(request);
-        let text = message::data(&CONTROLLER_TOPIC, event.into_data());
+        let text = message::event(&CONTROLLER_TOPIC, event);
         let asked = text.len();
         self.answers.clear();
         let info = measure(|| {

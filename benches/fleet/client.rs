@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use broker_proto::Data;
-use broker_proto::zeek::Event;
+use broker_proto::zeek::{Any, Event};
 use harness::websocket::{Answer, WebSocket, frame};
 use mgmt::api::controller::{ControllerRequest, ControllerResponse};
 use mgmt::api::{ApiResult, CONTROLLER_TOPIC};
@@ -260,7 +260,7 @@ fn start(text: &str) -> &str {
 }
 
 fn rows(result: &ApiResult) -> usize {
-    match &result.data {
+    match result.data.as_ref().map(Any::to_data) {
         Some(Data::Vector(rows)) => rows.len(),
         Some(_) | None => 0,
     }

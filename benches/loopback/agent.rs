@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use broker_proto::io::handle::{Handle, Options as PeerOptions, Status, Subscription, spawn};
 use broker_proto::peering::PeerAddr;
-use broker_proto::zeek::Event;
+use broker_proto::zeek::{Any, Event};
 use broker_proto::{Data, Topic};
 use cluster::{assert_success, configuration, resident};
 use figures::{millis, percentiles};
@@ -210,7 +210,7 @@ impl Peer {
             let (id, result) = self.next_nodes().await;
             times.push(start.elapsed());
             assert_eq!(id, reqid);
-            let Some(Data::Vector(rows)) = result.data else {
+            let Some(Any::Data(Data::Vector(rows))) = result.data else {
                 panic!("{result:?}");
             };
             assert!(rows.len() > usize::from(counts.nodes), "{rows:?}");

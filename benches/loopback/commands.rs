@@ -17,8 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use broker_proto::Data;
-use broker_proto::zeek::FromData;
 use cluster::{assert_success, configuration, resident};
 use figures::{millis, percentiles};
 use harness::binaries;
@@ -212,11 +210,8 @@ impl Client {
 
     fn nodes(&mut self) -> BTreeMap<String, NodeStatus> {
         let (_, results) = self.timed(|reqid| ControllerRequest::GetNodes { reqid });
-        let rows = results.into_iter().flat_map(|result| match result.data {
-            Some(Data::Vector(rows)) => rows,
-            other => panic!("no list of nodes: {other:?}"),
-        });
-        let status = rows.map(|row| NodeStatus::from_data(row).unwrap());
+        let lists = results.into_iter().map(|result| result.data.unwrap());
+        let status = lists.flat_map(|list| list.read::<Vec<NodeStatus>>().unwrap());
         let nodes = status.filter(|status| status.mgmt_role == Role::None);
         nodes.map(|status| (status.node.clone(), status)).collect()
     }

@@ -214,7 +214,7 @@ fn prepared(request: impl Fn(String) -> ControllerRequest, n: usize) -> (String,
     const TEXT: u8 = 1;
     let reqid = format!("{n:08}-c6f1-11f0-9a3b-0242ac110002");
     let event = Event::from(request(reqid.clone()));
-    let text = message::data(&CONTROLLER_TOPIC, event.into_data());
+    let text = message::event(&CONTROLLER_TOPIC, event);
     (reqid, frame(TEXT, text.as_bytes()))
 }
 

@@ -125,6 +125,7 @@ pub mod tls;
 pub mod topic;
 pub mod zeek;
 
+pub use bytes::Bytes;
 pub use certificate::PeerCertificate;
 pub use data::{
     Address, ByteString, Data, Port, Protocol, Set, Subnet, Table, Timespan, Timestamp,

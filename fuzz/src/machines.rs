@@ -139,7 +139,7 @@ pub fn session(input: &[u8]) {
                 }
                 hub::Output::Deliver { topic, event, .. } => {
                     assert!(topic.as_bytes().starts_with(allowed.as_bytes()));
-                    let origin = Some(client);
+                    let (event, origin) = (event.into(), Some(client));
                     relayed.push(hub::Input::Publish {
                         topic,
                         event,

@@ -5,7 +5,8 @@ pub mod controller;
 pub mod node;
 
 use broker_proto::topic::TopicLengthError;
-use broker_proto::{Data, Topic, zeek_record};
+use broker_proto::zeek::Any;
+use broker_proto::{Topic, zeek_record};
 
 /// Travels in an agent's hello; 1 in every release.
 pub const API_VERSION: u64 = 1;
@@ -46,7 +47,7 @@ zeek_record! {
         /// The instance it is about.
         pub instance: Option<String>,
         /// What was asked for; the request decides the type.
-        pub data: Option<Data>,
+        pub data: Option<Any>,
         /// What went wrong.
         pub error: Option<String>,
         /// The node it is about.
@@ -96,9 +97,9 @@ impl ApiResult {
 
     /// The same, with this data.
     #[must_use]
-    pub fn with_data(self, data: Data) -> Self {
+    pub fn with_data(self, data: impl Into<Any>) -> Self {
         Self {
-            data: Some(data),
+            data: Some(data.into()),
             ..self
         }
     }

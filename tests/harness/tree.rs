@@ -316,7 +316,10 @@ impl Tree {
         let ControllerResponse::GetInstances { result, .. } = answer else {
             return Ok(false);
         };
-        Ok(matches!(result.data, Some(Data::Vector(agents)) if !agents.is_empty()))
+        let agents = result
+            .data
+            .and_then(|agents| agents.read::<Vec<Data>>().ok());
+        Ok(agents.is_some_and(|agents| !agents.is_empty()))
     }
 
     fn end(&mut self) -> Result<(), StopError> {

@@ -104,7 +104,7 @@ impl WebSocket {
     /// If the connection is gone.
     pub fn request(&mut self, request: &ControllerRequest) -> io::Result<()> {
         let event = Event::from(request.clone());
-        self.send(&message::data(&CONTROLLER_TOPIC, event.into_data()))
+        self.send(&message::event(&CONTROLLER_TOPIC, event))
     }
 
     /// Sends a request and waits for its answer, as [`Self::await_answer`].

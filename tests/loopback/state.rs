@@ -7,7 +7,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use broker_proto::IdGen;
-use broker_proto::zeek::FromData;
 use harness::lone::{Lone, STATE_FILE, State};
 use harness::wait_until;
 use harness::websocket::WebSocket;
@@ -262,6 +261,5 @@ fn get(socket: &mut WebSocket, deployed: bool) -> Option<Configuration> {
     else {
         panic!("the answer is of another kind");
     };
-    let data = result.data?;
-    Some(Configuration::from_data(data).unwrap())
+    Some(result.data?.read().unwrap())
 }

@@ -12,7 +12,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker_proto::zeek::Event;
+use broker_proto::zeek::{BareEvent, Event};
 use broker_proto::{Filter, PeerCertificate, Topic};
 use tracing::{debug, info};
 
@@ -109,7 +109,7 @@ pub enum Input {
         /// The topic.
         topic: Topic,
         /// The event.
-        event: Event,
+        event: BareEvent,
         /// The client whose event this is, if it is one's.
         origin: Option<ClientId>,
     },
@@ -120,7 +120,7 @@ pub enum Input {
         /// The topic.
         topic: Topic,
         /// The event.
-        event: Event,
+        event: BareEvent,
     },
     /// A delivered event is not one that the program takes.
     Reject {
@@ -328,12 +328,12 @@ impl Hub {
                 topic,
                 event,
                 origin,
-            } => self.on_publish(&topic, event, origin),
+            } => self.on_publish(&topic, &event, origin),
             Input::Tell {
                 client,
                 topic,
                 event,
-            } => self.on_tell(client, &topic, event),
+            } => self.on_tell(client, &topic, &event),
             Input::Reject { client, reason } => self.on_reject(client, &reason),
             Input::Expel { client, reason } => self.close(client, POLICY_VIOLATION, &reason),
             Input::Shutdown => self.on_shutdown(),
@@ -402,7 +402,7 @@ impl Hub {
         }
     }
 
-    fn on_publish(&mut self, topic: &Topic, event: Event, origin: Option<ClientId>) {
+    fn on_publish(&mut self, topic: &Topic, event: &BareEvent, origin: Option<ClientId>) {
         let others = self.clients.iter().filter(|(id, _)| Some(**id) != origin);
         let receivers = others.filter(|(_, client)| client.session.wants(topic));
         let receivers: Vec<_> = receivers.map(|(id, _)| *id).collect();
@@ -417,7 +417,7 @@ impl Hub {
             }));
     }
 
-    fn on_tell(&mut self, client: ClientId, topic: &Topic, event: Event) {
+    fn on_tell(&mut self, client: ClientId, topic: &Topic, event: &BareEvent) {
         let known = self.clients.get(&client);
         if known.is_some_and(|known| known.session.wants(topic)) {
             let text = text(topic, event);
@@ -472,12 +472,8 @@ impl Hub {
 }
 
 /// As clients get it.
-fn text(topic: &Topic, event: Event) -> Text {
-    let event = Event {
-        metadata: None,
-        ..event
-    };
-    message::data(topic, event.into_data()).into()
+fn text(topic: &Topic, event: &BareEvent) -> Text {
+    message::data(topic, event.message()).into()
 }
 
 impl Client {

@@ -15,7 +15,7 @@ mod tests;
 use serde_json::Value;
 
 pub use decode::{JsonError, JsonErrorKind, decode};
-pub use encode::{encode, encode_into};
+pub use encode::{encode, encode_view};
 
 pub(crate) use decode::{decode_members, excerpt};
 pub(crate) use encode::{estimate, put_members_of, put_text};

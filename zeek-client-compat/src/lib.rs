@@ -37,7 +37,7 @@
 //! );
 //!
 //! let event = Event::new("Example::hello", vec![Data::Boolean(true)]);
-//! hub.handle(now, Input::Publish { topic, event, origin: None });
+//! hub.handle(now, Input::Publish { topic, event: event.into(), origin: None });
 //! assert!(matches!(hub.poll_output(), Some(Output::Send { .. })));
 //! # Ok::<(), std::net::AddrParseError>(())
 //! ```

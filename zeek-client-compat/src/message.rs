@@ -1,5 +1,6 @@
 //! The messages of the WebSocket protocol: subscriptions, data, ack, error (CLIENT §A2–A4).
 
+use broker_proto::codec::view::View;
 use broker_proto::zeek::Event;
 use broker_proto::{Data, Filter, Topic};
 use serde_json::Value;
@@ -55,14 +56,19 @@ pub fn error(code: ErrorCode, context: &str) -> String {
 
 /// A value on a topic, members in stock's order. Bytes of the topic that are not UTF-8 become
 /// U+FFFD.
-pub fn data(topic: &Topic, data: Data) -> String {
-    let mut out = String::with_capacity(json::estimate(&data) + topic.as_bytes().len() + 64);
+pub fn data(topic: &Topic, data: &View) -> String {
+    let mut out = String::with_capacity(json::estimate(data) + topic.as_bytes().len() + 64);
     out.push_str("{\"type\":\"data-message\",\"topic\":");
     json::put_text(&String::from_utf8_lossy(topic.as_bytes()), &mut out);
     out.push(',');
     json::put_members_of(data, &mut out);
     out.push('}');
     out
+}
+
+/// An event as clients send it, metadata and all.
+pub fn event(topic: &Topic, event: Event) -> String {
+    data(topic, &View::of(&event.into_data()))
 }
 
 /// Why a client's first message is not a list of subscriptions. The texts are stock's as far as it
@@ -208,7 +214,7 @@ mod tests {
             r#"{"type":"error","code":"deserialization_failed","context":"a \"b\""}"#
         );
         assert_eq!(
-            data(&Topic::from_static("/t"), Data::Count(1)),
+            data(&Topic::from_static("/t"), &View::of(&Data::Count(1))),
             r#"{"type":"data-message","topic":"/t","@data-type":"count","data":1}"#
         );
     }

@@ -40,6 +40,17 @@ impl View {
         Ok(Self(payload))
     }
 
+    /// The same of a value that is not encoded yet.
+    pub fn of(data: &Data) -> Self {
+        Self(data::encode(data))
+    }
+
+    /// The same of what our own encoders wrote.
+    pub(crate) fn of_encoded(payload: Bytes) -> Self {
+        debug_assert!(data::check(&payload, &UNLIMITED).is_ok());
+        Self(payload)
+    }
+
     /// The value.
     pub fn value(&self) -> Value<'_> {
         let mut rest: &[u8] = &self.0;
@@ -67,6 +78,15 @@ impl View {
         self.value().to_data()
     }
 }
+
+/// For what nobody else sent.
+const UNLIMITED: Limits = Limits {
+    frame: usize::MAX,
+    handshake_frame: usize::MAX,
+    depth: usize::MAX,
+    elements: usize::MAX,
+    filter_topics: usize::MAX,
+};
 
 /// One value in a [`View`]: scalars as they are, strings and containers in place.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -333,6 +353,13 @@ impl fmt::Debug for Entries<'_> {
 pub struct Values<'a> {
     left: usize,
     rest: &'a [u8],
+}
+
+impl Values<'_> {
+    /// How many bytes they are.
+    pub fn bytes_left(&self) -> usize {
+        self.rest.len()
+    }
 }
 
 impl<'a> Iterator for Values<'a> {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::codec::data::encode_into;
 use crate::codec::data::pieces::{self, Pieces};
+use crate::codec::view::View;
 use crate::codec::{self, DecodeError, Limits};
 use crate::data::Data;
 use crate::zeek::record::ConvertError;
@@ -84,12 +85,7 @@ impl Event {
     /// for arguments that are too large to make values of them first ([`pieces`]).
     pub fn encode_with(name: &str, args: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
         let mut out = Vec::new();
-        pieces::put_vector(3, &mut out);
-        encode_into(&Data::Count(FORMAT), &mut out);
-        encode_into(&Data::Count(TYPE_EVENT), &mut out);
-        pieces::put_vector(3, &mut out);
-        encode_into(&Data::string(name), &mut out);
-        pieces::put_vector(args, &mut out);
+        put_message(3, (name, args), &mut out);
         write(&mut out);
         pieces::put_vector(0, &mut out);
         out.into()
@@ -194,6 +190,46 @@ impl Event {
     }
 }
 
+/// An event without metadata, as its bytes: what WebSocket clients get.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BareEvent(View);
+
+impl BareEvent {
+    /// An event with so many arguments, which `write` appends.
+    pub fn with(name: &str, args: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut out = Vec::new();
+        put_message(2, (name, args), &mut out);
+        write(&mut out);
+        Self(View::of_encoded(out.into()))
+    }
+
+    /// The message vector of WIRE §8.1.
+    pub fn message(&self) -> &View {
+        &self.0
+    }
+}
+
+impl From<Event> for BareEvent {
+    fn from(event: Event) -> Self {
+        Self::with(&event.name, event.args.len(), |out| {
+            for arg in &event.args {
+                encode_into(arg, out);
+            }
+        })
+    }
+}
+
+/// What comes before the arguments, of which there are so many, in a message whose content has so
+/// many parts.
+fn put_message(parts: usize, (name, args): (&str, usize), out: &mut Vec<u8>) {
+    pieces::put_vector(3, out);
+    pieces::put_count(FORMAT, out);
+    pieces::put_count(TYPE_EVENT, out);
+    pieces::put_vector(parts, out);
+    pieces::put_string(name, out);
+    pieces::put_vector(args, out);
+}
+
 fn read_metadata(entries: Vec<Data>) -> Result<Vec<(u64, Data)>, EventError> {
     let error = EventError::Shape {
         what: "metadata entry is not a key and a value",
@@ -244,12 +280,46 @@ macro_rules! zeek_events {
             $( $(#[$vmeta])* $variant { $($field: $ty),* }, )*
         }
 
+        #[allow(dead_code, reason = "who only reads events does not write them")]
         impl $name {
             /// The event's full name.
             $vis fn event_name(&self) -> &'static str {
                 match self {
                     $( Self::$variant { .. } => concat!($prefix, $event), )*
                 }
+            }
+
+            /// The payload of the data envelope that carries the event, as
+            /// [`Event::encode`]($crate::zeek::Event::encode) writes it, without a value of it in
+            /// between.
+            $vis fn encode(self) -> $crate::Bytes {
+                let (name, args) = (self.event_name(), self.arg_count());
+                $crate::zeek::Event::encode_with(name, args, |out| self.put_args(out))
+            }
+
+            fn arg_count(&self) -> usize {
+                match self {
+                    $( Self::$variant { .. } => {
+                        const PARAMS: &[&str] = &[$(stringify!($field)),*];
+                        PARAMS.len()
+                    } )*
+                }
+            }
+
+            #[allow(unused_variables, reason = "events without parameters")]
+            fn put_args(self, out: &mut Vec<u8>) {
+                match self {
+                    $( Self::$variant { $($field),* } => {
+                        $( $crate::zeek::ToData::put($field, out); )*
+                    } )*
+                }
+            }
+        }
+
+        impl From<$name> for $crate::zeek::BareEvent {
+            fn from(event: $name) -> Self {
+                let (name, args) = (event.event_name(), event.arg_count());
+                Self::with(name, args, |out| event.put_args(out))
             }
         }
 
@@ -329,6 +399,25 @@ mod tests {
                 number: 7,
             };
             assert_eq!(Sample::try_from(event), Ok(typed));
+        }
+    }
+
+    #[test]
+    fn a_typed_event_is_written_as_the_same_bytes() {
+        let ping = Sample::Ping {
+            text: "hi".into(),
+            number: 7,
+        };
+        for typed in [ping, Sample::Stop {}] {
+            let event = Event::from(typed.clone());
+            assert_eq!(typed.clone().encode(), event.clone().encode());
+            let bare = Event {
+                metadata: None,
+                ..event.clone()
+            };
+            let message = View::of(&bare.into_data());
+            assert_eq!(BareEvent::from(event).message(), &message);
+            assert_eq!(BareEvent::from(typed).message(), &message);
         }
     }
 

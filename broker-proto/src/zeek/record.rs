@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::codec::data::{encode_into, pieces};
 use crate::data::{Address, ByteString, Data, Port, Timespan};
 
 /// Why a value is not of the type it should have.
@@ -61,9 +62,15 @@ pub trait FromData: Sized {
 }
 
 /// A type that can be written as a Broker value.
-pub trait ToData {
+pub trait ToData: Sized {
     /// The value.
     fn into_data(self) -> Data;
+
+    /// Appends the value's bytes with its tag, as [`encode_into`] writes what [`Self::into_data`]
+    /// makes. Types that are written often do without that.
+    fn put(self, out: &mut Vec<u8>) {
+        encode_into(&self.into_data(), out);
+    }
 }
 
 impl FromData for Data {
@@ -79,7 +86,7 @@ impl ToData for Data {
 }
 
 macro_rules! scalar {
-    ($ty:ty, $variant:ident, $name:literal) => {
+    ($ty:ty, $variant:ident, $name:literal $(, $put:expr)?) => {
         impl FromData for $ty {
             fn from_data(data: Data) -> Result<Self, ConvertError> {
                 let Data::$variant(value) = data else {
@@ -93,15 +100,19 @@ macro_rules! scalar {
             fn into_data(self) -> Data {
                 Data::$variant(self)
             }
+
+            $( fn put(self, out: &mut Vec<u8>) {
+                ($put)(self, out);
+            } )?
         }
     };
 }
 
-scalar!(bool, Boolean, "boolean");
-scalar!(u64, Count, "count");
-scalar!(i64, Integer, "integer");
+scalar!(bool, Boolean, "boolean", pieces::put_boolean);
+scalar!(u64, Count, "count", pieces::put_count);
+scalar!(i64, Integer, "integer", pieces::put_integer);
 scalar!(Address, Address, "address");
-scalar!(Port, Port, "port");
+scalar!(Port, Port, "port", pieces::put_port);
 scalar!(Timespan, Timespan, "timespan");
 scalar!(ByteString, String, "string");
 
@@ -116,6 +127,10 @@ impl FromData for String {
 impl ToData for String {
     fn into_data(self) -> Data {
         Data::string(self)
+    }
+
+    fn put(self, out: &mut Vec<u8>) {
+        pieces::put_string(&self, out);
     }
 }
 
@@ -137,6 +152,13 @@ impl<T: ToData> ToData for Option<T> {
     fn into_data(self) -> Data {
         self.map_or(Data::None, ToData::into_data)
     }
+
+    fn put(self, out: &mut Vec<u8>) {
+        match self {
+            Some(value) => value.put(out),
+            None => pieces::put_none(out),
+        }
+    }
 }
 
 impl<T: FromData> FromData for Vec<T> {
@@ -154,6 +176,13 @@ impl<T: FromData> FromData for Vec<T> {
 impl<T: ToData> ToData for Vec<T> {
     fn into_data(self) -> Data {
         Data::Vector(self.into_iter().map(ToData::into_data).collect())
+    }
+
+    fn put(self, out: &mut Vec<u8>) {
+        pieces::put_vector(self.len(), out);
+        for item in self {
+            item.put(out);
+        }
     }
 }
 
@@ -255,6 +284,12 @@ macro_rules! zeek_record {
             fn into_data(self) -> $crate::Data {
                 $crate::Data::Vector(vec![$($crate::zeek::ToData::into_data(self.$field)),*])
             }
+
+            fn put(self, out: &mut Vec<u8>) {
+                const FIELDS: &[&str] = &[$(stringify!($field)),*];
+                $crate::codec::data::pieces::put_vector(FIELDS.len(), out);
+                $( $crate::zeek::ToData::put(self.$field, out); )*
+            }
         }
     };
     (@default $ty:ty) => { None::<fn() -> $ty> };
@@ -332,6 +367,10 @@ macro_rules! zeek_enum {
             fn into_data(self) -> $crate::Data {
                 $crate::Data::enum_value(self.zeek_name())
             }
+
+            fn put(self, out: &mut Vec<u8>) {
+                $crate::codec::data::pieces::put_enum(self.zeek_name(), out);
+            }
         }
     };
 }
@@ -339,6 +378,7 @@ macro_rules! zeek_enum {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::zeek::Any;
 
     zeek_record! {
         struct Sample("Sample") {
@@ -346,6 +386,58 @@ mod tests {
             p: Option<Port>,
             env: BTreeMap<String, String> = BTreeMap::new(),
         }
+    }
+
+    zeek_enum! {
+        enum Mood("Sample::") {
+            Good = "GOOD",
+        }
+    }
+
+    zeek_record! {
+        struct Whole("Whole") {
+            text: String,
+            bytes: ByteString,
+            yes: bool,
+            count: u64,
+            int: i64,
+            port: Port,
+            time: Timespan,
+            mood: Mood,
+            list: Vec<Option<u64>>,
+            set: BTreeSet<String>,
+            inner: Sample,
+            any: Any,
+            data: Data,
+        }
+    }
+
+    #[test]
+    fn what_is_written_at_once_is_what_the_value_would_be() {
+        let inner = Sample {
+            name: "a".repeat(200),
+            p: Some(Port::tcp(80)),
+            env: BTreeMap::from([("k".into(), "v".into())]),
+        };
+        let whole = Whole {
+            text: "text".into(),
+            bytes: ByteString::from([0xff].as_slice()),
+            yes: true,
+            count: u64::MAX,
+            int: -1,
+            port: Port::tcp(1),
+            time: Timespan(5),
+            mood: Mood::Good,
+            list: vec![Some(1), None],
+            set: BTreeSet::from(["b".into(), "aa".into()]),
+            inner: inner.clone(),
+            any: Any::packed(inner),
+            data: Data::Vector(vec![Data::Real(0.5)]),
+        };
+        let mut out = Vec::new();
+        whole.clone().put(&mut out);
+        assert_eq!(out, crate::codec::data::encode(&whole.clone().into_data()));
+        assert_eq!(Any::packed(whole.clone()), Any::Data(whole.into_data()));
     }
 
     fn read(fields: Vec<Data>) -> Result<Sample, String> {

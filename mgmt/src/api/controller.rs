@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use broker_proto::{Data, zeek_events};
+use broker_proto::zeek_events;
 
 use super::ApiResult;
 use crate::model::Configuration;
@@ -126,10 +126,8 @@ impl ControllerResponse {
         let is_it = |result: &&ApiResult| {
             result.success && result.node.is_none() && result.instance.is_none()
         };
-        match &results.iter().rfind(is_it)?.data {
-            Some(Data::String(id)) => id.to_str().map(str::to_owned),
-            Some(_) | None => None,
-        }
+        let data = results.iter().rfind(is_it)?.data.as_ref()?;
+        data.clone().read().ok()
     }
 
     /// The same under another id, and the results that had the old one, too.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use broker_proto::Data;
-use broker_proto::zeek::{FromData, ToData};
+use broker_proto::zeek::Any;
 use tracing::{debug, info, warn};
 
 use super::weight::Allowance;
@@ -356,7 +356,7 @@ impl Controller {
         }
         let results = rows.into_iter().map(|(instance, rows)| {
             let result = ApiResult::ok(reqid).on_instance(instance);
-            (instance.to_owned(), result.with_data(rows.into_data()))
+            (instance.to_owned(), result.with_data(Any::packed(rows)))
         });
         results.collect()
     }
@@ -509,8 +509,8 @@ pub(super) fn in_own_name(results: Vec<ApiResult>, instance: &str) -> Vec<ApiRes
 
 /// Of a failed result clients show no data, so what our agents know all the same is one of its own.
 fn with_its_list(result: ApiResult) -> Vec<ApiResult> {
-    let is_list = matches!(&result.data, Some(Data::Vector(rows)) if !rows.is_empty());
-    if result.success || !is_list {
+    let is_list = |data: &Any| matches!(data.to_data(), Data::Vector(rows) if !rows.is_empty());
+    if result.success || !result.data.as_ref().is_some_and(is_list) {
         return vec![result];
     }
     let list = ApiResult {
@@ -528,10 +528,10 @@ fn with_its_list(result: ApiResult) -> Vec<ApiResult> {
 /// Reads the list, so that what is passed on is one that clients can read. Stock's handler aborts if there is none
 /// (API §12.1 D18).
 fn with_status_list(mut result: ApiResult, instance: &str) -> ApiResult {
-    match result.data.take().map(Vec::<NodeStatus>::from_data) {
+    match result.data.take().map(Any::read::<Vec<NodeStatus>>) {
         Some(Ok(list)) => {
             let list = list.into_iter().map(NodeStatus::without_null_ports);
-            result.with_data(Vec::from_iter(list).into_data())
+            result.with_data(Any::packed(Vec::from_iter(list)))
         }
         Some(Err(error)) => {
             warn!(instance, %error, "agent's list of nodes is not one");

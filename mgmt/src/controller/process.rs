@@ -233,7 +233,7 @@ impl ControllerProcess {
                 trace!(event = request.event_name(), instance, "tx");
                 self.log(Record::info(message::to_agent(&instance, &request)));
                 match agent_topic(&instance) {
-                    Ok(topic) => self.publish(now, topic, request.into()),
+                    Ok(topic) => self.publish(now, topic, request.encode()),
                     Err(error) => warn!(%error, "the instance's name makes its topic too long"),
                 }
             }
@@ -263,29 +263,22 @@ impl ControllerProcess {
     /// Answers go to everybody on the controller's topic, who tell theirs by the request's id.
     fn respond(&mut self, now: Instant, response: ControllerResponse) {
         self.log(Record::info(message::to_client(&response)));
-        let event = Event::from(response);
-        trace!(event = %event.name, "tx");
-        let (topic, origin) = (CONTROLLER_TOPIC, None);
+        trace!(event = response.event_name(), "tx");
         // Agents do not subscribe to it, so mostly nobody would read what is written here.
-        if self.endpoint.is_wanted(&topic) {
-            self.publish(now, topic.clone(), event.clone());
+        if self.endpoint.is_wanted(&CONTROLLER_TOPIC) {
+            self.publish(now, CONTROLLER_TOPIC, response.clone().encode());
         }
         let publish = hub::Input::Publish {
-            topic,
-            event,
-            origin,
+            topic: CONTROLLER_TOPIC,
+            event: response.into(),
+            origin: None,
         };
         self.hub.handle(now, publish);
     }
 
-    fn publish(&mut self, now: Instant, topic: Topic, event: Event) {
-        self.endpoint.handle(
-            now,
-            peering::Input::Publish {
-                topic,
-                payload: event.encode(),
-            },
-        );
+    fn publish(&mut self, now: Instant, topic: Topic, payload: Bytes) {
+        let publish = peering::Input::Publish { topic, payload };
+        self.endpoint.handle(now, publish);
     }
 
     fn on_endpoint(&mut self, now: Instant, output: peering::Output) {
@@ -445,7 +438,7 @@ impl ControllerProcess {
             warn!(certificates, "get-instances: certificates run out");
         }
         self.log(Record::info(message::from_client(&request)));
-        let origin = Some(client);
+        let (event, origin) = (event.into(), Some(client));
         self.hub.handle(
             now,
             hub::Input::Publish {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker_proto::zeek::{FromData, ToData};
+use broker_proto::zeek::{Any, ToData};
 use broker_proto::{Address, ByteString};
 use tracing::{debug, info, warn};
 
@@ -467,7 +467,7 @@ impl Controller {
         results.retain(|result| !result.success);
         let doubt = result.error.as_deref().unwrap_or_default();
         let doubt = Some(doubt).filter(|_| !result.success);
-        let list = result.data.clone().map(Vec::<NodeStatus>::from_data);
+        let list = result.data.clone().map(Any::read::<Vec<NodeStatus>>);
         if let Some(Ok(list)) = list {
             let has_failed = |node: &str| results.iter().any(|it| it.node.as_deref() == Some(node));
             let nodes = self.rollout.nodes_of(name).iter();
@@ -493,7 +493,7 @@ impl Controller {
     /// Data other than a node's output would break stock's client, and of a failed node it shows only
     /// that (CLIENT §C7). So what its agent said about the node goes there if there is nothing else.
     fn with_printable_outputs(&self, result: ApiResult, instance: &str) -> ApiResult {
-        let outputs = result.data.map(NodeOutputs::from_data);
+        let outputs = result.data.map(Any::read::<NodeOutputs>);
         let outputs = outputs.and_then(Result::ok);
         let reason = result.node.as_ref().filter(|_| !result.success);
         let reason = reason.and_then(|node| self.notices.reason(instance, node));
@@ -508,7 +508,7 @@ impl Controller {
             Some(_) | None => outputs,
         };
         ApiResult {
-            data: outputs.map(ToData::into_data),
+            data: outputs.map(Any::packed),
             instance: result.instance.or_else(|| Some(instance.to_owned())),
             ..result
         }

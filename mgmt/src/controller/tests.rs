@@ -13,7 +13,6 @@ mod texts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use broker_proto::zeek::FromData;
 use broker_proto::{Address, Data, Port};
 
 use super::*;
@@ -187,9 +186,7 @@ impl Rig {
         match self.controller.outputs.pop_back() {
             Some(Output::Respond {
                 response: ControllerResponse::GetConfiguration { result, .. },
-            }) => result
-                .data
-                .map(|data| Configuration::from_data(data).unwrap()),
+            }) => result.data.map(|data| data.read().unwrap()),
             other => panic!("{other:?}"),
         }
     }
@@ -200,7 +197,7 @@ impl Rig {
         match self.controller.outputs.pop_back() {
             Some(Output::Respond {
                 response: ControllerResponse::GetInstances { result, .. },
-            }) => Vec::from_data(result.data.unwrap()).unwrap(),
+            }) => result.data.unwrap().read().unwrap(),
             other => panic!("{other:?}"),
         }
     }
@@ -325,10 +322,10 @@ fn result_text(result: &ApiResult) -> String {
     let instance = result.instance.iter().map(|name| format!(" @{name}"));
     let node = result.node.iter().map(|name| format!(" /{name}"));
     let data = result.data.iter().map(|data| {
-        if let Data::Vector(items) = data {
+        if let Data::Vector(items) = data.to_data() {
             return format!(" = {} items", items.len());
         }
-        let text = String::from_data(data.clone()).unwrap();
+        let text = data.clone().read::<String>().unwrap();
         format!(" = {text}")
     });
     let error = result.error.iter().map(|error| format!(" ({error})"));

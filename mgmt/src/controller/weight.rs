@@ -4,6 +4,7 @@
 use std::mem::size_of;
 
 use broker_proto::Data;
+use broker_proto::zeek::Any;
 use tracing::warn;
 
 use crate::api::ApiResult;
@@ -60,7 +61,11 @@ fn weight(result: &ApiResult) -> usize {
     } = result;
     let texts = [instance, error, node].into_iter().flatten();
     let texts = texts.map(String::len).sum::<usize>();
-    let data = data.as_ref().map_or(0, data_weight);
+    let data = match data {
+        Some(Any::Data(data)) => data_weight(data),
+        Some(Any::Packed(view)) => view.bytes().len(),
+        None => 0,
+    };
     size_of::<ApiResult>() + reqid.len() + texts + data
 }
 

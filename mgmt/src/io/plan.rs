@@ -136,6 +136,7 @@ fn data<T: FromData>(results: &[ApiResult], request: &'static str) -> Result<T, 
         let problem = problem.unwrap_or_else(|| "no reason given".to_owned());
         return Err(ObserveError::Failed { request, problem });
     };
-    let data = result.data.clone().unwrap_or(Data::None);
-    T::from_data(data).map_err(|source| ObserveError::Answer { request, source })
+    let data = result.data.clone().unwrap_or_else(|| Data::None.into());
+    data.read()
+        .map_err(|source| ObserveError::Answer { request, source })
 }

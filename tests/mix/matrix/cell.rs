@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_proto::tls::{Certificates, Tls};
+use broker_proto::zeek::{Any, ToData};
 use broker_proto::{Data, Port};
 use harness::certificates::{Authority, Identity};
 use harness::websocket::WebSocket;
@@ -140,7 +141,7 @@ pub(super) fn through_ours(cell: &Cell, ports: Ports) -> Vec<(String, Data)> {
         panic!("{answer:?}");
     };
     let values = results.into_iter().map(|result| {
-        let data = result.data.unwrap_or(Data::None);
+        let data = result.data.map_or(Data::None, Any::into_data);
         (result.node.unwrap_or_default(), data)
     });
     let mut values: Vec<_> = values.collect();

@@ -59,7 +59,10 @@ fn whole_life(
         panic!("no answer to the deployment");
     };
     assert_all_well(release, &results);
-    assert_eq!(results.last().unwrap().data, Some(Data::string("c1")));
+    assert_eq!(
+        results.last().unwrap().data,
+        Some(Data::string("c1").into())
+    );
     let nodes: Vec<_> = results.iter().filter_map(|it| it.node.as_deref()).collect();
     assert_eq!(nodes, ["manager", "worker"]);
 
@@ -89,7 +92,7 @@ fn whole_life(
     let error = format!("cluster node worker not in {} state", release.running);
     assert_eq!(
         values,
-        [(Some(Data::string("96")), None), (None, Some(error))]
+        [(Some(Data::string("96").into()), None), (None, Some(error))]
     );
 
     let (reqid, nodes) = ("restart".to_owned(), ["worker".to_owned()].into());
@@ -228,9 +231,7 @@ impl World<OurController> {
         let ControllerResponse::GetInstances { result, .. } = self.ours.answer("instances") else {
             panic!("no instances");
         };
-        let Some(Data::Vector(instances)) = result.data else {
-            panic!("no list of instances");
-        };
+        let instances = result.data.unwrap().read::<Vec<Data>>().unwrap();
         let names = instances.iter().map(|instance| {
             let fields = crate::stock::items(instance);
             crate::stock::text(&fields[0]).to_owned()
@@ -251,14 +252,8 @@ fn assert_rows(release: &Release, results: &[ApiResult]) {
     let [result] = results else {
         panic!("one agent, {} results", results.len());
     };
-    let Some(Data::Vector(rows)) = &result.data else {
-        panic!("no rows");
-    };
-    let rows = rows.iter().map(|row| {
-        use broker_proto::zeek::FromData;
-        NodeStatus::from_data(row.clone()).unwrap()
-    });
-    let rows: Vec<NodeStatus> = rows.collect();
+    let rows = result.data.clone().unwrap();
+    let rows: Vec<NodeStatus> = rows.read().unwrap();
     let names: Vec<_> = rows.iter().map(|row| row.node.as_str()).collect();
     assert_eq!(names, [INSTANCE, "manager", "worker"]);
     assert!(rows.iter().all(|row| row.state == State::Running));
@@ -336,7 +331,7 @@ impl OurController {
     fn ask(&mut self, now: Instant, request: &ControllerRequest) {
         let event = Event::from(request.clone());
         let topic = mgmt::api::CONTROLLER_TOPIC;
-        let text = message::data(&topic, event.into_data());
+        let text = message::event(&topic, event);
         let client = CLIENT;
         self.client(now, hub::Input::Text { client, text });
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use broker_proto::zeek::FromData;
 use broker_proto::{Address, Port};
 use mgmt::api::controller::ControllerRequest;
 use mgmt::model::{ClusterRole, Configuration, Instance, Node};
@@ -455,7 +454,7 @@ impl Scenario {
     fn check_instances(&mut self, reqid: &str) {
         let answer = self.world.clients.answers.get(reqid);
         let data = answer.and_then(|answer| answer.results().first()?.data.clone());
-        let listed = data.and_then(|data| Vec::<Instance>::from_data(data).ok());
+        let listed = data.and_then(|data| data.read::<Vec<Instance>>().ok());
         let listed: BTreeSet<String> = listed.into_iter().flatten().map(|it| it.name).collect();
         let hosts = self.world.sensor_hosts();
         if hosts.map(Host::instance).collect::<BTreeSet<_>>() != listed {

@@ -26,7 +26,7 @@ fn a_client_is_acked_and_receives_what_others_publish_but_not_its_own() {
         now,
         Input::Publish {
             topic: CONTROLLER,
-            event: ping(),
+            event: ping().into(),
             origin: Some(a),
         },
     );
@@ -36,7 +36,7 @@ fn a_client_is_acked_and_receives_what_others_publish_but_not_its_own() {
         now,
         Input::Publish {
             topic: CONTROLLER,
-            event: ping(),
+            event: ping().into(),
             origin: None,
         },
     );
@@ -66,7 +66,7 @@ fn metadata_is_read_and_not_written() {
         now,
         Input::Publish {
             topic: CONTROLLER,
-            event,
+            event: event.into(),
             origin: None,
         },
     );
@@ -83,7 +83,7 @@ fn subscriptions_are_prefixes() {
         now,
         Input::Publish {
             topic: CONTROLLER,
-            event: ping(),
+            event: ping().into(),
             origin: None,
         },
     );
@@ -95,7 +95,7 @@ fn subscriptions_are_prefixes() {
         now,
         Input::Publish {
             topic: x,
-            event: ping(),
+            event: ping().into(),
             origin: Some(none),
         },
     );
@@ -139,7 +139,7 @@ fn a_malformed_first_message_is_answered_and_ends_the_session() {
             now,
             Input::Publish {
                 topic: CONTROLLER,
-                event: ping(),
+                event: ping().into(),
                 origin: None,
             },
         );
@@ -284,7 +284,7 @@ fn a_client_that_left_gets_nothing() {
         now,
         Input::Publish {
             topic: CONTROLLER,
-            event: ping(),
+            event: ping().into(),
             origin: None,
         },
     );
@@ -306,7 +306,7 @@ fn a_client_is_told_only_of_topics_that_it_wants() {
     let a = subscribed(&mut hub, now, 0, SUBSCRIBE);
     let b = subscribed(&mut hub, now, 1, r#"["zeek/other"]"#);
     for client in [a, b, ClientId(99)] {
-        let (topic, event) = (CONTROLLER, ping());
+        let (topic, event) = (CONTROLLER, ping().into());
         hub.handle(
             now,
             Input::Tell {

@@ -131,7 +131,7 @@ impl Client {
     /// # Errors
     /// If the connection breaks.
     pub fn publish(&mut self, topic: &Topic, event: Event) -> Result<(), ClientError> {
-        self.send(message::data(topic, event.into_data()))
+        self.send(message::event(topic, event))
     }
 
     /// The first event that is wanted; others are passed over.

@@ -1,117 +1,165 @@
-//! `Data` → JSON text.
+//! Values → JSON text, straight from their bytes.
 
 use std::fmt::{Arguments, Write};
 
+use broker_proto::codec::view::{Value, Values, View};
 use broker_proto::{Data, Protocol};
 
 use super::time;
 
-/// The value as JSON text (CLIENT §A5); see [`encode_into`].
+/// The value as JSON text, `{"@data-type":T,"data":D}` (CLIENT §A5); see [`encode_view`].
 pub fn encode(data: &Data) -> String {
-    let mut out = String::new();
-    encode_into(data, &mut out);
-    out
+    encode_view(&View::of(data))
 }
 
-/// Appends the value as `{"@data-type":T,"data":D}` (CLIENT §A5).
+/// The value as JSON text, `{"@data-type":T,"data":D}` (CLIENT §A5).
 ///
 /// The result is strict JSON that every zeek-client reads, so it differs from stock's where stock
 /// writes what clients refuse: all control characters are escaped; bytes that are not UTF-8 become
 /// U+FFFD; reals keep their precision; timespans never come in `us`. Reals that are not finite and
 /// ports without a number or a protocol become `none`, and of several such members of a set or keys
 /// of a table only the first is written.
-pub fn encode_into(data: &Data, out: &mut String) {
-    out.push('{');
-    put_members(data, out);
-    out.push('}');
+pub fn encode_view(view: &View) -> String {
+    let mut out = String::with_capacity(estimate(view));
+    put_next(&mut view.values(), &mut out);
+    out
 }
 
 /// Appends the two members of a value's object, without the braces.
-pub(crate) fn put_members(data: &Data, out: &mut String) {
-    let data = if becomes_none(data) {
-        &Data::None
-    } else {
-        data
-    };
-    put_type(data, out);
-    match data {
-        Data::None => out.push_str("{}"),
-        Data::Boolean(v) => put(out, format_args!("{v}")),
-        Data::Count(v) => put(out, format_args!("{v}")),
-        Data::Integer(v) => put(out, format_args!("{v}")),
-        Data::Real(v) => put_real(*v, out),
-        Data::String(v) | Data::Enum(v) => put_text(&v.to_lossy(), out),
-        Data::Address(v) => put(out, format_args!("\"{v}\"")),
-        Data::Subnet(v) => put(out, format_args!("\"{v}\"")),
-        Data::Port(v) => put(out, format_args!("\"{v}\"")),
-        Data::Timestamp(v) => put(out, format_args!("\"{}\"", time::format_timestamp(*v))),
-        Data::Timespan(v) => put(out, format_args!("\"{}\"", time::format_timespan(*v))),
-        Data::Set(members) => put_array(out, distinct(members.iter(), |m| m), encode_into),
-        Data::Table(entries) => put_array(out, distinct(entries.iter(), |(k, _)| k), put_entry),
-        Data::Vector(items) => put_array(out, items.iter(), encode_into),
+pub(crate) fn put_members_of(view: &View, out: &mut String) {
+    let mut values = view.values();
+    if let Some(value) = values.next() {
+        put_members(value, &mut values, out);
     }
 }
 
-/// The same of a value that nobody needs any more: what is in it is let go as it is written, before
-/// it leaves the processor's caches. Long answers are larger than those.
-pub(crate) fn put_members_of(data: Data, out: &mut String) {
-    if let Data::Vector(_) = &data {
-        put_type(&data, out);
+/// The value that comes next, with all that is in it.
+fn put_next(values: &mut Values<'_>, out: &mut String) {
+    if let Some(value) = values.next() {
+        put_object(value, values, out);
     }
-    let Data::Vector(items) = data else {
-        return put_members(&data, out);
-    };
-    put_array(out, items.into_iter(), |item, out| {
-        out.push('{');
-        put_members_of(item, out);
-        out.push('}');
-    });
 }
 
-fn put_type(data: &Data, out: &mut String) {
-    out.push_str("\"@data-type\":\"");
-    out.push_str(data.type_name());
-    out.push_str("\",\"data\":");
+/// A value; what is in it comes next.
+fn put_object(value: Value<'_>, inside: &mut Values<'_>, out: &mut String) {
+    out.push('{');
+    put_members(value, inside, out);
+    out.push('}');
+}
+
+/// What the members of a value of this type begin with.
+macro_rules! typed {
+    ($name:literal) => {
+        concat!("\"@data-type\":\"", $name, "\",\"data\":")
+    };
+}
+
+/// The recursion is as deep as what was decoded, which is limited.
+fn put_members(value: Value<'_>, inside: &mut Values<'_>, out: &mut String) {
+    if becomes_none(&value) {
+        return out.push_str(concat!(typed!("none"), "{}"));
+    }
+    match value {
+        Value::None => {}
+        Value::Boolean(v) => put(out, typed!("boolean"), format_args!("{v}")),
+        Value::Count(v) => put(out, typed!("count"), format_args!("{v}")),
+        Value::Integer(v) => put(out, typed!("integer"), format_args!("{v}")),
+        Value::Real(v) => put(out, typed!("real"), format_args!("{}", real(v))),
+        Value::String(v) => put_bytes(typed!("string"), v, out),
+        Value::Enum(v) => put_bytes(typed!("enum-value"), v, out),
+        Value::Address(v) => put(out, typed!("address"), format_args!("\"{v}\"")),
+        Value::Subnet(v) => put(out, typed!("subnet"), format_args!("\"{v}\"")),
+        Value::Port(v) => put(out, typed!("port"), format_args!("\"{v}\"")),
+        Value::Timestamp(v) => {
+            let text = time::format_timestamp(v);
+            put(out, typed!("timestamp"), format_args!("\"{text}\""));
+        }
+        Value::Timespan(v) => {
+            let text = time::format_timespan(v);
+            put(out, typed!("timespan"), format_args!("\"{text}\""));
+        }
+        Value::Vector(items) => {
+            out.push_str(typed!("vector"));
+            put_array(out, items.len(), |out| {
+                put_next(inside, out);
+                true
+            });
+        }
+        Value::Set(items) => {
+            let mut first = FirstNone::default();
+            out.push_str(typed!("set"));
+            put_array(out, items.len(), |out| {
+                let member = inside.next().filter(|member| first.admits(member));
+                let Some(member) = member else { return false };
+                put_object(member, inside, out);
+                true
+            });
+        }
+        Value::Table(entries) => {
+            let mut first = FirstNone::default();
+            out.push_str(typed!("table"));
+            put_array(out, entries.len(), |out| {
+                let key = inside.next().filter(|key| first.admits(key));
+                let Some(key) = key else {
+                    put_next(inside, &mut String::new());
+                    return false;
+                };
+                out.push_str("{\"key\":");
+                put_object(key, inside, out);
+                out.push_str(",\"value\":");
+                put_next(inside, out);
+                out.push('}');
+                true
+            });
+        }
+    }
+}
+
+/// So many items, without those that nothing was written of.
+fn put_array(out: &mut String, len: usize, mut item: impl FnMut(&mut String) -> bool) {
+    out.push('[');
+    let mut is_first = true;
+    for _ in 0..len {
+        let before = out.len();
+        if !is_first {
+            out.push(',');
+        }
+        if item(out) {
+            is_first = false;
+        } else {
+            out.truncate(before);
+        }
+    }
+    out.push(']');
+}
+
+/// Leaves out all but the first value that becomes `none`: readers refuse duplicates.
+#[derive(Default)]
+struct FirstNone {
+    is_past: bool,
+}
+
+impl FirstNone {
+    fn admits(&mut self, value: &Value<'_>) -> bool {
+        let was_past = self.is_past;
+        self.is_past |= becomes_none(value);
+        !(was_past && becomes_none(value))
+    }
 }
 
 /// About how long a value's text is, or [`MOST`]: long answers are written into memory that need not
-/// grow.
-pub(crate) fn estimate(data: &Data) -> usize {
-    let below = match data {
-        Data::String(text) | Data::Enum(text) => text.as_bytes().len(),
-        Data::Vector(items) => estimate_all(items.iter(), estimate),
-        Data::Set(items) => estimate_all(items.iter(), estimate),
-        Data::Table(entries) => estimate_all(entries.iter(), |(key, value)| {
-            AROUND + estimate(key) + estimate(value)
-        }),
-        Data::None
-        | Data::Boolean(_)
-        | Data::Count(_)
-        | Data::Integer(_)
-        | Data::Real(_)
-        | Data::Address(_)
-        | Data::Subnet(_)
-        | Data::Port(_)
-        | Data::Timestamp(_)
-        | Data::Timespan(_) => 0,
-    };
-    (AROUND + below).min(MOST)
+/// grow. What its first values are like the others are taken to be like.
+pub(crate) fn estimate(view: &View) -> usize {
+    let len = view.bytes().len();
+    let mut values = view.values();
+    let sampled = values.by_ref().take(SAMPLE).count();
+    let read = len.saturating_sub(values.bytes_left()).max(1);
+    let count = len.saturating_mul(sampled) / read;
+    len.saturating_add(count.saturating_mul(AROUND)).min(MOST)
 }
 
-/// What many items have in common a few of them tell, taken from all over.
-fn estimate_all<T>(
-    items: impl ExactSizeIterator<Item = T>,
-    estimate: impl Fn(T) -> usize,
-) -> usize {
-    let len = items.len();
-    let step = len.div_ceil(SAMPLE).max(1);
-    let sampled = len.div_ceil(step).max(1);
-    let sum: usize = items.step_by(step).map(estimate).sum();
-    (sum / sampled).saturating_mul(len).min(MOST)
-}
-
-/// As many items of a list are looked at, at most.
-const SAMPLE: usize = 64;
+/// As many values are looked at, at most.
+const SAMPLE: usize = 1024;
 
 /// The answer to a thousand agents with 16 nodes takes 6 MB. What is asked for in vain by an estimate
 /// that is wrong is addresses, not memory.
@@ -119,7 +167,16 @@ const MOST: usize = 16 << 20;
 
 /// What stands around a text, or a number with it. Rather too much than too little: memory that has to
 /// grow at the end is twice what is needed.
-const AROUND: usize = 40;
+const AROUND: usize = 36;
+
+/// Bytes that should be text.
+fn put_bytes(typed: &str, bytes: &[u8], out: &mut String) {
+    out.push_str(typed);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => put_text(text, out),
+        Err(_) => put_text(&String::from_utf8_lossy(bytes), out),
+    }
+}
 
 /// Appends a JSON string.
 pub(crate) fn put_text(text: &str, out: &mut String) {
@@ -141,7 +198,7 @@ pub(crate) fn put_text(text: &str, out: &mut String) {
             Some('\n') => out.push_str("\\n"),
             Some('\r') => out.push_str("\\r"),
             Some('\t') => out.push_str("\\t"),
-            Some(c) => put(out, format_args!("\\u{:04x}", u32::from(c))),
+            Some(c) => put(out, "", format_args!("\\u{:04x}", u32::from(c))),
             None => {}
         }
         rest = special.as_str();
@@ -151,70 +208,39 @@ pub(crate) fn put_text(text: &str, out: &mut String) {
 }
 
 /// Whether a value has no spelling that zeek-client accepts.
-fn becomes_none(data: &Data) -> bool {
-    match data {
-        Data::None => true,
-        Data::Real(v) => !v.is_finite(),
-        Data::Port(v) => v.number == 0 || v.protocol == Protocol::Unknown,
-        Data::Boolean(_)
-        | Data::Count(_)
-        | Data::Integer(_)
-        | Data::String(_)
-        | Data::Address(_)
-        | Data::Subnet(_)
-        | Data::Timestamp(_)
-        | Data::Timespan(_)
-        | Data::Enum(_)
-        | Data::Set(_)
-        | Data::Table(_)
-        | Data::Vector(_) => false,
+fn becomes_none(value: &Value<'_>) -> bool {
+    match value {
+        Value::None => true,
+        Value::Real(v) => !v.is_finite(),
+        Value::Port(v) => v.number == 0 || v.protocol == Protocol::Unknown,
+        Value::Boolean(_)
+        | Value::Count(_)
+        | Value::Integer(_)
+        | Value::String(_)
+        | Value::Address(_)
+        | Value::Subnet(_)
+        | Value::Timestamp(_)
+        | Value::Timespan(_)
+        | Value::Enum(_)
+        | Value::Set(_)
+        | Value::Table(_)
+        | Value::Vector(_) => false,
     }
-}
-
-/// Leaves out all but the first item whose key becomes `none`: readers refuse duplicates.
-fn distinct<T>(
-    items: impl Iterator<Item = T>,
-    key: impl Fn(&T) -> &Data,
-) -> impl Iterator<Item = T> {
-    let mut seen = false;
-    items.filter(move |item| {
-        let repeated = seen && becomes_none(key(item));
-        seen |= becomes_none(key(item));
-        !repeated
-    })
-}
-
-fn put_array<T>(out: &mut String, items: impl Iterator<Item = T>, each: fn(T, &mut String)) {
-    out.push('[');
-    for (at, item) in items.enumerate() {
-        if at > 0 {
-            out.push(',');
-        }
-        each(item, out);
-    }
-    out.push(']');
-}
-
-fn put_entry((key, value): (&Data, &Data), out: &mut String) {
-    out.push_str("{\"key\":");
-    encode_into(key, out);
-    out.push_str(",\"value\":");
-    encode_into(value, out);
-    out.push('}');
 }
 
 /// The shortest text that reads back as the same number, always with a fraction: stock refuses a
 /// real that looks like an integer.
-fn put_real(value: f64, out: &mut String) {
+fn real(value: f64) -> String {
     let text = format!("{value:?}");
     match text.split_once('e') {
         Some((mantissa, exponent)) if !mantissa.contains('.') => {
-            put(out, format_args!("{mantissa}.0e{exponent}"));
+            format!("{mantissa}.0e{exponent}")
         }
-        _ => out.push_str(&text),
+        _ => text,
     }
 }
 
-fn put(out: &mut String, text: Arguments<'_>) {
+fn put(out: &mut String, typed: &str, text: Arguments<'_>) {
+    out.push_str(typed);
     out.write_fmt(text).expect("a String takes any text");
 }

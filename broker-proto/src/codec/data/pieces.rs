@@ -22,12 +22,50 @@
 //! ```
 
 use super::owned::Reader;
-use super::skip::{TABLE, VECTOR, split_size};
-use crate::codec::{Limits, varbyte};
-use crate::data::Data;
+use super::skip::{BOOLEAN, COUNT, ENUM, INTEGER, NONE, PORT, STRING, TABLE, VECTOR, split_size};
+use crate::codec::{Limits, put_string as put_bytes, varbyte};
+use crate::data::{Data, Port};
 
 /// Levels kept for what is around the values that [`Pieces::take`] reads, as it does not know.
 const OUTER_LEVELS: usize = 16;
+
+/// Appends no value.
+pub fn put_none(out: &mut Vec<u8>) {
+    out.push(NONE);
+}
+
+/// Appends true or false.
+pub fn put_boolean(value: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[BOOLEAN, value.into()]);
+}
+
+/// Appends a `count`.
+pub fn put_count(value: u64, out: &mut Vec<u8>) {
+    out.push(COUNT);
+    out.extend_from_slice(&value.to_be_bytes());
+}
+
+/// Appends an `int`.
+pub fn put_integer(value: i64, out: &mut Vec<u8>) {
+    out.push(INTEGER);
+    out.extend_from_slice(&value.to_be_bytes());
+}
+
+/// Appends a port.
+pub fn put_port(port: Port, out: &mut Vec<u8>) {
+    let [high, low] = port.number.to_be_bytes();
+    out.extend_from_slice(&[PORT, high, low, port.protocol.code()]);
+}
+
+/// Appends a string.
+pub fn put_string(text: &str, out: &mut Vec<u8>) {
+    put_text(STRING, text, out);
+}
+
+/// Appends an enum value by its full name.
+pub fn put_enum(name: &str, out: &mut Vec<u8>) {
+    put_text(ENUM, name, out);
+}
 
 /// Appends what comes before the elements of a vector. The caller appends so many values.
 pub fn put_vector(len: usize, out: &mut Vec<u8>) {
@@ -40,6 +78,11 @@ pub fn put_vector(len: usize, out: &mut Vec<u8>) {
 pub fn put_table(len: usize, out: &mut Vec<u8>) {
     out.push(TABLE);
     varbyte::put(len, out);
+}
+
+fn put_text(tag: u8, text: &str, out: &mut Vec<u8>) {
+    out.push(tag);
+    put_bytes(text.as_bytes(), out);
 }
 
 /// What has not been taken off a payload.

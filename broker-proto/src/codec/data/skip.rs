@@ -13,6 +13,13 @@ use super::real::real_from_bits;
 use crate::codec::{Limits, varbyte};
 use crate::data::{Address, Subnet, cmp_reals};
 
+pub(in crate::codec) const NONE: u8 = 0;
+pub(in crate::codec) const BOOLEAN: u8 = 1;
+pub(in crate::codec) const COUNT: u8 = 2;
+pub(in crate::codec) const INTEGER: u8 = 3;
+pub(in crate::codec) const STRING: u8 = 5;
+pub(in crate::codec) const PORT: u8 = 8;
+pub(in crate::codec) const ENUM: u8 = 11;
 pub(in crate::codec) const SET: u8 = 12;
 pub(in crate::codec) const TABLE: u8 = 13;
 pub(in crate::codec) const VECTOR: u8 = 14;

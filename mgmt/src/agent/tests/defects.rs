@@ -2,7 +2,6 @@
 //! beside the parts concerned.
 
 use broker_proto::Data;
-use broker_proto::zeek::FromData;
 use supervisor::api::{NodeConfig, SupervisorResponse};
 
 use super::*;
@@ -292,7 +291,7 @@ impl Rig {
         let AgentResponse::GetNodes { result, .. } = response else {
             panic!("not a list of nodes: {response:?}");
         };
-        FromData::from_data(result.data.clone().unwrap()).unwrap()
+        result.data.clone().unwrap().read().unwrap()
     }
 
     /// These nodes, with the layout they were created with.

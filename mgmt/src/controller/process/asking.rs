@@ -76,7 +76,7 @@ impl ControllerProcess {
     ) {
         match (asker, response) {
             (Asker::Client(client), Some(response)) => {
-                let (topic, event) = (CONTROLLER_TOPIC, Event::from(response));
+                let (topic, event) = (CONTROLLER_TOPIC, response.into());
                 let tell = hub::Input::Tell {
                     client,
                     topic,
@@ -88,7 +88,7 @@ impl ControllerProcess {
                 self.hub.handle(now, hub::Input::Reject { client, reason });
             }
             (Asker::Peer(_), Some(response)) if self.endpoint.is_wanted(&CONTROLLER_TOPIC) => {
-                self.publish(now, CONTROLLER_TOPIC, response.into());
+                self.publish(now, CONTROLLER_TOPIC, response.encode());
             }
             (Asker::Peer(_), Some(_) | None) => {}
         }

@@ -94,7 +94,7 @@ fn what_its_agent_said_of_a_node_is_shown_if_the_node_itself_said_nothing() {
         };
         results[0].data.clone()
     };
-    let outputs = |texts: [&str; 2]| Some(Data::Vector(texts.map(Data::string).into()));
+    let outputs = |texts: [&str; 2]| Some(Data::Vector(texts.map(Data::string).into()).into());
     assert_eq!(said("a", "a", ""), outputs(["", "out of memory"]));
     assert_eq!(said("a", "a", "it said"), outputs(["it said", ""]));
     // Others know nothing of it.

@@ -473,7 +473,7 @@ fn what_an_agent_said_about_a_failed_node_is_its_output_if_there_is_no_other() {
         Data::string(""),
         Data::string("failed to create node w-a: no such directory"),
     ]);
-    assert_eq!(results[0].data, Some(want));
+    assert_eq!(results[0].data, Some(want.into()));
 }
 
 #[test]

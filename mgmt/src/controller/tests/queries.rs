@@ -335,7 +335,7 @@ fn nodes(reqid: &str, rows: Option<Vec<Data>>) -> AgentResponse {
     AgentResponse::GetNodes {
         reqid: reqid.into(),
         result: ApiResult {
-            data: rows.map(Data::Vector),
+            data: rows.map(|rows| Data::Vector(rows).into()),
             ..ApiResult::ok(reqid)
         },
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::slice;
 use std::time::{Duration, Instant};
 
-use broker_proto::zeek::FromData;
+use broker_proto::zeek::Any;
 use mgmt::api::ApiResult;
 use mgmt::api::agent::{AgentRequest, AgentResponse};
 use mgmt::model::{Configuration, NodeStatus, Role, State};
@@ -282,7 +282,7 @@ fn running_in(answer: &Answer) -> Result<Vec<String>, String> {
     let [result] = results(answer) else {
         return Err("not one list".to_owned());
     };
-    let rows = result.data.clone().map(Vec::<NodeStatus>::from_data);
+    let rows = result.data.clone().map(Any::read::<Vec<NodeStatus>>);
     let Some(Ok(rows)) = rows else {
         return Err("there is no list in it".to_owned());
     };

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use broker_proto::Data;
-use broker_proto::zeek::FromData;
+use broker_proto::zeek::{Any, FromData};
 use mgmt::api::ApiResult;
 use mgmt::api::controller::ControllerRequest;
 use mgmt::model::{ClusterRole, Configuration, Instance, NodeStatus, Role, State};
@@ -171,7 +170,7 @@ impl Model {
             return Err(answer.wrong(Rule::WrongRefusal, text));
         }
         let data = result.data.clone();
-        let Some(Ok(config)) = data.map(Configuration::from_data) else {
+        let Some(Ok(config)) = data.map(Any::read::<Configuration>) else {
             return Err(answer.wrong(Rule::WrongAnswer, "there is no configuration in it"));
         };
         if kept.any(|kept| kept.as_deref() == Some(&config)) {
@@ -531,13 +530,10 @@ impl Model {
 }
 
 /// The id of the configuration that was staged or deployed.
-fn adopted<'a>(answer: &'a Answer<'_>) -> Option<&'a str> {
+fn adopted(answer: &Answer<'_>) -> Option<String> {
     let last = answer.results.last()?;
     let is_own = last.success && last.node.is_none() && last.instance.is_none();
-    match last.data.as_ref().filter(|_| is_own) {
-        Some(Data::String(id)) => id.to_str(),
-        Some(_) | None => None,
-    }
+    last.data.clone().filter(|_| is_own)?.read().ok()
 }
 
 fn is_success(answer: &Answer<'_>) -> bool {
@@ -559,7 +555,7 @@ fn one_list<T: FromData>(answer: &Answer<'_>) -> Result<Vec<T>, Violation> {
 }
 
 fn rows<T: FromData>(result: &ApiResult) -> Option<Vec<T>> {
-    Vec::<T>::from_data(result.data.clone()?).ok()
+    result.data.clone()?.read().ok()
 }
 
 /// Whether names are all different, and nodes on declared instances (API §7.1 V1 – V4).

@@ -93,7 +93,7 @@ impl World {
         }
         self.clients.asked.insert(reqid.clone(), (client, self.now));
         let event = ZeekEvent::from(request.clone());
-        let text = message::data(&CONTROLLER_TOPIC, event.into_data());
+        let text = message::event(&CONTROLLER_TOPIC, event);
         if let Some(who) = self.controller {
             self.news(who, client, News::Request(client, text, Box::new(request)));
         }

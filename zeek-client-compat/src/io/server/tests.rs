@@ -458,7 +458,7 @@ fn echo(mut server: Server) -> (mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
             hub.handle(Instant::now().into_std(), input);
             while let Some(output) = hub.poll_output() {
                 if let Output::Deliver { topic, event, .. } = output {
-                    let origin = None;
+                    let (event, origin) = (event.into(), None);
                     let publish = Input::Publish {
                         topic,
                         event,

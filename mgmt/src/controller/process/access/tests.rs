@@ -148,7 +148,7 @@ fn an_agent_gets_what_is_for_it_and_not_what_is_for_others() {
     rig.says_hello(ab, "ab");
     for name in ["a", "ab"] {
         let request = AgentRequest::Standby { reqid: name.into() };
-        rig.process.publish(rig.now, topic(name), request.into());
+        rig.process.publish(rig.now, topic(name), request.encode());
     }
     rig.process.drain(rig.now);
     rig.settle();
