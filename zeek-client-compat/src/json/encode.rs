@@ -244,3 +244,38 @@ fn put(out: &mut String, typed: &str, text: Arguments<'_>) {
     out.push_str(typed);
     out.write_fmt(text).expect("a String takes any text");
 }
+
+#[cfg(test)]
+mod tests {
+    use broker_proto::{Port, Set};
+
+    use super::*;
+
+    #[test]
+    fn a_set_has_at_most_one_member_that_became_none() {
+        let set = Data::Set(Set::from([
+            Data::Real(f64::INFINITY),
+            Data::Real(f64::NAN),
+            Data::Port(Port::NONE),
+            Data::Port(Port::tcp(1)),
+        ]));
+        assert_eq!(
+            encode(&set),
+            r#"{"@data-type":"set","data":[{"@data-type":"none","data":{}},{"@data-type":"port","data":"1/tcp"}]}"#
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_left_out_takes_all_of_its_value_with_it() {
+        let list = Data::Vector(vec![Data::Vector(vec![Data::Count(2)]), Data::Count(3)]);
+        let keys = [
+            Data::Real(f64::NAN),
+            Data::Real(f64::INFINITY),
+            Data::Count(1),
+        ];
+        let table = keys.into_iter().zip([list, Data::Count(4), Data::Count(5)]);
+        let table = Data::Table(table.collect());
+        let text = r#"{"@data-type":"table","data":[{"key":{"@data-type":"count","data":1},"value":{"@data-type":"count","data":5}},{"key":{"@data-type":"none","data":{}},"value":{"@data-type":"count","data":4}}]}"#;
+        assert_eq!(encode(&table), text);
+    }
+}

@@ -392,20 +392,6 @@ fn containers_keep_their_order_and_forgive_duplicate_members() {
 }
 
 #[test]
-fn a_set_has_at_most_one_member_that_became_none() {
-    let set = Data::Set(Set::from([
-        Data::Real(f64::INFINITY),
-        Data::Real(f64::NAN),
-        Data::Port(Port::NONE),
-        Data::Port(Port::tcp(1)),
-    ]));
-    assert_eq!(
-        encode(&set),
-        r#"{"@data-type":"set","data":[{"@data-type":"none","data":{}},{"@data-type":"port","data":"1/tcp"}]}"#
-    );
-}
-
-#[test]
 fn an_error_names_the_way_to_the_bad_value() {
     let good = r#"{"@data-type":"count","data":1}"#;
     let table = format!(
