@@ -240,11 +240,17 @@ pub(crate) fn isolation(
     rig.stage()?;
     rig.deploy()?;
     // Twice as usual: how far the same differs from itself.
-    let ways = [
-        ("all as usual", First::AsAllOthers),
-        ("all as usual again", First::AsAllOthers),
-        ("one answers after 9.9 s", First::AnswersAfter(SLOW)),
-        ("one reads nothing", First::ReadsNothing),
+    let usual = ("all as usual", First::AsAllOthers);
+    let again = ("all as usual again", First::AsAllOthers);
+    let late = ("one answers after 9.9 s", First::AnswersAfter(SLOW));
+    let deaf = ("one reads nothing", First::ReadsNothing);
+    // In turns, so that whatever else the machine does befalls all alike: each is once in each place,
+    // and once after each other one. What comes last of four is up to a tenth slower than the first.
+    let turns = [
+        [usual, again, deaf, late],
+        [again, late, usual, deaf],
+        [late, deaf, again, usual],
+        [deaf, usual, late, again],
     ];
     let elsewhere = node_name(shape.agents - 1, 0);
     let asks = [
@@ -254,23 +260,18 @@ pub(crate) fn isolation(
         ("restart of one", Ask::Restart([elsewhere].into())),
     ];
     let mut taken: BTreeMap<(&str, &str), (Vec<Duration>, Duration)> = BTreeMap::new();
-    // In turns, so that whatever else the machine does befalls all alike.
-    let mut turn = 0;
-    for _ in 0..ROUNDS {
-        for (way, first) in ways {
-            turn += 1;
-            rig.fleet.set_first(first);
-            // There is always something that waits for it.
-            let waiting = Waiting::start(rig.controller.websocket, OPEN, turn)?;
-            for (what, ask) in &asks {
-                let (times, processor) = rig.timed(ask, counts.requests)?;
-                let sum = taken.entry((what, way)).or_default();
-                sum.0.extend(times);
-                sum.1 += processor;
-            }
-            rig.fleet.set_first(First::AsAllOthers);
-            waiting.end()?;
+    for (turn, (way, first)) in turns.into_iter().flatten().enumerate() {
+        rig.fleet.set_first(first);
+        // There is always something that waits for it.
+        let waiting = Waiting::start(rig.controller.websocket, OPEN, turn + 1)?;
+        for (what, ask) in &asks {
+            let (times, processor) = rig.timed(ask, counts.requests)?;
+            let sum = taken.entry((what, way)).or_default();
+            sum.0.extend(times);
+            sum.1 += processor;
         }
+        rig.fleet.set_first(First::AsAllOthers);
+        waiting.end()?;
     }
     for ((what, way), (times, processor)) in taken {
         tell(rig.figure(&format!("{what}; {way}"), times, processor));
@@ -306,7 +307,7 @@ pub(crate) fn growth(
     Ok(())
 }
 
-/// How often each way, or fleet, has its turn.
+/// How often each fleet has its turn.
 const ROUNDS: usize = 5;
 
 /// Just within the controller's request timeout.
