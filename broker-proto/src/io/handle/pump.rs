@@ -95,12 +95,12 @@ impl Pump {
                 }
                 self.on_output(output, &mut transport);
             }
-            transport.flush();
             self.flush();
             let is_holding = self.subscribers.iter().any(|s| s.inbox.is_holding());
+            transport.set_reading(!is_holding);
             let deadline = self.endpoint.poll_timeout();
             tokio::select! {
-                input = transport.next(), if !is_holding => self.endpoint.handle(clock(), input),
+                input = transport.next() => self.endpoint.handle(clock(), input),
                 () = taken.notified(), if is_holding => {}
                 count = self.orders.recv_many(&mut batch, BATCH), if has_handles => {
                     let now = clock();

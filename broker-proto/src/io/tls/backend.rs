@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{
-    SslContext, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode, SslVersion,
+    SslContext, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslVerifyMode, SslVersion,
 };
 use openssl::x509::X509;
 use openssl::x509::store::X509StoreBuilder;
@@ -193,6 +193,8 @@ fn ders(certificates: &[X509]) -> Result<Vec<CertificateDer<'static>>, ErrorStac
 /// Stock: connector.cc, `ssl_context_from_cfg`.
 fn with_openssl(material: &Material) -> Result<SslContext, ErrorStack> {
     let mut builder = SslContext::builder(SslMethod::tls())?;
+    // What waits to be written may move in memory meanwhile.
+    builder.set_mode(SslMode::ACCEPT_MOVING_WRITE_BUFFER);
     builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
     builder.set_cipher_list("HIGH:!aNULL:!MD5")?;
     builder.set_certificate(&material.certificate)?;

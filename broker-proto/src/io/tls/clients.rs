@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{SslContext, SslContextBuilder, SslMethod, SslVerifyMode, SslVersion};
+use openssl::ssl::{SslContext, SslContextBuilder, SslMethod, SslMode, SslVerifyMode, SslVersion};
 use openssl::ssl::{SslOptions, SslSessionCacheMode};
 use openssl::x509::store::X509StoreBuilder;
 use tokio_rustls::rustls::ServerConfig;
@@ -54,6 +54,8 @@ fn with_rustls(port: &ClientPort, material: &Material) -> Result<Arc<ServerConfi
 /// Stock: IXSocketOpenSSL.cpp, `openSSLServerHandshake`, as Zeek's WebSocket server sets it up.
 fn with_openssl(port: &ClientPort, material: &Material) -> Result<SslContext, ErrorStack> {
     let mut builder = SslContext::builder(SslMethod::tls())?;
+    // What waits to be written may move in memory meanwhile.
+    builder.set_mode(SslMode::ACCEPT_MOVING_WRITE_BUFFER);
     builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
     let ciphers = port.ciphers.as_deref().unwrap_or("HIGH:!aNULL:!MD5");
     builder.set_cipher_list(ciphers)?;

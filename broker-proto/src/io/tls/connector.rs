@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{
-    Ssl, SslContext, SslMethod, SslOptions, SslRef, SslSessionCacheMode, SslVerifyMode, SslVersion,
+    Ssl, SslContext, SslMethod, SslMode, SslOptions, SslRef, SslSessionCacheMode, SslVerifyMode,
+    SslVersion,
 };
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_openssl::SslStream;
@@ -274,6 +275,8 @@ fn any_certificate() -> Result<Arc<ClientConfig>, rustls::Error> {
 /// Stock: connector.cc, `ssl_context_from_cfg`.
 fn anonymous_context() -> Result<SslContext, ErrorStack> {
     let mut builder = SslContext::builder(SslMethod::tls())?;
+    // What waits to be written may move in memory meanwhile.
+    builder.set_mode(SslMode::ACCEPT_MOVING_WRITE_BUFFER);
     builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
     builder.set_cipher_list("AECDH-AES256-SHA@SECLEVEL=0")?;
     builder.set_groups_list("P-384")?;

@@ -5,14 +5,16 @@ mod mismatch;
 mod peering;
 mod stock;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use openssl::ssl::{Ssl, SslContext, SslMethod, SslVerifyMode, SslVersion};
 use rustix::net::sockopt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -102,6 +104,28 @@ async fn anonymous_dialer_agrees_with_stocks_acceptor_on_anonymous_ecdh() {
     // Which also dials peers of ours.
     let (_accepted, dialed) = open(&listener, &connector, &addr).await;
     assert_eq!(agreed(&dialed), "TLSv1.3 TLS_AES_256_GCM_SHA384");
+}
+
+// What waits is gathered anew for each write.
+#[tokio::test]
+async fn a_stuck_write_by_openssl_goes_on_from_another_place() {
+    let (listener, addr) = listener().await;
+    let connector = Connector::anonymous();
+    let stock = async || stock_accept(listener.accept().await.unwrap().0).await;
+    let both = async { (stock().await, stock().await) };
+    let (peer, dialed) = within(async { tokio::join!(both, connector.connect(&addr)) }).await;
+    assert!(peer.1.is_ok());
+    let mut dialed = dialed.unwrap().0;
+    assert!(matches!(dialed.inner, Inner::OpenSsl(_)));
+    let (before, after) = (vec![1; 1000], vec![1; 2000]);
+    let stuck = poll_fn(|cx| {
+        while let Poll::Ready(written) = Pin::new(&mut dialed).poll_write(cx, &before) {
+            assert_eq!(written.unwrap(), before.len());
+        }
+        Poll::Ready(Pin::new(&mut dialed).poll_write(cx, &after))
+    });
+    let again = tokio::task::coop::unconstrained(stuck).await;
+    assert!(again.is_pending(), "{again:?}");
 }
 
 #[tokio::test]

@@ -1,18 +1,22 @@
 //! One socket from dial or accept to its end.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::{mpsc, oneshot};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::time::{Instant, Sleep, sleep};
 
+use super::queue::Queue;
 use crate::certificate::PeerCertificate;
+use crate::io::gate::Pass;
 use crate::io::tls::{Connector, Stream};
-use crate::peering::{LinkId, PeerAddr};
+use crate::peering::PeerAddr;
 
 /// What happened to one link.
 #[derive(Debug)]
@@ -30,217 +34,291 @@ pub(super) enum News {
     Closed(String),
 }
 
-/// What the link is told.
+/// One link. Whoever polls it is woken when there is more news, except as [`Self::has_more`] says.
 #[derive(Debug)]
-pub(super) struct Orders {
-    /// To be written, in order. Ends when the link shall close.
-    pub(super) frames: mpsc::UnboundedReceiver<Vec<Bytes>>,
-    /// Comes as soon as the link shall close, even if the writer is stuck.
-    pub(super) closing: oneshot::Receiver<()>,
+pub(super) struct Link {
+    state: State,
+    queue: Queue,
+    /// `Close` was ordered: what comes is of no interest any more, only the peer's end.
+    is_closing: bool,
+    has_more: bool,
+    /// Its place at the gate, if it was accepted.
+    _pass: Option<Pass>,
 }
 
-/// Connects, then as [`serve`].
-pub(super) async fn dial(
-    link: LinkId,
-    connector: Connector,
-    addr: PeerAddr,
-    mut orders: Orders,
-    news: mpsc::Sender<(LinkId, News)>,
-) {
-    let connected = tokio::select! {
-        connected = connector.connect(&addr) => connected,
-        _ = &mut orders.closing => Err(io::ErrorKind::Interrupted.into()),
-    };
-    match connected {
-        Ok((stream, remote)) => {
-            // Only fails when the transport is gone, and this task with it.
-            let certificate = stream.certificate().cloned();
-            let opened = News::Opened {
-                remote,
-                certificate,
-            };
-            let _ = news.send((link, opened)).await;
-            serve(link, stream, orders, news).await;
-        }
-        Err(error) => {
-            let _ = news.send((link, News::Closed(error.to_string()))).await;
-        }
-    }
+#[derive(Debug)]
+enum State {
+    Dialing(Dialing),
+    Open(Open),
 }
 
-/// Reads and writes until either fails, the peer ends the stream or `orders` say so.
-pub(super) async fn serve(
-    link: LinkId,
+struct Dialing(Pin<Box<dyn Future<Output = Dialed> + Send>>);
+
+type Dialed = io::Result<(Stream, SocketAddr)>;
+
+#[derive(Debug)]
+struct Open {
     stream: Stream,
-    orders: Orders,
-    news: mpsc::Sender<(LinkId, News)>,
-) {
-    let suspicion = match link {
-        LinkId::Dialed(_) if !stream.is_encrypted() => Suspicion::PeerWantsTls,
-        LinkId::Dialed(_) | LinkId::Accepted(_) => Suspicion::None,
-    };
-    let (reader, writer) = tokio::io::split(stream);
-    let Orders { frames, closing } = orders;
-    let reading = pin!(read(link, reader, suspicion, &news));
-    let writing = pin!(async {
-        let written = write(link, writer, frames, &news).await;
-        // All is written and the peer knows, or the peer is gone. What it sent before is still
-        // wanted, it may say why; and closing a socket with unread bytes would reset the
-        // connection, which can cost the peer our last ones.
-        tokio::time::sleep(LINGER).await;
-        written.map_or_else(|error| format!("write failed: {error}"), |()| String::new())
-    });
-    let giving_up = pin!(async {
-        // Whatever it returns: without its other end there is nothing left to do either.
-        let _ = closing.await;
-        tokio::time::sleep(DRAIN).await;
-    });
-    let reason = tokio::select! {
-        reason = reading => reason,
-        reason = writing => reason,
-        // That this side closed is for the transport to say.
-        () = giving_up => String::new(),
-    };
-    let _ = news.send((link, News::Closed(reason))).await;
+    writing: Writing,
+    /// Nothing came yet, and what comes first may show that TLS is not set alike.
+    is_suspect: bool,
+    /// Nothing more will come, because of this failure or because the peer has ended the stream.
+    end: Option<io::Result<()>>,
+    /// When it is over even if the peer does not end it.
+    until: Option<Pin<Box<Sleep>>>,
 }
 
-/// What may be wrong if the peer does not answer sensibly.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Suspicion {
-    None,
-    PeerWantsTls,
+#[derive(Debug)]
+enum Writing {
+    On,
+    /// All is written, the peer is still to be told.
+    ShuttingDown,
+    /// The peer knows, or the peer is gone. What it sent before is still wanted, it may say why; and
+    /// closing a socket with unread bytes would reset the connection, which can cost the peer our
+    /// last ones.
+    Over(String),
 }
 
-/// Passes on what comes; returns why nothing more will.
-async fn read(
-    link: LinkId,
-    mut reader: ReadHalf<Stream>,
-    suspicion: Suspicion,
-    news: &mpsc::Sender<(LinkId, News)>,
-) -> String {
-    let mut room = Room::default();
-    let mut is_first = true;
-    loop {
-        let buffer = room.make();
-        let is_suspect = is_first && suspicion == Suspicion::PeerWantsTls;
-        match reader.read_buf(buffer).await {
-            Ok(0) if is_suspect => {
-                return "end of stream before the first byte (is TLS on there and off here?)"
-                    .into();
-            }
-            Ok(0) => return "end of stream".into(),
-            Ok(_) if is_suspect && buffer.starts_with(TLS_ALERT) => {
-                return "the peer wants TLS (TLS is off here, is it on there?)".into();
-            }
-            Ok(_) => {}
-            Err(error) if is_suspect => {
-                return format!(
-                    "read failed before the first byte: {error} (is TLS on there and off here?)"
-                );
-            }
-            Err(error) => return format!("read failed: {error}"),
+/// Room that all links of an endpoint share.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    read: BytesMut,
+    gathered: Vec<u8>,
+}
+
+impl Link {
+    /// Connects, and is open then.
+    pub(super) fn dial(connector: Connector, addr: PeerAddr) -> Self {
+        let dialing = Box::pin(async move { connector.connect(&addr).await });
+        Self::new(State::Dialing(Dialing(dialing)), None)
+    }
+
+    pub(super) fn accepted(stream: Stream, pass: Pass) -> Self {
+        Self::new(State::Open(Open::new(stream, false)), Some(pass))
+    }
+
+    fn new(state: State, pass: Option<Pass>) -> Self {
+        Self {
+            state,
+            queue: Queue::default(),
+            is_closing: false,
+            has_more: false,
+            _pass: pass,
         }
-        is_first = false;
-        if news.send((link, News::Bytes(room.take()))).await.is_err() {
-            return "end of the program".into();
+    }
+
+    /// To be written next, if anything may still be written.
+    pub(super) fn send(&mut self, frame: Bytes) {
+        let is_over = matches!(&self.state, State::Open(open) if open.is_over());
+        if !self.is_closing && !is_over {
+            self.queue.push(frame);
+        }
+    }
+
+    /// Writes what was sent before, tells the peer, and waits a moment for its end. Nobody is woken
+    /// by this: it must be polled.
+    pub(super) fn close(&mut self) {
+        self.is_closing = true;
+        if let State::Open(open) = &mut self.state {
+            open.give_up_after(DRAIN);
+        }
+    }
+
+    /// Whether there may be more news at once, of which nobody is woken.
+    pub(super) fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing
+    }
+
+    /// Looks at all of it. Reads only if that is wanted, or if this side closes.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room,
+        is_read: bool,
+    ) -> Poll<News> {
+        self.has_more = false;
+        if let State::Dialing(dialing) = &mut self.state {
+            if self.is_closing {
+                return Poll::Ready(News::Closed(String::new()));
+            }
+            return match ready!(dialing.0.as_mut().poll(cx)) {
+                Ok((stream, remote)) => Poll::Ready(self.opened(stream, remote)),
+                Err(error) => Poll::Ready(News::Closed(error.to_string())),
+            };
+        }
+        if let Poll::Ready(news) = self.poll_write(cx, room) {
+            self.has_more = true;
+            return Poll::Ready(news);
+        }
+        let State::Open(open) = &mut self.state else {
+            return Poll::Pending;
+        };
+        if let Some(until) = &mut open.until
+            && until.as_mut().poll(cx).is_ready()
+        {
+            let reason = match &mut open.writing {
+                Writing::Over(reason) => std::mem::take(reason),
+                Writing::On | Writing::ShuttingDown => String::new(),
+            };
+            return Poll::Ready(News::Closed(reason));
+        }
+        match is_read || self.is_closing {
+            true => self.poll_read(cx, room),
+            false => Poll::Pending,
+        }
+    }
+
+    fn opened(&mut self, stream: Stream, remote: SocketAddr) -> News {
+        let certificate = stream.certificate().cloned();
+        let is_suspect = !stream.is_encrypted();
+        self.state = State::Open(Open::new(stream, is_suspect));
+        self.has_more = true;
+        News::Opened {
+            remote,
+            certificate,
+        }
+    }
+
+    /// Writes only: for a link that was sent something and has not called.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, room: &mut Room) -> Poll<News> {
+        let State::Open(open) = &mut self.state else {
+            return Poll::Pending;
+        };
+        if matches!(open.writing, Writing::On) {
+            match self.queue.write(&mut open.stream, cx, &mut room.gathered) {
+                Ok(sent) if sent > 0 && !self.is_closing => return Poll::Ready(News::Sent(sent)),
+                Ok(_) if self.is_closing && self.queue.is_empty() => {
+                    open.writing = Writing::ShuttingDown;
+                }
+                Ok(_) => return Poll::Pending,
+                Err(error) => {
+                    self.queue = Queue::default();
+                    self.has_more = true;
+                    open.end_writing(format!("write failed: {error}"));
+                }
+            }
+        }
+        if matches!(open.writing, Writing::ShuttingDown) {
+            // If that fails, the peer is gone.
+            let _ = ready!(Pin::new(&mut open.stream).poll_shutdown(cx));
+            open.end_writing(String::new());
+        }
+        Poll::Pending
+    }
+
+    /// Reads until nothing is there, or enough to have others have their turn.
+    fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut Room) -> Poll<News> {
+        let State::Open(open) = &mut self.state else {
+            return Poll::Pending;
+        };
+        if let Some(end) = open.end.take() {
+            return Poll::Ready(News::Closed(reason(end, false)));
+        }
+        let buffer = room.make();
+        while buffer.len() < READ_SIZE && open.end.is_none() {
+            match pin!(open.stream.read_buf(buffer)).poll(cx) {
+                Poll::Ready(Ok(0)) => open.end = Some(Ok(())),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => open.end = Some(Err(error)),
+                Poll::Pending => break,
+            }
+        }
+        if buffer.is_empty() {
+            let end = open.end.take();
+            return end.map_or(Poll::Pending, |end| {
+                Poll::Ready(News::Closed(reason(end, open.is_suspect)))
+            });
+        }
+        self.has_more = buffer.len() >= READ_SIZE || open.end.is_some();
+        if std::mem::replace(&mut open.is_suspect, false) && buffer.starts_with(TLS_ALERT) {
+            let reason = "the peer wants TLS (TLS is off here, is it on there?)";
+            return Poll::Ready(News::Closed(reason.to_owned()));
+        }
+        match self.is_closing {
+            true => Poll::Pending,
+            false => Poll::Ready(News::Bytes(room.take())),
         }
     }
 }
 
-/// What the next read goes into. Most links are silent most of the time, and there are many.
-#[derive(Debug, Default)]
-struct Room {
-    buffer: BytesMut,
-    is_large: bool,
+impl Open {
+    fn new(stream: Stream, is_suspect: bool) -> Self {
+        Self {
+            stream,
+            writing: Writing::On,
+            is_suspect,
+            end: None,
+            until: None,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.writing, Writing::Over(_))
+    }
+
+    fn end_writing(&mut self, reason: String) {
+        self.writing = Writing::Over(reason);
+        self.give_up_after(LINGER);
+    }
+
+    /// Or earlier, if that was said before.
+    fn give_up_after(&mut self, time: Duration) {
+        let at = Instant::now() + time;
+        match &mut self.until {
+            Some(until) if until.deadline() <= at => {}
+            Some(until) => until.as_mut().reset(at),
+            None => self.until = Some(Box::pin(sleep(time))),
+        }
+    }
+}
+
+/// Why nothing more comes. If nothing came at all, TLS may not be set alike.
+fn reason(end: io::Result<()>, is_suspect: bool) -> String {
+    match (end, is_suspect) {
+        (Ok(()), false) => "end of stream".to_owned(),
+        (Ok(()), true) => {
+            "end of stream before the first byte (is TLS on there and off here?)".to_owned()
+        }
+        (Err(error), false) => format!("read failed: {error}"),
+        (Err(error), true) => {
+            format!("read failed before the first byte: {error} (is TLS on there and off here?)")
+        }
+    }
+}
+
+impl fmt::Debug for Dialing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialing").finish_non_exhaustive()
+    }
 }
 
 impl Room {
-    /// Has room for a read, much if the last one filled what it had.
+    /// Empty, with room for a read.
     fn make(&mut self) -> &mut BytesMut {
-        if self.buffer.capacity() < READ_SIZE_MIN / 2 {
-            let size = match self.is_large {
-                true => READ_SIZE,
-                false => READ_SIZE_MIN,
-            };
-            self.buffer.reserve(size);
-        }
-        &mut self.buffer
+        self.read.clear();
+        self.read.reserve(READ_SIZE);
+        &mut self.read
     }
 
-    /// What was read.
+    /// What was read. Little is copied, so that it keeps no more memory than it needs for as long as
+    /// it waits somewhere.
     fn take(&mut self) -> Bytes {
-        let is_full = self.buffer.len() == self.buffer.capacity();
-        let chunk = self.buffer.split().freeze();
-        if self.is_large && !is_full {
-            // What is left, and what a buffer grows to again, is as large as it ever was.
-            self.buffer = BytesMut::new();
-        }
-        self.is_large = is_full;
-        chunk
-    }
-}
-
-/// Writes what is queued, in as few writes as possible, until the queue ends.
-async fn write(
-    link: LinkId,
-    mut writer: WriteHalf<Stream>,
-    mut frames: mpsc::UnboundedReceiver<Vec<Bytes>>,
-    news: &mpsc::Sender<(LinkId, News)>,
-) -> io::Result<()> {
-    let mut batches = Vec::new();
-    let mut gathered = BytesMut::new();
-    while frames.recv_many(&mut batches, BATCHES).await > 0 {
-        let mut count = 0;
-        for frame in batches.drain(..).flatten() {
-            if count > 0 && gathered.len() + frame.len() > WRITE_SIZE {
-                put(link, &mut writer, &gathered, count, news).await?;
-                gathered.clear();
-                count = 0;
-            }
-            if frame.len() > WRITE_SIZE {
-                put(link, &mut writer, &frame, 1, news).await?;
-                continue;
-            }
-            gathered.extend_from_slice(&frame);
-            count += 1;
-        }
-        if count > 0 {
-            put(link, &mut writer, &gathered, count, news).await?;
-            gathered.clear();
-        }
-        if frames.is_empty() {
-            // Who has nothing to write for the moment may not have for long.
-            gathered = BytesMut::new();
+        match self.read.len() < COPIED {
+            true => Bytes::copy_from_slice(&self.read),
+            false => self.read.split().freeze(),
         }
     }
-    writer.shutdown().await
 }
 
-async fn put(
-    link: LinkId,
-    writer: &mut WriteHalf<Stream>,
-    bytes: &[u8],
-    messages: usize,
-    news: &mpsc::Sender<(LinkId, News)>,
-) -> io::Result<()> {
-    writer.write_all(bytes).await?;
-    writer.flush().await?;
-    // Only fails when the transport is gone, and this task with it.
-    let _ = news.send((link, News::Sent(messages))).await;
-    Ok(())
-}
+/// Room made for one read, in bytes; large reads share it until all of them are let go.
+const READ_SIZE: usize = 32 * 1024;
 
-/// Room made for one read, in bytes; what is read shares it until all of it is let go.
-pub(super) const READ_SIZE: usize = 32 * 1024;
-
-/// The same after a read that did not fill it.
-const READ_SIZE_MIN: usize = 1024;
-
-/// Frames are gathered up to this size, in bytes. A larger frame is written as it is.
-const WRITE_SIZE: usize = 64 * 1024;
-
-/// Flushes taken from the queue at a time.
-const BATCHES: usize = 64;
+/// Reads below this size, in bytes, are copied.
+const COPIED: usize = 4 * 1024;
 
 /// How long the peer may take to end the stream after this side has.
 const LINGER: Duration = Duration::from_secs(1);
@@ -250,42 +328,3 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// A TLS record of type alert.
 const TLS_ALERT: &[u8] = &[0x15, 0x03];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One read of as many bytes as there is room for, up to this many; how much room there was.
-    fn read(room: &mut Room, most: usize) -> usize {
-        let buffer = room.make();
-        let capacity = buffer.capacity();
-        let len = most.min(capacity);
-        buffer.resize(len, 7);
-        assert_eq!(room.take(), vec![7; len]);
-        capacity
-    }
-
-    #[test]
-    fn much_room_is_made_only_while_reads_fill_it() {
-        for short in [1, READ_SIZE / 2, READ_SIZE - 600, READ_SIZE - 1] {
-            let mut room = Room::default();
-            assert_eq!(read(&mut room, usize::MAX), READ_SIZE_MIN);
-            assert!(read(&mut room, usize::MAX) >= READ_SIZE);
-            assert!(read(&mut room, short) >= READ_SIZE);
-            for _ in 0..100 {
-                assert!(read(&mut room, 100) <= READ_SIZE_MIN, "{short}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_was_read_stays_as_it_is_while_more_is_read() {
-        let mut room = Room::default();
-        room.make().extend_from_slice(b"first");
-        let first = room.take();
-        for _ in 0..10 {
-            read(&mut room, usize::MAX);
-        }
-        assert_eq!(first, b"first".as_slice());
-    }
-}

@@ -48,6 +48,37 @@ async fn bytes_arrive_in_order_and_small_frames_share_writes() {
 }
 
 #[tokio::test]
+async fn what_is_sent_while_a_write_is_stuck_goes_out_after_it() {
+    for connector in [Connector::cleartext(), Connector::anonymous()] {
+        let (mut dialer, mut acceptor) = linked(connector).await;
+        let frame = Bytes::from(vec![1; 60_000]);
+        let mut frames = 1;
+        send(&mut dialer, DIALED, frame.clone());
+        while !is_quiet(&mut dialer).await {
+            send(&mut dialer, DIALED, frame.clone());
+            frames += 1;
+        }
+        for _ in 0..3 {
+            send(&mut dialer, DIALED, Bytes::from_static(b"small"));
+            assert!(is_quiet(&mut dialer).await);
+        }
+        let (mut got, mut reported) = (0, 0);
+        while got < frames * frame.len() + 3 * 5 {
+            let input = either(&mut dialer, &mut acceptor).await;
+            if let Input::Bytes { chunk, .. } = input {
+                got += chunk.len();
+            } else if let Input::Sent { messages, .. } = input {
+                reported += messages;
+            } else {
+                panic!("{input:?}");
+            }
+        }
+        assert_eq!(got, frames * frame.len() + 3 * 5);
+        assert_eq!(reported, 4);
+    }
+}
+
+#[tokio::test]
 async fn accepted_links_are_counted_and_answer() {
     let mut server = transport(Connector::cleartext());
     let addr = listening(&mut server).await;
@@ -187,7 +218,13 @@ async fn close_ends_a_dial_under_way() {
     let silent = listen::bind(&loopback(0)).await.unwrap();
     let mut dialer = transport(Connector::anonymous());
     dial(&mut dialer, &loopback(silent.local_addr().unwrap().port()));
-    let _dialed = within(silent.accept()).await.unwrap();
+    let _dialed = within(async {
+        tokio::select! {
+            dialed = silent.accept() => dialed.unwrap(),
+            input = dialer.next() => panic!("{input:?}"),
+        }
+    })
+    .await;
     dialer.apply(Output::Close { link: DIALED });
     assert_eq!(
         within(dialer.next()).await,
@@ -216,6 +253,58 @@ async fn orders_for_unknown_links_are_ignored() {
     send(&mut transport, DIALED, Bytes::from_static(b"x"));
     transport.apply(Output::Close { link: ACCEPTED });
     assert!(is_quiet(&mut transport).await);
+}
+
+#[tokio::test]
+async fn who_does_not_want_to_read_still_writes() {
+    let (mut dialer, mut peer) = linked_to_socket().await;
+    dialer.set_reading(false);
+    peer.write_all(b"question").await.unwrap();
+    send(&mut dialer, DIALED, Bytes::from_static(b"news"));
+    let sent = Input::Sent {
+        link: DIALED,
+        messages: 1,
+    };
+    assert_eq!(within(dialer.next()).await, sent);
+    assert!(is_quiet(&mut dialer).await);
+    dialer.set_reading(true);
+    let came = Input::Bytes {
+        link: DIALED,
+        chunk: Bytes::from_static(b"question"),
+    };
+    assert_eq!(within(dialer.next()).await, came);
+}
+
+#[tokio::test]
+async fn one_that_always_has_something_to_say_does_not_silence_others() {
+    let mut server = transport(Connector::cleartext());
+    let addr = listening(&mut server).await.to_string();
+    let mut loud = TcpStream::connect(&addr).await.unwrap();
+    let all = vec![0; 64 << 20];
+    loud.write_all(&all[..1]).await.unwrap();
+    let opened = within(server.next()).await;
+    assert!(matches!(opened, Input::Opened { .. }), "{opened:?}");
+    let mut shouting = std::pin::pin!(loud.write_all(&all));
+    let mut quiet = None;
+    let mut got = 0;
+    loop {
+        let input = tokio::select! {
+            input = within(server.next()) => input,
+            written = &mut shouting => panic!("{written:?} after {got} bytes"),
+        };
+        let Input::Bytes { link, chunk } = input else {
+            continue;
+        };
+        got += chunk.len();
+        if link != ACCEPTED {
+            break;
+        }
+        if got > 1 << 20 && quiet.is_none() {
+            let mut client = TcpStream::connect(&addr).await.unwrap();
+            client.write_all(b"x").await.unwrap();
+            quiet = Some(client);
+        }
+    }
 }
 
 #[tokio::test]
@@ -368,10 +457,9 @@ async fn linked_to_socket() -> (Transport, TcpStream) {
         &mut dialer,
         &loopback(listener.local_addr().unwrap().port()),
     );
-    let (peer, _) = within(listener.accept()).await.unwrap();
-    let opened = within(dialer.next()).await;
+    let (opened, peer) = within(async { tokio::join!(dialer.next(), listener.accept()) }).await;
     assert!(matches!(opened, Input::Opened { link: DIALED, .. }));
-    (dialer, peer)
+    (dialer, peer.unwrap().0)
 }
 
 fn transport(connector: Connector) -> Transport {
