@@ -43,12 +43,13 @@ pub(crate) struct Controller {
 impl Controller {
     /// Starts one that has kept nothing.
     pub(crate) fn start(protection: Protection, program: &Program) -> io::Result<Self> {
-        let folder = format!("zeek-mgmt-fleet-{}", std::process::id());
+        let (broker, websocket) = (ports::free(1), ports::free(1));
+        // Two of them may run at a time.
+        let folder = format!("zeek-mgmt-fleet-{}-{broker}", std::process::id());
         let folder = std::env::temp_dir().join(folder);
         // From a run that was killed.
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder)?;
-        let (broker, websocket) = (ports::free(1), ports::free(1));
         let child = spawn(&folder, protection, program, broker, websocket)?;
         let mut controller = Self {
             broker,
