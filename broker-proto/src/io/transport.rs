@@ -42,21 +42,22 @@ pub struct Transport {
     links: Links,
     accepted: u64,
     listeners: JoinSet<()>,
-    incoming: Channel<Accepted>,
+    incoming: Incoming,
     listen_retry: Duration,
 }
 
-/// Both ends, so that it never closes.
+/// Links that come. Both ends, so that it never closes.
 #[derive(Debug)]
-struct Channel<T> {
-    sender: mpsc::Sender<T>,
-    receiver: mpsc::Receiver<T>,
+struct Incoming {
+    sender: mpsc::Sender<Accepted>,
+    receiver: mpsc::Receiver<Accepted>,
 }
 
 impl Transport {
     /// A transport without links, which dials and accepts as told here.
     #[must_use]
     pub fn new(connector: Connector, acceptor: Acceptor) -> Self {
+        let (sender, receiver) = mpsc::channel(1);
         Self {
             connector,
             acceptor,
@@ -64,7 +65,7 @@ impl Transport {
             links: Links::new(),
             accepted: 0,
             listeners: JoinSet::new(),
-            incoming: Channel::new(1),
+            incoming: Incoming { sender, receiver },
             listen_retry: LISTEN_RETRY,
         }
     }
@@ -144,7 +145,8 @@ impl Transport {
         self.links.set_reading(is_reading);
     }
 
-    /// Waits for what happens next: `Opened`, `Bytes`, `Sent` or `Closed`.
+    /// Waits for what happens next: `Opened`, `Bytes`, `Sent` or `Closed`. Links dial, read and write
+    /// only meanwhile.
     ///
     /// Every link that was dialed or reported as `Opened` ends in exactly one `Closed`. After
     /// `Close` was ordered, nothing but `Closed` comes from a link. Cancel safe.
@@ -189,13 +191,6 @@ impl Transport {
             remote,
             certificate,
         })
-    }
-}
-
-impl<T> Channel<T> {
-    fn new(size: usize) -> Self {
-        let (sender, receiver) = mpsc::channel(size);
-        Self { sender, receiver }
     }
 }
 

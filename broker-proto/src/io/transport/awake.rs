@@ -80,3 +80,49 @@ impl Wake for Bell {
         self.ring();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    impl Wake for Counted {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn taken(awake: &Awake, waiting: &Waker) -> Vec<LinkId> {
+        let mut links = Vec::new();
+        awake.take(&Context::from_waker(waiting), |link| links.push(link));
+        links
+    }
+
+    #[test]
+    fn each_is_named_once_until_it_was_heard_and_wakes_who_found_none() {
+        let counted = Arc::new(Counted::default());
+        let waiting = Arc::clone(&counted).into();
+        let awake = Arc::new(Awake::default());
+        let [first, second] = [1, 2].map(LinkId::Accepted);
+        let bells = [first, second].map(|link| Bell::new(link, Arc::clone(&awake)));
+        let woken = || counted.0.load(Ordering::Relaxed);
+
+        assert_eq!(taken(&awake, &waiting), []);
+        for bell in [1, 0, 1, 0].map(|n| &bells[n]) {
+            bell.ring();
+        }
+        assert_eq!(woken(), 1);
+        assert_eq!(taken(&awake, &waiting), [second, first]);
+
+        assert_eq!(taken(&awake, &waiting), []);
+        bells[0].ring();
+        assert_eq!((woken(), taken(&awake, &waiting)), (1, vec![]));
+        bells[0].heard();
+        bells[0].ring();
+        assert_eq!((woken(), taken(&awake, &waiting)), (2, vec![first]));
+    }
+}
