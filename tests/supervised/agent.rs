@@ -225,7 +225,9 @@ impl Agent {
         let pause = Duration::from_millis(10);
         patiently(async {
             while !fits(self) {
-                let _ = tokio::time::timeout(pause, self.pump()).await;
+                // A look may take as long as the pause, so not one after every message.
+                let pumping = async { while !self.pump().await {} };
+                let _ = tokio::time::timeout(pause, pumping).await;
             }
         })
         .await;
