@@ -141,7 +141,7 @@ impl Agent {
         let goal = Goal::Run {
             reqid,
             deadline: now + step,
-            watch: Watch::new(now, step),
+            watch: Watch::new(now, step, self.settings.deploying.start),
             config,
         };
         self.clear_for(goal);

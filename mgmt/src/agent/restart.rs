@@ -14,6 +14,7 @@ use super::watch::{Former, Missed, Watch};
 use super::{Agent, NO_SUPERVISOR, TOO_MANY, Waiting};
 use crate::api::ApiResult;
 use crate::api::agent::AgentResponse;
+use crate::settings::StartOrder;
 
 /// Restarts that are not answered.
 #[derive(Debug, Default)]
@@ -58,7 +59,7 @@ impl Agent {
             return self.respond(AgentResponse::Restart { reqid, results });
         }
         tracing::info!(reqid, count = targets.len(), "restarting nodes");
-        let mut watch = Watch::new(now, self.settings.request_timeout);
+        let mut watch = Watch::new(now, self.settings.request_timeout, StartOrder::Together);
         for (node, _) in &targets {
             watch.add(now, node, Former::Ending);
         }

@@ -1,12 +1,14 @@
 //! Nodes that somebody waits for, and for how long (API §12.1 D13).
 //!
 //! A node that is ordered first has to start, which it cannot before a former one of its name has
-//! ended, and then to say hello. Each step has its own time, and all together what controllers
-//! allow: a node that ends slowly takes nothing from the time that its successor has for its hello,
-//! unless there is none left.
+//! ended, and then to say hello. From a disk that has to be read first, a Zeek can take more than
+//! stock's 5 s for that, so all may take what controllers allow. Only if others wait for their turn
+//! each step has its own time, but for a former node's end.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+use crate::settings::StartOrder;
 
 /// From a request to its answer at the latest, unless a step alone may take longer. Stock's
 /// controllers wait 9 s at least, and so do ours (API §3, §13.2).
@@ -20,8 +22,8 @@ const HEADROOM: Duration = Duration::from_millis(500);
 pub(super) struct Watch {
     /// When nothing is awaited any longer.
     limit: Instant,
-    /// How long a start may take, and a hello.
-    step: Duration,
+    /// How long a start may take, and a hello, if others wait for it.
+    step: Option<Duration>,
     awaited: BTreeMap<String, Awaited>,
 }
 
@@ -51,10 +53,10 @@ pub(super) enum Missed {
 
 impl Watch {
     /// For a request that comes now.
-    pub(super) fn new(now: Instant, step: Duration) -> Self {
+    pub(super) fn new(now: Instant, timeout: Duration, order: StartOrder) -> Self {
         Self {
-            limit: now + LIMIT.max(step.saturating_sub(HEADROOM)),
-            step,
+            limit: now + LIMIT.max(timeout.saturating_sub(HEADROOM)),
+            step: (order == StartOrder::RoleByRole).then_some(timeout),
             awaited: BTreeMap::new(),
         }
     }
@@ -62,7 +64,7 @@ impl Watch {
     /// A node is ordered.
     pub(super) fn add(&mut self, now: Instant, name: &str, former: Former) {
         let until = match former {
-            Former::None => self.limit.min(now + self.step),
+            Former::None => self.step_from(now),
             Former::Ending => self.limit,
         };
         let is_started = false;
@@ -72,12 +74,18 @@ impl Watch {
 
     /// It has started. Further starts give it no further time.
     pub(super) fn on_started(&mut self, now: Instant, name: &str) {
+        let until = self.step_from(now);
         if let Some(awaited) = self.awaited.get_mut(name)
             && !awaited.is_started
         {
             awaited.is_started = true;
-            awaited.until = self.limit.min(now + self.step);
+            awaited.until = until;
         }
+    }
+
+    fn step_from(&self, now: Instant) -> Instant {
+        let end = self.step.map(|step| now + step);
+        end.map_or(self.limit, |end| end.min(self.limit))
     }
 
     /// It need not be awaited; `false` if it is not.
@@ -125,8 +133,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn start_and_hello_have_their_own_time() {
-        let (t0, mut watch) = watch();
+    fn start_and_hello_may_take_all_the_time_there_is() {
+        let (t0, mut watch) = watch(StartOrder::Together);
+        watch.add(t0, "a", Former::None);
+        assert_eq!(watch.deadline(), Some(t0 + LIMIT));
+        watch.on_started(t0 + secs(1), "a");
+        assert_eq!(watch.deadline(), Some(t0 + LIMIT));
+    }
+
+    #[test]
+    fn start_and_hello_have_their_own_time_if_others_wait() {
+        let (t0, mut watch) = watch(StartOrder::RoleByRole);
         watch.add(t0, "a", Former::None);
         assert_eq!(watch.deadline(), Some(t0 + secs(5)));
         let started = t0 + secs(3);
@@ -139,8 +156,8 @@ mod tests {
     }
 
     #[test]
-    fn a_former_process_may_take_all_the_time_there_is() {
-        let (t0, mut watch) = watch();
+    fn a_former_process_may_take_all_the_time_there_is_whoever_waits() {
+        let (t0, mut watch) = watch(StartOrder::RoleByRole);
         watch.add(t0, "a", Former::Ending);
         assert_eq!(watch.deadline(), Some(t0 + LIMIT));
         watch.on_started(t0 + secs(6), "a");
@@ -154,14 +171,14 @@ mod tests {
     #[test]
     fn a_controller_with_the_same_long_request_timeout_is_answered_before_it_is_over() {
         let (t0, long) = (start(), secs(30));
-        let mut watch = Watch::new(t0, long);
+        let mut watch = Watch::new(t0, long, StartOrder::Together);
         watch.add(t0, "a", Former::None);
         assert!(watch.deadline() < Some(t0 + long));
     }
 
-    fn watch() -> (Instant, Watch) {
+    fn watch(order: StartOrder) -> (Instant, Watch) {
         let t0 = start();
-        (t0, Watch::new(t0, secs(5)))
+        (t0, Watch::new(t0, secs(5), order))
     }
 
     fn secs(n: u64) -> Duration {

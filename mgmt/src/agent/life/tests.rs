@@ -283,7 +283,7 @@ fn a_late_refusal_is_told() {
     let mut rig = Rig::new();
     let nodes = vec![node("w1", ClusterRole::Worker, None)];
     let (_, orders) = rig.deploy("r1", config("c1", nodes), status([]));
-    rig.pass(secs(5));
+    rig.pass(millis(8500));
     let refused = SupervisorResponse::Create {
         reqid: order_id(&orders[0]),
         result: "no room".to_owned(),
@@ -453,7 +453,7 @@ fn a_node_that_started_while_the_supervisor_was_away_has_missed_its_hello_only()
     rig.pass(secs(1));
     let asked = rig.peer_up(SUPERVISOR, Some(9999));
     assert_eq!(answer(&mut rig, &asked[0], status(["w1"])), []);
-    assert_eq!(rig.pass(millis(4999)), []);
+    assert_eq!(rig.pass(millis(7499)), []);
     assert_eq!(rig.pass(millis(1)), [late("w1")]);
 }
 
@@ -463,7 +463,7 @@ fn without_supervisor_nobody_knows_whether_a_node_was_started() {
     let nodes = vec![node("w1", ClusterRole::Worker, None)];
     rig.deploy("r1", config("c1", nodes), status([]));
     rig.peer_down(SUPERVISOR);
-    assert_eq!(rig.pass(secs(5)), [late("w1")]);
+    assert_eq!(rig.pass(millis(8500)), [late("w1")]);
 }
 
 /// A supervisor that is stopped may have started the node before, or not have ended the former one.

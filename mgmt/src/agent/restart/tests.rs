@@ -98,7 +98,7 @@ fn nodes_that_end_or_come_up_too_slowly_fail_each_in_its_own_words() {
     let reason = "died with status 1 after 0.250 s";
     let died = format!("cluster node worker-01 {reason}");
     assert_eq!(rig.died("worker-01", "", 1), [error("worker-01", &died)]);
-    assert_eq!(rig.agent.poll_timeout(), Some(t0 + secs(5)));
+    assert_eq!(rig.agent.poll_timeout(), Some(t0 + millis(8500)));
     assert_eq!(rig.pass(secs(5)), []);
     let failure =
         |node: &str, why: &str| on(node, failed("r1", &format!("cluster node {node} {why}")));
@@ -244,7 +244,7 @@ fn a_start_that_is_told_before_the_order_is_taken_is_of_the_life_that_it_ends() 
     rig.peer_down(peer(20));
     rig.started("manager");
     assert_eq!(rig.state("manager"), State::Pending);
-    assert_eq!(rig.pass(millis(4999)), []);
+    assert_eq!(rig.pass(millis(8499)), []);
     let why = "cluster node manager did not report in time";
     let result = on("manager", failed("r1", why));
     assert_eq!(rig.pass(millis(1)), [restart_response("r1", [result])]);

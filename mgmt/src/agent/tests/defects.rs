@@ -100,7 +100,7 @@ fn d35_every_failed_node_has_a_reason() {
     let why = "cluster node w1 did not report in time";
     let result = on("w1", failed("r1", why)).with_data(wrote(why));
     let results = vec![failed("r1", "request timed out"), result];
-    assert_eq!(rig.pass(secs(5)), [deployed("r1", results)]);
+    assert_eq!(rig.pass(millis(8500)), [deployed("r1", results)]);
 }
 
 #[test]
