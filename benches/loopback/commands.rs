@@ -3,7 +3,7 @@
 //!
 //! `zeek-mgmt run` starts controller, agent and supervisor as in production, with the stand-in in
 //! the place of `zeek`. The client is this process, over WebSocket. If `ZEEK_BIN` names a Zeek, its
-//! nodes take the place of the stand-in's, and then the same is asked of its own `zeek -j`.
+//! nodes take the place of the stand-in's, and its own `zeek -j` is asked the same in turns with us.
 
 #![allow(
     missing_docs,
@@ -34,23 +34,27 @@ mod figures;
 
 /// How often each thing is done.
 struct Counts {
+    turns: usize,
     deployments: usize,
     queries: usize,
 }
 
 const MEASURE: Counts = Counts {
+    turns: 1,
     deployments: 20,
     queries: 500,
 };
 
 /// With nodes of a real Zeek, of which each takes half a second to start.
 const MEASURE_LIVE: Counts = Counts {
-    deployments: 5,
-    queries: 100,
+    turns: 3,
+    deployments: 3,
+    queries: 50,
 };
 
 /// Only to see that it works, as `cargo test --benches` does.
 const TRY: Counts = Counts {
+    turns: 1,
     deployments: 1,
     queries: 1,
 };
@@ -69,14 +73,21 @@ fn main() {
         (true, Some(_)) => MEASURE_LIVE,
         (false, _) => TRY,
     };
-    run(Management::Ours, zeek.clone(), &counts);
+    let (mut ours, mut stock) = (Found::default(), Found::default());
+    for _ in 0..counts.turns {
+        run(Management::Ours, zeek.clone(), &counts, &mut ours);
+        if zeek.is_some() {
+            run(Management::Stock, zeek.clone(), &counts, &mut stock);
+        }
+    }
+    ours.tell();
     if zeek.is_some() {
         println!("a controller, agent and supervisor of stock");
-        run(Management::Stock, zeek, &counts);
+        stock.tell();
     }
 }
 
-fn run(management: Management, zeek: Option<PathBuf>, counts: &Counts) {
+fn run(management: Management, zeek: Option<PathBuf>, counts: &Counts, found: &mut Found) {
     let rest = zeek.as_ref().map_or(Duration::ZERO, |_| REST);
     let tree = Tree::start(&Options {
         programs: Some(binaries::up_to_date().unwrap()),
@@ -91,17 +102,43 @@ fn run(management: Management, zeek: Option<PathBuf>, counts: &Counts) {
         rest,
     };
     for nodes in SIZES {
-        println!("{nodes} nodes");
-        measure(&tree, &mut client, nodes, counts);
+        measure(&tree, &mut client, nodes, counts, |what, times| {
+            found.add(format!("{nodes} nodes, {what}"), times);
+        });
         if management == Management::Ours {
-            println!("resident: {}", resident(&tree));
+            println!("{nodes} nodes, resident: {}", resident(&tree));
         }
     }
     tree.stop().unwrap();
 }
 
-fn measure(tree: &Tree, client: &mut Client, nodes: u16, counts: &Counts) {
-    deployments(tree, client, nodes, counts.deployments);
+/// All turns, in the order of the first.
+#[derive(Default)]
+struct Found(Vec<(String, Vec<Duration>)>);
+
+impl Found {
+    fn add(&mut self, what: String, times: Vec<Duration>) {
+        match self.0.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, all)) => all.extend(times),
+            None => self.0.push((what, times)),
+        }
+    }
+
+    fn tell(self) {
+        for (what, times) in self.0 {
+            println!("{what}: {}", percentiles(times));
+        }
+    }
+}
+
+fn measure(
+    tree: &Tree,
+    client: &mut Client,
+    nodes: u16,
+    counts: &Counts,
+    mut tell: impl FnMut(&str, Vec<Duration>),
+) {
+    deployments(tree, client, nodes, counts.deployments, &mut tell);
     let first_port = ports::free(nodes);
     client.stage(configuration(2 * counts.deployments, nodes, first_port));
     client.deploy();
@@ -120,7 +157,13 @@ fn measure(tree: &Tree, client: &mut Client, nodes: u16, counts: &Counts) {
     }
 }
 
-fn deployments(tree: &Tree, client: &mut Client, nodes: u16, rounds: usize) {
+fn deployments(
+    tree: &Tree,
+    client: &mut Client,
+    nodes: u16,
+    rounds: usize,
+    mut tell: impl FnMut(&str, Vec<Duration>),
+) {
     let first_port = ports::free(nodes);
     let (mut fresh, mut again, mut stop) = (Vec::new(), Vec::new(), Vec::new());
     let mut share = Duration::ZERO;
@@ -139,7 +182,7 @@ fn deployments(tree: &Tree, client: &mut Client, nodes: u16, rounds: usize) {
     // Stock's agent is a `zeek` like its nodes.
     if tree.agent_pid().is_some() {
         let share = millis(share) / rounds as f64;
-        println!("processor time of agent and supervisor for that: {share:.1} ms");
+        println!("{nodes} nodes, of agent and supervisor for a deployment: {share:.1} ms");
     }
     tell("deploy, as many nodes before", again);
     tell("deploy of no nodes", stop);
@@ -257,8 +300,4 @@ fn runs_anew(
         };
         now.state == State::Running && now.pid != before.pid
     })
-}
-
-fn tell(what: &str, times: Vec<Duration>) {
-    println!("{what}: {}", percentiles(times));
 }
