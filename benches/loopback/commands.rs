@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cluster::{assert_success, configuration, resident};
@@ -65,6 +66,9 @@ const SIZES: [u16; 2] = [4, 8];
 /// agent takes that amiss (API §12.2, D31 and D32).
 const REST: Duration = Duration::from_secs(8);
 
+/// What nodes of Zeek load.
+const NODE_SCRIPT: &str = "policy/frameworks/management/node";
+
 fn main() {
     let measures = std::env::args().any(|arg| arg == "--bench");
     let zeek = binaries::live_zeek();
@@ -88,10 +92,9 @@ fn main() {
 }
 
 fn run(management: Management, zeek: Option<PathBuf>, counts: &Counts, found: &mut Found) {
-    let rest = zeek.as_ref().map_or(Duration::ZERO, |_| REST);
     let tree = Tree::start(&Options {
         programs: Some(binaries::up_to_date().unwrap()),
-        zeek,
+        zeek: zeek.clone(),
         management,
         ..Options::default()
     })
@@ -99,7 +102,7 @@ fn run(management: Management, zeek: Option<PathBuf>, counts: &Counts, found: &m
     let mut client = Client {
         socket: WebSocket::subscribed(tree.ports.websocket).unwrap(),
         asked: 0,
-        rest,
+        zeek,
     };
     for nodes in SIZES {
         measure(&tree, &mut client, nodes, counts, |what, times| {
@@ -168,6 +171,7 @@ fn deployments(
     let (mut fresh, mut again, mut stop) = (Vec::new(), Vec::new(), Vec::new());
     let mut share = Duration::ZERO;
     for round in 0..rounds {
+        client.prepare();
         client.stage(configuration(2 * round, nodes, first_port));
         let before = own_time(tree);
         fresh.push(client.deploy());
@@ -176,7 +180,6 @@ fn deployments(
         again.push(client.deploy());
         client.stage(configuration(2 * round, 0, first_port));
         stop.push(client.deploy());
-        client.rest();
     }
     tell("deploy, no nodes before", fresh);
     // Stock's agent is a `zeek` like its nodes.
@@ -218,7 +221,7 @@ fn queries() -> [(&'static str, Request); 4] {
 struct Client {
     socket: WebSocket,
     asked: usize,
-    rest: Duration,
+    zeek: Option<PathBuf>,
 }
 
 impl Client {
@@ -230,13 +233,20 @@ impl Client {
         self.ask(|reqid| ControllerRequest::Deploy { reqid })
     }
 
-    /// Lets the agent have its peace. Stock closes a connection that does not answer pings.
-    fn rest(&mut self) {
-        let rest = self.rest;
-        wait_until::<()>(rest, || {
+    /// Lets the agent have its peace, and the system what a node of Zeek reads, which it has anyway
+    /// where Zeeks run that are controller and agent. Stock closes a connection that does not
+    /// answer pings.
+    fn prepare(&mut self) {
+        let Some(zeek) = self.zeek.clone() else {
+            return;
+        };
+        wait_until::<()>(REST, || {
             self.ask(|reqid| ControllerRequest::GetInstances { reqid });
             None
         });
+        let mut parsing = Command::new(zeek);
+        parsing.args(["--parse-only", NODE_SCRIPT]);
+        assert!(parsing.status().unwrap().success());
     }
 
     /// Until the answer, and until `get-nodes` tells that all of them run as other processes.
