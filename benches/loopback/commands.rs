@@ -185,7 +185,9 @@ fn deployments(
     // Stock's agent is a `zeek` like its nodes.
     if tree.agent_pid().is_some() {
         let share = millis(share) / rounds as f64;
-        println!("{nodes} nodes, of agent and supervisor for a deployment: {share:.1} ms");
+        println!(
+            "{nodes} nodes, agent and supervisor: {share:.1} ms of a processor for a deployment"
+        );
     }
     tell("deploy, as many nodes before", again);
     tell("deploy of no nodes", stop);

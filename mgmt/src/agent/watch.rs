@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use crate::settings::StartOrder;
 
-/// From a request to its answer at the latest, unless a step alone may take longer. Stock's
+/// From a request to its answer at the latest, unless the request timeout is longer. Stock's
 /// controllers wait 9 s at least, and so do ours (API §3, §13.2).
 const LIMIT: Duration = Duration::from_millis(8500);
 
-/// What a longer step leaves to a controller that has the same request timeout.
+/// What a longer request timeout leaves to a controller that has the same.
 const HEADROOM: Duration = Duration::from_millis(500);
 
 /// What is awaited for one request.

@@ -162,7 +162,7 @@ fn nodes_that_never_say_hello_fail_at_their_deadline_with_what_they_wrote() {
     assert_eq!(rig.pass(secs(5)), []);
 }
 
-/// API §12.2 D13: each may take all the time there is.
+/// API §15.2 D13: each may take all the time there is.
 #[test]
 fn a_former_node_that_ends_slowly_takes_nothing_from_its_successors_hello() {
     let mut rig = Rig::new();
